@@ -1,0 +1,1 @@
+"""What all Lepton services share: errors, ids, identity, job specification, wire types."""

@@ -1,0 +1,1 @@
+"""The whole Lepton platform on one machine: `lepton up`."""

@@ -1,0 +1,1 @@
+"""Contracts of the Lepton platform: protobuf files and the code generated from them."""

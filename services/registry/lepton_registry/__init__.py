@@ -1,0 +1,1 @@
+"""The truth of Lepton, in SQL: runs, datasets, models, deployments, lineage, events."""

@@ -1,0 +1,1 @@
+"""Claims runs, supervises their process tree, trains, checkpoints, evaluates, exports."""
