@@ -1,0 +1,189 @@
+"""The folder of one attempt: the boundary between the worker, which fills and reads it, and the ranks, which work in it.
+
+Shared by the trainer (supervisor and ranks) and by `lepton.inside`. What a workspace holds after an attempt was
+written by code that may be hostile: readers check it (sizes, names, no links), these models only give it shape.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+
+ATTEMPT_FILE_VARIABLE = "LEPTON_ATTEMPT_FILE"
+JsonObject = dict[str, Any]
+Metrics = dict[str, FiniteFloat]
+
+
+class _WorkspaceModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecipeRef(_WorkspaceModel):
+    name: str
+    version: str
+    # "package.module:Class", imported by the rank alone
+    entry: str
+
+
+class ScriptRef(_WorkspaceModel):
+    # file inside code_dir
+    entry_point: str
+    arguments: tuple[str, ...] = ()
+    code_dir: str = "code"
+
+
+class ResumePoint(_WorkspaceModel):
+    """The committed checkpoint to go on from; `dir` holds its files."""
+
+    dir: str
+    step: int = Field(ge=0)
+    epoch: int = Field(default=0, ge=0)
+    checkpoint_id: str = ""
+
+
+class Limits(_WorkspaceModel):
+    # None: the processor cores, divided among the ranks of this machine
+    threads_per_rank: int | None = Field(default=None, ge=1)
+    # what the workspace may hold, enforced by the supervisor; None: no bound
+    disk_bytes: int | None = Field(default=None, ge=0)
+
+
+class AttemptFile(_WorkspaceModel):
+    """attempt.json: all that a rank is told. Folders are absolute, or relative to the workspace."""
+
+    run_id: str
+    attempt_id: str
+    project: str = ""
+    ranks: int = Field(default=1, ge=1)
+    recipe: RecipeRef | None = None
+    script: ScriptRef | None = None
+    settings: JsonObject = {}
+    data_dir: str = "inputs/data"
+    resume: ResumePoint | None = None
+    # name of the model to register; empty for none
+    model: str = ""
+    limits: Limits = Limits()
+
+
+class Outcome(_WorkspaceModel):
+    """outcome.json: how the attempt ended, written once, as the last file. `final`: trying again cannot help."""
+
+    status: Literal["succeeded", "failed", "released"]
+    reason: str = ""
+    final: bool = False
+    metrics: Metrics = {}
+
+
+class CheckpointRecord(_WorkspaceModel):
+    """A complete checkpoint, and how far each metrics file had come when it was made."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+    epoch: int
+    # relative to the workspace: checkpoints/step-00000400
+    dir: str
+    metrics: Metrics = {}
+    offsets: dict[str, int] = {}
+
+
+class ProgressRecord(_WorkspaceModel):
+    kind: Literal["progress"] = "progress"
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+
+ControlRecord = Annotated[CheckpointRecord | ProgressRecord, Field(discriminator="kind")]
+_CONTROL: TypeAdapter[CheckpointRecord | ProgressRecord] = TypeAdapter(ControlRecord)
+
+
+def parse_control(record: JsonObject) -> CheckpointRecord | ProgressRecord:
+    """Raises pydantic.ValidationError for a record of no known kind."""
+    return _CONTROL.validate_python(record)
+
+
+class Workspace:
+    """The names in the folder of an attempt."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.attempt_file = root / "attempt.json"
+        self.inputs = root / "inputs"
+        self.code = root / "code"
+        self.resume = root / "resume"
+        self.journal = root / "journal"
+        self.logs = root / "logs"
+        self.checkpoints = root / "checkpoints"
+        self.package = root / "package"
+        self.evaluation = root / "evaluation.json"
+        self.statistics = root / "statistics.json"
+        self.environment = root / "environment.json"
+        self.outcome = root / "outcome.json"
+        self.home = root / "home"
+        self.tmp = root / "tmp"
+
+    def metrics_journal(self, rank: int) -> Path:
+        return self.journal / f"metrics-rank{rank}.jsonl"
+
+    def control_journal(self, rank: int) -> Path:
+        return self.journal / f"control-rank{rank}.jsonl"
+
+    def rank_log(self, rank: int) -> Path:
+        return self.logs / f"rank-{rank}.log"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step:08d}"
+
+    def folder(self, name: str) -> Path:
+        """A folder named in attempt.json: absolute, or relative to the workspace."""
+        return self.root / name
+
+    def read_attempt(self) -> AttemptFile:
+        return AttemptFile.model_validate_json(self.attempt_file.read_bytes())
+
+    def read_outcome(self) -> Outcome | None:
+        try:
+            return Outcome.model_validate_json(self.outcome.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def write_outcome(self, outcome: Outcome) -> bool:
+        """The first rank to write wins: the others fail because of what happened to it. False when one stood there."""
+        temporary = _write_beside(self.outcome, outcome.model_dump_json().encode())
+        try:
+            os.link(temporary, self.outcome)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        sync_folder(self.root)
+        return True
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces `path` in one step: after a crash it holds either all of `data` or what it held before."""
+    temporary = _write_beside(path, data)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def sync_folder(path: Path) -> None:
+    """Makes names in the folder durable: a rename is not on disk before its folder is."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
