@@ -1,0 +1,159 @@
+"""The ground of all: one writer, a few readers, database locks, and a signal after each commit.
+
+A write is a pure function of its connection: it may be run again after a conflict, shares its transaction with
+nobody's network call, and sees everything that was committed before it. On SQLite one thread takes all waiting
+writes into one transaction, each in a savepoint of its own, since the cost of a write there is its fsync.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
+
+import sqlalchemy as sa
+from lepton_core.errors import ErrorCode, LeptonError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel
+
+Result = TypeVar("Result")
+Work = Callable[[sa.Connection], Result]
+
+
+class LockRow(SQLModel, table=True):
+    """A row to hold while deciding something that two transactions must not decide at once."""
+
+    __tablename__ = "locks"
+
+    name: str = Field(primary_key=True)
+
+
+def now_us() -> int:
+    """Microseconds UTC. For people and ordering only: leases run on the leader's counter (see runs.leases)."""
+    return time.time_ns() // 1000
+
+
+def table(model: type[SQLModel]) -> sa.Table:
+    """The Core table of a SQLModel class: statements on it need no mapper."""
+    return cast("sa.Table", sa.inspect(model).local_table)
+
+
+LOCKS = table(LockRow)
+
+
+def hold_lock(conn: sa.Connection, name: str) -> None:
+    """Hold the lock row until the transaction ends. On SQLite every write transaction is alone already."""
+    if conn.dialect.name == "sqlite":
+        return
+    statement = sa.select(LOCKS.c.name).where(LOCKS.c.name == name).with_for_update()
+    if conn.execute(statement).first() is None:
+        insert_new(conn, LOCKS, {"name": name})
+        conn.execute(statement)
+
+
+def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> bool:
+    """Insert, or do nothing where a unique key is taken. True if the row is new."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(into).on_conflict_do_nothing()
+    return conn.execute(statement, values).rowcount == 1
+
+
+class CommitSignal:
+    """Counts commits of this process and wakes who waits for the next one. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next = asyncio.Event()
+
+    def notify(self) -> None:
+        self.count += 1
+        waited, self._next = self._next, asyncio.Event()
+        waited.set()
+
+    async def wait(self, seen: int, timeout_seconds: float) -> int:
+        """Return the present count as soon as it differs from `seen`, or after the timeout."""
+        if self.count == seen:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._next.wait(), timeout_seconds)
+        return self.count
+
+
+class Backend(Protocol):
+    """How one kind of database runs work on its threads."""
+
+    dialect: str
+
+    def submit_write(self, work: Work[Any], done: Callable[[Any, BaseException | None], None]) -> None: ...
+    def submit_read(self, work: Work[Any], done: Callable[[Any, BaseException | None], None]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Database:
+    """`write` and `read` from the event loop; the work itself runs on threads of the backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.commits = CommitSignal()
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def dialect(self) -> str:
+        return self._backend.dialect
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Run `work` in a write transaction; returns after the commit."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def done(result: Result, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._settle, future, result, error, True)
+
+        self._backend.submit_write(work, done)
+        return await future
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Run `work` in a read transaction (one snapshot on SQLite)."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def done(result: Result, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._settle, future, result, error, False)
+
+        self._backend.submit_read(work, done)
+        return await future
+
+    def _settle(
+        self, future: asyncio.Future[Result], result: Result, error: BaseException | None, written: bool
+    ) -> None:
+        if written and error is None:
+            self.commits.notify()
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(public_error(error))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._backend.close)
+
+
+def public_error(error: BaseException) -> BaseException:
+    """A database that is away, locked or full is UNAVAILABLE: the caller may try again."""
+    if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError)):
+        unavailable = LeptonError(ErrorCode.UNAVAILABLE, "the database is not available")
+        unavailable.__cause__ = error
+        return unavailable
+    return error
+
+
+def open_database(url: str) -> Database:
+    """For `sqlite:///path` and `postgresql+psycopg://…`. Needs a running event loop."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        from lepton_registry.sqlite import SqliteBackend
+
+        return Database(SqliteBackend(parsed))
+    if parsed.get_backend_name() == "postgresql":
+        from lepton_registry.postgres import PostgresBackend
+
+        return Database(PostgresBackend(parsed))
+    raise ValueError(f"database_url: {parsed.get_backend_name()!r} is not supported; allowed: sqlite, postgresql")

@@ -1,0 +1,168 @@
+"""SQLite: one process (file lock), one writer thread with group commit, a few reader threads."""
+
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+log = logging.getLogger(__name__)
+
+READERS = 4
+# Bounds the time a single slow member can hold up the others of its group.
+MAX_GROUP = 256
+BUSY_TIMEOUT_MS = 5_000
+BUSY_RETRIES = 3
+LOCK_WAIT_SECONDS = 10.0
+
+Done = Callable[[Any, BaseException | None], None]
+Work = Callable[[sa.Connection], Any]
+
+
+@dataclass(slots=True)
+class _Write:
+    work: Work
+    done: Done
+    result: Any = None
+    error: BaseException | None = None
+
+
+def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own BEGIN is deferred and comes late; ours is explicit.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-65536")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin_transaction(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class ProcessLock:
+    """One registry process per SQLite file: two would number events and expire leases side by side."""
+
+    def __init__(self, database: str) -> None:
+        self._path = Path(f"{database}.lock")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(self._handle)
+                    raise RuntimeError(f"another registry already uses this database ({self._path} is locked)") from None
+                time.sleep(0.05)
+
+    def release(self) -> None:
+        os.close(self._handle)
+
+
+class SqliteBackend:
+    dialect = "sqlite"
+
+    def __init__(self, url: sa.URL) -> None:
+        if not url.database or url.database == ":memory:":
+            raise ValueError("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lepton/registry.db")
+        self._lock = ProcessLock(url.database)
+        self._writer = build_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
+        self._reader = build_engine(url, begin="BEGIN", pool_size=READERS)
+        self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
+        self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_loop, name="database-write", daemon=True)
+        self._thread.start()
+
+    def submit_write(self, work: Work, done: Done) -> None:
+        self._waiting.put(_Write(work, done))
+
+    def submit_read(self, work: Work, done: Done) -> None:
+        self._reads.submit(self._run_read, work, done)
+
+    def _run_read(self, work: Work, done: Done) -> None:
+        try:
+            with self._reader.connect() as connection:
+                result = work(connection)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            done(None, error)
+        else:
+            done(result, None)
+
+    def _write_loop(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            stop = False
+            while len(group) < MAX_GROUP:
+                try:
+                    write = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if write is None:
+                    stop = True
+                    break
+                group.append(write)
+            self._commit_with_retries(group)
+            for write in group:
+                write.done(write.result, write.error)
+            if stop:
+                break
+
+    def _commit_with_retries(self, group: list[_Write]) -> None:
+        for attempt in range(BUSY_RETRIES + 1):
+            try:
+                self._commit(group)
+                return
+            except sa.exc.OperationalError as error:
+                if attempt < BUSY_RETRIES and "locked" in str(error):
+                    continue
+                self._fail_together(group, error)
+                return
+            except BaseException as error:  # noqa: BLE001 - handed to every caller of the group
+                self._fail_together(group, error)
+                return
+
+    def _fail_together(self, group: list[_Write], error: BaseException) -> None:
+        log.error("a write transaction failed: %s", error)
+        for write in group:
+            write.result, write.error = None, error
+
+    def _commit(self, group: list[_Write]) -> None:
+        with self._writer.connect() as connection, connection.begin():
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            for write in group:
+                write.result = write.error = None
+                driver.execute("SAVEPOINT one")
+                try:
+                    write.result = write.work(connection)
+                except Exception as error:  # noqa: BLE001 - one failing write rolls back only itself
+                    write.error = error
+                    # A full disk may already have rolled back everything: then this raises, and the group fails.
+                    driver.execute("ROLLBACK TO one")
+                driver.execute("RELEASE one")
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        self._reads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+        self._lock.release()
