@@ -1,0 +1,162 @@
+"""The one error table: code, gRPC status, HTTP status, public text.
+
+Both transports read it in both directions, so the same fault is the same code whichever door it leaves by.
+Nothing here imports a transport: gRPC statuses are named, not imported.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+SHOWN_VALUE_CHARS = 200
+
+
+class ErrorCode(StrEnum):
+    INVALID = "invalid"
+    NOT_FOUND = "not_found"
+    ALREADY_EXISTS = "already_exists"
+    CONFLICT = "conflict"
+    STALE_ATTEMPT = "stale_attempt"
+    FAILED_PRECONDITION = "failed_precondition"
+    UNAUTHENTICATED = "unauthenticated"
+    PERMISSION_DENIED = "permission_denied"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA = "unsupported_media"
+    RATE_LIMITED = "rate_limited"
+    OVER_QUOTA = "over_quota"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    CORRUPT = "corrupt"
+    UNIMPLEMENTED = "unimplemented"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    code: ErrorCode
+    grpc_status: str
+    http_status: int
+    title: str
+    retryable: bool = False
+
+
+# Where several codes share a status, the first row is what a bare status (a proxy's, another server's) is read as.
+_ROWS = (
+    ErrorRow(ErrorCode.INVALID, "INVALID_ARGUMENT", 422, "The request is not valid"),
+    ErrorRow(ErrorCode.NOT_FOUND, "NOT_FOUND", 404, "Not found"),
+    ErrorRow(ErrorCode.CONFLICT, "ABORTED", 409, "In conflict with the present state"),
+    ErrorRow(ErrorCode.ALREADY_EXISTS, "ALREADY_EXISTS", 409, "Already exists"),
+    ErrorRow(ErrorCode.FAILED_PRECONDITION, "FAILED_PRECONDITION", 409, "Not possible in the present state"),
+    ErrorRow(ErrorCode.STALE_ATTEMPT, "FAILED_PRECONDITION", 409, "The attempt is no longer the current one"),
+    ErrorRow(ErrorCode.UNAUTHENTICATED, "UNAUTHENTICATED", 401, "No valid credentials"),
+    ErrorRow(ErrorCode.PERMISSION_DENIED, "PERMISSION_DENIED", 403, "Not permitted"),
+    ErrorRow(ErrorCode.TOO_LARGE, "OUT_OF_RANGE", 413, "Too large"),
+    ErrorRow(ErrorCode.UNSUPPORTED_MEDIA, "INVALID_ARGUMENT", 415, "Not a supported format"),
+    ErrorRow(ErrorCode.RATE_LIMITED, "RESOURCE_EXHAUSTED", 429, "Too many requests", retryable=True),
+    ErrorRow(ErrorCode.OVER_QUOTA, "RESOURCE_EXHAUSTED", 429, "Over quota", retryable=True),
+    ErrorRow(ErrorCode.UNAVAILABLE, "UNAVAILABLE", 503, "Not available now", retryable=True),
+    ErrorRow(ErrorCode.TIMEOUT, "DEADLINE_EXCEEDED", 504, "Took too long", retryable=True),
+    ErrorRow(ErrorCode.CANCELLED, "CANCELLED", 499, "Cancelled"),
+    ErrorRow(ErrorCode.UNIMPLEMENTED, "UNIMPLEMENTED", 501, "Not supported"),
+    ErrorRow(ErrorCode.INTERNAL, "INTERNAL", 500, "Internal error"),
+    ErrorRow(ErrorCode.CORRUPT, "DATA_LOSS", 500, "Stored bytes are not what was stored"),
+)
+ERROR_TABLE: dict[ErrorCode, ErrorRow] = {row.code: row for row in _ROWS}
+
+_BY_GRPC_STATUS = {row.grpc_status: row.code for row in reversed(_ROWS)} | {"UNKNOWN": ErrorCode.INTERNAL}
+_BY_HTTP_STATUS = {row.http_status: row.code for row in reversed(_ROWS)} | {
+    400: ErrorCode.INVALID,
+    405: ErrorCode.UNIMPLEMENTED,
+    408: ErrorCode.TIMEOUT,
+    502: ErrorCode.UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """A wrong field: its path as the caller wrote it, why, the refused value as JSON text, and what is allowed."""
+
+    field: str
+    message: str
+    value: str = ""
+    allowed: str = ""
+
+
+class LeptonError(Exception):
+    """The one exception that crosses a transport; `detail` and `fields` are shown to the caller."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: str,
+        fields: Sequence[FieldError] = (),
+        *,
+        request_id: str = "",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.fields = tuple(fields)
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def row(self) -> ErrorRow:
+        return ERROR_TABLE[self.code]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later without a change."""
+        return self.row.retryable
+
+    def __str__(self) -> str:
+        if len(self.fields) < 2:
+            return self.detail
+        lines = [self.detail]
+        for error in self.fields:
+            allowed = f"; allowed: {error.allowed}" if error.allowed else ""
+            value = f" (got {error.value})" if error.value else ""
+            lines.append(f"  {error.field}: {error.message}{value}{allowed}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions pickle by their args, which hold the detail alone; process pools carry these errors.
+        return _rebuilt, (self.code, self.detail, self.fields, self.request_id, self.retry_after_seconds)
+
+
+def _rebuilt(
+    code: ErrorCode, detail: str, fields: Sequence[FieldError], request_id: str, retry_after_seconds: float | None
+) -> LeptonError:
+    return LeptonError(code, detail, fields, request_id=request_id, retry_after_seconds=retry_after_seconds)
+
+
+def invalid(field: str, message: str, value: object = None, allowed: str = "") -> LeptonError:
+    """The common case: one field is wrong."""
+    text = shown(value)
+    got = f" (got {text})" if text else ""
+    return LeptonError(ErrorCode.INVALID, f"{field}: {message}{got}", [FieldError(field, message, text, allowed)])
+
+
+def shown(value: object) -> str:
+    """A refused value as JSON text, cut to what a person can read; empty for None."""
+    if value is None:
+        return ""
+    try:
+        # A slice first: a hostile megabyte must not be encoded only to be thrown away.
+        text = json.dumps(value[:SHOWN_VALUE_CHARS] if isinstance(value, str) else value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"
+
+
+def code_for_grpc(status: str) -> ErrorCode:
+    """The code for a bare gRPC status name, as another server or a proxy sends it."""
+    return _BY_GRPC_STATUS.get(status, ErrorCode.INTERNAL)
+
+
+def code_for_http(status: int) -> ErrorCode:
+    """The code for a bare HTTP status."""
+    return _BY_HTTP_STATUS.get(status) or (ErrorCode.INVALID if 400 <= status < 500 else ErrorCode.INTERNAL)

@@ -1,0 +1,67 @@
+"""Principals, roles, tokens and THE policy table."""
+
+from lepton_core.identity.authenticators import (
+    WORKER_SERVICE,
+    Authenticator,
+    OpenAuthenticator,
+    TokenAuthenticator,
+    VerifyKey,
+)
+from lepton_core.identity.policies import (
+    POLICIES,
+    PUBLIC,
+    Policy,
+    authorize,
+    authorize_by,
+    methods_without_policy,
+)
+from lepton_core.identity.principals import (
+    Principal,
+    PrincipalKind,
+    Role,
+    current_principal,
+    encode_acting,
+    principal_or_none,
+    require_attempt,
+    reset_principal,
+    set_principal,
+    with_acting,
+)
+from lepton_core.identity.tokens import (
+    Token,
+    attempt_token,
+    new_api_key,
+    new_service_token,
+    parse_token,
+    token_sha256,
+)
+
+__all__ = [
+    "POLICIES",
+    "PUBLIC",
+    "WORKER_SERVICE",
+    "Authenticator",
+    "OpenAuthenticator",
+    "Policy",
+    "Principal",
+    "PrincipalKind",
+    "Role",
+    "Token",
+    "TokenAuthenticator",
+    "VerifyKey",
+    "attempt_token",
+    "authorize",
+    "authorize_by",
+    "current_principal",
+    "encode_acting",
+    "methods_without_policy",
+    "new_api_key",
+    "new_service_token",
+    "parse_token",
+    "principal_or_none",
+    "require_attempt",
+    "reset_principal",
+    "set_principal",
+    "token_sha256",
+    "with_acting",
+]

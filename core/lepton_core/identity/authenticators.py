@@ -1,0 +1,145 @@
+"""From a token to a principal. One authenticator serves HTTP and gRPC of a service."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.identity.principals import Principal, PrincipalKind
+from lepton_core.identity.tokens import Token, attempt_token, parse_token, refused, same, token_sha256
+from lepton_core.ids import is_ulid
+
+# The service token of this name is the pool token of workers.
+WORKER_SERVICE = "trainer"
+
+
+class Authenticator(Protocol):
+    """`cached` answers at once or not at all, so that the usual request costs no task switch."""
+
+    def cached(self, token: str) -> Principal | None: ...
+
+    async def authenticate(self, token: str) -> Principal:
+        """Raises UNAUTHENTICATED, or UNAVAILABLE when it cannot tell."""
+        ...
+
+
+class VerifyKey(Protocol):
+    def __call__(self, key_id: str, token_sha256: str, /) -> Awaitable[Principal]: ...
+
+
+class TokenAuthenticator:
+    """Service tokens by comparison, attempt tokens by HMAC, API keys by asking (`verify_key`) and remembering.
+
+    A remembered key lives `key_cache_seconds`, which bounds how long a revoked key is let in. While `verify_key`
+    answers UNAVAILABLE, a key that was good within `outage_grace_seconds` stays good.
+    """
+
+    def __init__(
+        self,
+        *,
+        service_tokens: Mapping[str, str] | None = None,
+        attempt_secret: bytes | None = None,
+        verify_key: VerifyKey | None = None,
+        key_cache_seconds: float = 30.0,
+        outage_grace_seconds: float = 0.0,
+        max_cached_keys: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service_tokens = dict(service_tokens or {})
+        self._attempt_secret = attempt_secret
+        self._verify_key = verify_key
+        self._key_cache_seconds = key_cache_seconds
+        self._outage_grace_seconds = outage_grace_seconds
+        self._max_cached_keys = max_cached_keys
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Principal]] = {}
+
+    def cached(self, token: str) -> Principal | None:
+        found = self._known.get(token)
+        if found is None or found[1] <= self._clock():
+            return None
+        return found[0]
+
+    async def authenticate(self, token: str) -> Principal:
+        known = self.cached(token)
+        if known is not None:
+            return known
+        parsed = parse_token(token)
+        if parsed.kind == "s":
+            return self._remember(token, self._service(token, parsed), float("inf"))
+        if parsed.kind == "a":
+            return self._remember(token, self._attempt(token, parsed), float("inf"))
+        return await self._key(token, parsed)
+
+    def forget(self, key_id: str) -> None:
+        """Drops a revoked key now instead of when its time in the cache ends."""
+        for token in [token for token, (principal, _) in self._known.items() if principal.id == key_id]:
+            del self._known[token]
+
+    def _service(self, token: str, parsed: Token) -> Principal:
+        expected = self._service_tokens.get(parsed.subject)
+        if expected is None or not same(expected, token):
+            raise refused()
+        kind = PrincipalKind.WORKER if parsed.subject == WORKER_SERVICE else PrincipalKind.SERVICE
+        return Principal(kind, parsed.subject, service=parsed.subject)
+
+    def _attempt(self, token: str, parsed: Token) -> Principal:
+        if self._attempt_secret is None or not is_ulid(parsed.subject):
+            raise refused()
+        attempt_id = f"att_{parsed.subject}"
+        if not same(attempt_token(attempt_id, self._attempt_secret), token):
+            raise refused()
+        return Principal(PrincipalKind.ATTEMPT, attempt_id, attempt_id=attempt_id)
+
+    async def _key(self, token: str, parsed: Token) -> Principal:
+        if self._verify_key is None or not is_ulid(parsed.subject):
+            raise refused()
+        # One question for all requests that wait for the same key. Shielded, since the first asker may hang up.
+        task = self._asking.get(token)
+        if task is None:
+            task = asyncio.ensure_future(self._ask(token, parsed))
+            self._asking[token] = task
+            task.add_done_callback(lambda done: self._asked(token, done))
+        return await asyncio.shield(task)
+
+    def _asked(self, token: str, task: asyncio.Task[Principal]) -> None:
+        self._asking.pop(token, None)
+        if not task.cancelled():
+            task.exception()  # retrieved here, since every asker may have hung up
+
+    async def _ask(self, token: str, parsed: Token) -> Principal:
+        assert self._verify_key is not None
+        try:
+            principal = await self._verify_key(f"key_{parsed.subject}", token_sha256(token))
+        except LeptonError as error:
+            stale = self._known.get(token)
+            if error.code is ErrorCode.UNAVAILABLE and stale and self._clock() < stale[1] + self._outage_grace_seconds:
+                return stale[0]
+            if error.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.NOT_FOUND):
+                self._known.pop(token, None)
+                raise refused() from None
+            raise
+        return self._remember(token, principal, self._clock() + self._key_cache_seconds)
+
+    def _remember(self, token: str, principal: Principal, until: float) -> Principal:
+        self._known[token] = (principal, until)
+        self._known.move_to_end(token)
+        if len(self._known) > self._max_cached_keys:
+            self._known.popitem(last=False)
+        return principal
+
+
+class OpenAuthenticator:
+    """No authentication: everybody is `principal`. `check_bind` keeps such a service on loopback."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    def cached(self, token: str) -> Principal | None:  # noqa: ARG002
+        return self._principal
+
+    async def authenticate(self, token: str) -> Principal:  # noqa: ARG002
+        return self._principal

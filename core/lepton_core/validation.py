@@ -1,0 +1,145 @@
+"""Pydantic's complaints as our own errors: the field's path, the bad value, what is allowed, and near matches."""
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, shown
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_FIELD_ERRORS = 50
+
+# Words for the limits that pydantic puts into an error's context.
+_LIMITS = {
+    "ge": "at least {}",
+    "gt": "greater than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "min_length": "length at least {}",
+    "max_length": "length at most {}",
+    "expected": "{}",
+    "expected_tokens": "{}",
+    "pattern": "text that matches {}",
+    "multiple_of": "a multiple of {}",
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "missing": "a value",
+}
+
+
+def parse(model: type[Model], data: object, *, prefix: Sequence[str | int] = ()) -> Model:
+    """Validates `data` (a mapping, or JSON as bytes or text); raises INVALID naming each wrong field."""
+    try:
+        if isinstance(data, bytes | bytearray | str):
+            return model.model_validate_json(data)
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid_from(error.errors(include_url=False), model, prefix=prefix) from None
+
+
+def invalid_from(
+    errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None, *, prefix: Sequence[str | int] = ()
+) -> LeptonError:
+    """One INVALID error from the list that `ValidationError.errors()` gives."""
+    fields = [_field_error(error, model, prefix) for error in list(errors)[:MAX_FIELD_ERRORS]]
+    return LeptonError(ErrorCode.INVALID, summary(fields), fields)
+
+
+def summary(fields: Sequence[FieldError]) -> str:
+    """The first wrong field in a sentence, and how many more there are."""
+    if not fields:
+        return "the request is not valid"
+    first = fields[0]
+    text = f"{first.field}: {first.message}" if first.field else first.message
+    if first.value:
+        text += f" (got {first.value})"
+    if first.allowed and first.allowed not in text:
+        text += f"; allowed: {first.allowed}"
+    return text if len(fields) == 1 else f"{text}; and {len(fields) - 1} more"
+
+
+def near_matches(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name[:128].lower(), list(names), n=3, cutoff=0.6)
+
+
+def unknown_name(field: str, name: str, known: Iterable[str]) -> FieldError:
+    """An unknown name, with what it may have meant."""
+    known = sorted(known)
+    near = near_matches(name, known)
+    hint = f", did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+    return FieldError(field, f"unknown field{hint}", "", ", ".join(known))
+
+
+def path_of(location: Sequence[str | int]) -> str:
+    """`("train", "layers", 0)` as people write it: `train.layers[0]`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)[:128]
+    return path
+
+
+def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix: Sequence[str | int]) -> FieldError:
+    location = tuple(error["loc"])
+    field = path_of((*prefix, *location))
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind == "extra_forbidden" and location:
+        owner = _model_at(model, location[:-1])
+        return unknown_name(field, str(location[-1]), _names(owner) if owner else ())
+    allowed = [text.format(context[key]) for key, text in _LIMITS.items() if key in context]
+    if not allowed and kind in _TYPES:
+        allowed = [_TYPES[kind]]
+    message = str(error["msg"])
+    if kind == "value_error":
+        message = message.removeprefix("Value error, ")
+    elif kind == "missing":
+        message = "required"
+    value = "" if kind in ("missing", "json_invalid") else shown(error.get("input"))
+    return FieldError(field, message, value, " and ".join(allowed))
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel] | None, location: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model whose field is wrong: follows a location through nested models, lists and mappings."""
+    for part in location:
+        if model is None:
+            return None
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            # A mapping's key, or the tag of a union: the model stays.
+            continue
+        model = _model_in(field.annotation)
+    return model
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType, list, tuple, dict):
+        for inner in get_args(annotation):
+            found = _model_in(inner)
+            if found:
+                return found
+    return None
