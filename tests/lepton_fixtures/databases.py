@@ -1,4 +1,4 @@
-"""Fixtures: `sqlite_url`, `postgres_url` (a database of its own for each test), and `database_url` (each test on both)."""
+"""Fixtures: `sqlite_url`, `postgres_url` (each test has a database of its own), `database_url` (each test on both)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def postgres_folder() -> Iterator[Path]:
     with psycopg.connect(f"host={folder} user=postgres dbname=postgres", autocommit=True) as connection:
         # Tests kill processes, never the machine, so nothing is lost without fsync, and they run faster.
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")  # noqa: S608 - a fixed list
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
     yield folder
     server.stop()

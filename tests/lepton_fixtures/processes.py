@@ -40,7 +40,11 @@ class ServerProcess:
     """One server: the same command can be stopped, killed and started again on its old data."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, ready: Callable[[], object], environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        ready: Callable[[], object],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = list(command)
         self._environment = dict(environment or {})
@@ -59,7 +63,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=os.environ | self._environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one libc call, which takes no lock
             )
         try:
             wait_until(self._answers, what=f"{Path(self._command[0]).name} to answer")

@@ -1,0 +1,86 @@
+"""Where a platform keeps everything: one folder, readable by its owner only."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from lepton_core.errors import invalid
+from lepton_core.ids import is_ulid, new_ulid
+
+BUCKET = "lepton"
+# Database URLs and command lines carry these paths; what lies below still has to fit into the systems' limits.
+MAX_PATH_CHARS = 200
+
+
+class Home:
+    """The paths of a platform's data. `create()` makes the folder and gives it an id that never changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.logs = folder / "logs"
+        self.login = folder / "login.json"
+        self.lock = folder / "lock"
+        self.state = folder / "platform.json"
+        self.ports = folder / "ports.json"
+        self.queue = folder / "queue"
+        self.objects = folder / "objects"
+        self.registry = folder / "registry"
+        self.worker = folder / "worker"
+        self.cache = folder / "inference"
+        self._id = folder / "id"
+
+    @property
+    def id(self) -> str | None:
+        """A ULID; None before the first start."""
+        try:
+            text = self._id.read_text().strip()
+        except FileNotFoundError:
+            return None
+        return text if is_ulid(text) else None
+
+    @property
+    def marker(self) -> str:
+        """What every process of this platform carries in its environment.
+
+        With the folder's inode, since a copied home has the same id, and its platform must not take the
+        original's parts for its own.
+        """
+        return f"{self.id}.{self.folder.stat().st_ino}"
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        own = (self.keys, self.logs, self.queue, self.objects / BUCKET, self.registry, self.worker, self.cache)
+        for folder in (self.folder, *own):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.folder, self.keys):
+            folder.chmod(0o700)
+        if self.id is None:
+            write_private(self._id, new_ulid() + "\n")
+
+
+def find_home(environ: Mapping[str, str], chosen: Path | None = None) -> Home:
+    """The home named on the command line, else by `LEPTON_HOME`, else `~/.lepton`."""
+    named = str(chosen) if chosen else environ.get("LEPTON_HOME", "")
+    folder = (Path(named) if named else Path("~/.lepton")).expanduser().absolute()
+    if len(str(folder)) > MAX_PATH_CHARS:
+        raise invalid("LEPTON_HOME", "too long a path", str(folder), f"at most {MAX_PATH_CHARS} characters")
+    if folder.exists() and not folder.is_dir():
+        raise invalid("LEPTON_HOME", "not a folder", str(folder), "a folder, or a path where one can be made")
+    return Home(folder)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step; nobody but its owner can read it at any moment."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,69 @@
+"""Keys and tokens of a local platform: made at the first start, a file each, for their owner only, never printed."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_core.identity.tokens import new_api_key, new_service_token, token_sha256
+from lepton_core.ids import new_id
+from lepton_local.home import Home, write_private
+
+# Names of service tokens. The trainer's is the pool token of workers: it may announce and claim, nothing else.
+SERVICES = ("gateway", "inference", "trainer")
+# Users of the queue server. `operator` may do everything, and no part uses it.
+QUEUE_USERS = ("operator", "services", "workers", "producers")
+
+
+@dataclass(frozen=True, repr=False)
+class Keys:
+    """Files for the parts that take a path, values for the servers that we configure ourselves."""
+
+    operator_key_file: Path
+    service_tokens_file: Path
+    attempt_secret_file: Path
+    token_files: dict[str, Path]
+    store_access_key: str
+    store_secret_key: str
+    queue_passwords: dict[str, str]
+
+
+def ensure_keys(home: Home) -> Keys:
+    """Make what is missing, keep what is there."""
+    token_files = {service: home.keys / f"{service}.token" for service in SERVICES}
+    tokens = {service: _secret(path, new_service_token(service)) for service, path in token_files.items()}
+    operator_key_file = home.keys / "operator.key"
+    _secret(operator_key_file, new_api_key(new_id("key")))
+    attempt_secret_file = home.keys / "attempt-tokens.secret"
+    _secret(attempt_secret_file, _random())
+    service_tokens_file = home.keys / "service-tokens.json"
+    hashes = {service: token_sha256(token) for service, token in tokens.items()}
+    write_private(service_tokens_file, json.dumps(hashes, indent=2) + "\n")
+    return Keys(
+        operator_key_file=operator_key_file,
+        service_tokens_file=service_tokens_file,
+        attempt_secret_file=attempt_secret_file,
+        token_files=token_files,
+        store_access_key=_secret(home.keys / "objects.access-key", secrets.token_hex(10)),
+        store_secret_key=_secret(home.keys / "objects.secret-key", secrets.token_hex(20)),
+        queue_passwords={user: _secret(home.keys / f"queue-{user}.password", _random()) for user in QUEUE_USERS},
+    )
+
+
+def write_login(home: Home, gateway_url: str, gateway_grpc: str) -> None:
+    """Tell the SDK and the CLI where the platform is and with which key to call it."""
+    key = (home.keys / "operator.key").read_text().strip()
+    login = {"url": gateway_url, "grpc": gateway_grpc, "api_key": key}
+    write_private(home.login, json.dumps(login, indent=2) + "\n")
+
+
+def _random() -> str:
+    return secrets.token_hex(32)
+
+
+def _secret(path: Path, new: str) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        write_private(path, new + "\n")
+        return new

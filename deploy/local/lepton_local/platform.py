@@ -1,0 +1,199 @@
+"""`up` and `down`: the whole platform in one home."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+import psutil
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.home import Home
+from lepton_local.keys import Keys, ensure_keys, write_login
+from lepton_local.orphans import end_orphans
+from lepton_local.parts import DRAIN_ORDER, Wiring, build_parts, port_names
+from lepton_local.ports import choose_ports, is_free
+from lepton_local.processes import Supervisor, Watched
+from lepton_local.settings import LocalSettings
+from lepton_local.state import PartStatus, PlatformStatus, find_runner, read_status, runner_lock, write_status
+
+ORPHAN_STOP_SECONDS = 10.0
+PORT_TRIES = 3
+DOWN_SECONDS = 90.0
+
+Say = Callable[[str], None]
+
+
+class Platform:
+    """One start of the platform. `say` gets a line at every change, `on_ready` the status once all parts serve."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: LocalSettings,
+        environ: Mapping[str, str],
+        say: Say,
+        on_ready: Callable[[PlatformStatus], None],
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._environ = environ
+        self._say = say
+        self._on_ready = on_ready
+        self._ready = False
+        self._supervisor: Supervisor | None = None
+        self._wiring: Wiring | None = None
+
+    def up(self) -> None:
+        """Returns when SIGTERM or SIGINT came and everything is drained; a second signal drops the deadlines.
+
+        Raises ALREADY_EXISTS if a platform runs from this home, and what `Supervisor.start` raises.
+        """
+        self._home.create()
+        with runner_lock(self._home), _stop_signals() as signals:
+            end_orphans(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
+            try:
+                if self._start(ensure_keys(self._home), signals.stop):
+                    self._serve(signals.stop)
+            finally:
+                self._drain(lambda: signals.count > 1)
+                self._home.state.unlink(missing_ok=True)
+
+    def _start(self, keys: Keys, stop: threading.Event) -> bool:
+        for tries_left in reversed(range(PORT_TRIES)):
+            names = port_names(self._settings)
+            ports = choose_ports(names, self._home.ports, any_free=self._settings.free_ports)
+            self._wiring = Wiring(self._home, ports, keys, self._settings)
+            self._supervisor = Supervisor(
+                build_parts(self._wiring),
+                self._home,
+                report=self._changed,
+                environ=self._environ,
+            )
+            try:
+                return self._supervisor.start(self._settings.start_seconds, stop)
+            except LeptonError:
+                self._drain(lambda: True)
+                # Two platforms that start together may choose the same ports: the parts of one of them cannot bind.
+                if not tries_left or all(is_free(port) for port in ports.values()):
+                    raise
+                self._say("a port was taken meanwhile; starting again on others")
+        raise AssertionError("unreachable")
+
+    def _serve(self, stop: threading.Event) -> None:
+        assert self._supervisor is not None
+        assert self._wiring is not None
+        self._ready = True
+        urls = self._urls()
+        write_login(self._home, urls["gateway"], urls["gateway_grpc"])
+        status = self._write_status()
+        self._on_ready(status)
+        self._supervisor.watch(stop)
+
+    def _drain(self, hurry: Callable[[], bool]) -> None:
+        if self._supervisor is not None:
+            self._supervisor.drain(DRAIN_ORDER, hurry)
+            self._supervisor = None
+
+    def _changed(self, watched: Watched, text: str) -> None:
+        self._say(f"{watched.part.name}: {text}")
+        self._write_status()
+
+    def _write_status(self) -> PlatformStatus:
+        parts = self._supervisor.watched.values() if self._supervisor else ()
+        status = PlatformStatus(
+            home=str(self._home.folder),
+            pid=psutil.Process().pid,
+            ready=self._ready,
+            urls=self._urls(),
+            parts=[_status_of(each) for each in parts],
+        )
+        write_status(self._home, status)
+        return status
+
+    def _urls(self) -> dict[str, str]:
+        assert self._wiring is not None
+        address = self._wiring.address
+        urls = {
+            "gateway": f"http://{address('gateway_http')}",
+            "gateway_grpc": address("gateway_grpc"),
+            "inference": f"http://{address('inference_http')}",
+            "inference_grpc": address("inference_grpc"),
+            "registry_grpc": address("registry"),
+        }
+        if "queue" in self._wiring.ports:
+            urls["queue"] = f"redis://{address('queue')}/0"
+        if "objects" in self._wiring.ports:
+            urls["objects"] = f"http://{address('objects')}"
+        return urls
+
+
+def _status_of(each: Watched) -> PartStatus:
+    return PartStatus(
+        name=each.part.name,
+        state=each.state,
+        pid=each.process.pid if each.process else None,
+        ports=dict(each.part.ports),
+        restarts=each.restarts,
+        last_exit=each.last_exit,
+        log=str(each.log),
+    )
+
+
+class _Signals:
+    def __init__(self) -> None:
+        self.count = 0
+        self.stop = threading.Event()
+
+    def arrived(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.stop.set()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Signals]:
+    """SIGTERM, Ctrl-C and a closed terminal all ask for a drain."""
+    signals = _Signals()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signals.arrived) for number in numbers}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def down(home: Home, say: Say, seconds: float = DOWN_SECONDS) -> bool:
+    """Drain the platform of this home, or what a killed runner left of it; False if there was nothing.
+
+    Raises TIMEOUT if its runner does not end.
+    """
+    if home.id is None:
+        return False
+    runner = find_runner(home)
+    if runner is None:
+        return end_orphans(home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, say) > 0
+    deadline = time.monotonic() + seconds
+    asked = False
+    while (runner := find_runner(home)) is not None:
+        process = runner.process()
+        if process is not None and not asked:
+            process.terminate()
+            asked = True
+        if time.monotonic() > deadline:
+            raise LeptonError(ErrorCode.TIMEOUT, f"the runner (process {runner.pid}) still drains; logs: {home.logs}")
+        time.sleep(0.05)
+    return True
+
+
+def wait_ready(home: Home, pid: int, ended: Callable[[], bool], seconds: float) -> PlatformStatus | None:
+    """The status of the runner `pid` once it is ready; None if it ended or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not ended():
+        status = read_status(home)
+        if status and status.pid == pid and status.ready:
+            return status
+        time.sleep(0.05)
+    return None

@@ -1,0 +1,64 @@
+"""Which port each part listens on: the default, or a free one where it is taken; remembered, so that addresses last."""
+
+import json
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from lepton_local.home import write_private
+
+DEFAULT_PORTS = {
+    "gateway_http": 8700,
+    "gateway_grpc": 8701,
+    "inference_http": 8702,
+    "inference_grpc": 8703,
+    "registry": 8704,
+    "queue": 8705,
+    "objects": 8706,
+}
+# Below the range of outgoing connections: one of those could sit on our port during a restart.
+FREE_PORTS = range(20_000, 32_000)
+
+
+def choose_ports(names: Iterable[str], remembered: Path, *, any_free: bool = False) -> dict[str, int]:
+    """A port for each name. `any_free`: not even the defaults are tried; several platforms can start side by side."""
+    before = _read(remembered)
+    chosen: dict[str, int] = {}
+    for name in names:
+        wanted = before.get(name) or (None if any_free else DEFAULT_PORTS[name])
+        taken = set(chosen.values())
+        chosen[name] = wanted if wanted and wanted not in taken and is_free(wanted) else _free_port(taken)
+    write_private(remembered, json.dumps(before | chosen, indent=2) + "\n")
+    return chosen
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do it, else connections of the last run that still linger would make us move to another port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    # On macOS that bind also succeeds beside a server on all addresses.
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _free_port(taken: set[int]) -> int:
+    for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
+        if port not in taken and is_free(port):
+            return port
+    raise OSError(f"no free port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}")
+
+
+def _read(remembered: Path) -> dict[str, int]:
+    try:
+        ports = json.loads(remembered.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(ports, dict):
+        return {}
+    return {name: port for name, port in ports.items() if name in DEFAULT_PORTS and isinstance(port, int)}

@@ -1,0 +1,216 @@
+"""Start parts, watch them, restart one that crashed, drain them in order."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.home import Home
+from lepton_local.orphans import MARKER, kill_marked
+from lepton_local.parts import Part
+
+POLL_SECONDS = 0.05
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
+# A part that served this long has recovered: its next crash is a first one again.
+HEALTHY_SECONDS = 60.0
+MAX_LOG_BYTES = 10 * 1024 * 1024
+KEPT_LOGS = 3
+TAIL_BYTES = 4000
+
+
+class State(StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass
+class Watched:
+    """A part and what became of it. Times are of the monotonic clock."""
+
+    part: Part
+    log: Path
+    state: State = State.WAITING
+    process: subprocess.Popen[bytes] | None = None
+    since: float = 0.0
+    retry_at: float = 0.0
+    crashes_in_a_row: int = 0
+    restarts: int = 0
+    last_exit: str = ""
+
+
+Report = Callable[[Watched, str], None]
+
+
+class Supervisor:
+    """`report(watched, text)` is called at every change of a part's state."""
+
+    def __init__(self, parts: Iterable[Part], home: Home, *, report: Report, environ: Mapping[str, str]) -> None:
+        self.watched = {part.name: Watched(part, home.logs / f"{part.name}.log") for part in parts}
+        self._home = home
+        self._marker = home.marker
+        self._report = report
+        self._environ = environ
+
+    def start(self, seconds: float, stop: threading.Event) -> bool:
+        """All parts up, each after those it stands on; False if `stop` was set meanwhile.
+
+        Raises FAILED_PRECONDITION if a part ends by itself, TIMEOUT if one isn't ready in time.
+        """
+        deadline = time.monotonic() + seconds
+        while any(each.state is not State.READY for each in self.watched.values()):
+            for each in self.watched.values():
+                if each.state is State.WAITING and self._stands(each.part.after):
+                    self._spawn(each)
+            self._look(first_start=True)
+            if stop.wait(POLL_SECONDS):
+                return False
+            if time.monotonic() > deadline:
+                late = ", ".join(name for name, each in self.watched.items() if each.state is not State.READY)
+                raise LeptonError(ErrorCode.TIMEOUT, f"not ready after {seconds:g} s: {late}; logs: {self._home.logs}")
+        return True
+
+    def watch(self, stop: threading.Event) -> None:
+        """Until `stop` is set: restart what ends by itself."""
+        while not stop.wait(2 * POLL_SECONDS):
+            self._look()
+
+    def drain(self, order: Iterable[str], hurry: Callable[[], bool]) -> None:
+        """SIGTERM, one part after the other; each is killed at its deadline, or as soon as `hurry()` is true.
+
+        Parts whose turn has not come are still restarted: a trainer that drains needs its registry.
+        """
+        for name in order:
+            if name in self.watched:
+                self._stop(self.watched[name], hurry)
+
+    def _stop(self, each: Watched, hurry: Callable[[], bool]) -> None:
+        if each.process is not None:
+            self._change(each, State.STOPPING, "stopping")
+            with contextlib.suppress(ProcessLookupError):
+                each.process.terminate()
+            deadline = time.monotonic() + each.part.stop_seconds
+            while each.process.poll() is None and time.monotonic() < deadline and not hurry():
+                self._look()
+                time.sleep(POLL_SECONDS)
+            killed = each.process.poll() is None
+            self._kill(each)
+            text = f"killed: it did not stop within {each.part.stop_seconds:g} s" if killed else "stopped"
+        else:
+            text = "stopped"
+        self._change(each, State.STOPPED, text)
+
+    def _stands(self, names: Iterable[str]) -> bool:
+        return all(self.watched[name].state is State.READY for name in names if name in self.watched)
+
+    def _spawn(self, each: Watched) -> None:
+        part = each.part
+        if part.ready_file:
+            part.ready_file.unlink(missing_ok=True)
+        rotate(each.log)
+        with each.log.open("ab") as log:
+            # A session of its own: Ctrl-C in the terminal reaches the runner alone, which drains in order.
+            each.process = subprocess.Popen(
+                part.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._home.folder,
+                env=_environment(self._environ, part) | {MARKER: f"{self._marker}/{part.name}"},
+                start_new_session=True,
+            )
+        self._change(each, State.STARTING, "starting")
+
+    def _look(self, *, first_start: bool = False) -> None:
+        """One round over all parts."""
+        for each in self.watched.values():
+            if each.process is not None and each.state in (State.STARTING, State.READY):
+                if each.process.poll() is not None:
+                    self._ended(each, first_start)
+                elif each.state is State.STARTING and each.part.ready():
+                    self._change(each, State.READY, "ready")
+                elif each.crashes_in_a_row and time.monotonic() - each.since > HEALTHY_SECONDS:
+                    each.crashes_in_a_row = 0
+            elif each.state is State.RESTARTING and time.monotonic() >= each.retry_at:
+                each.restarts += 1
+                self._spawn(each)
+
+    def _ended(self, each: Watched, first_start: bool) -> None:
+        assert each.process is not None
+        each.last_exit = _how_it_ended(each.process.returncode)
+        self._kill(each)
+        if first_start:
+            self._change(each, State.STOPPED, each.last_exit)
+            raise LeptonError(
+                ErrorCode.FAILED_PRECONDITION, f"{each.part.name} {each.last_exit} at its start.\n{tail(each.log)}"
+            )
+        seconds = min(FIRST_RETRY_SECONDS * 2**each.crashes_in_a_row, LONGEST_RETRY_SECONDS)
+        each.crashes_in_a_row += 1
+        each.retry_at = time.monotonic() + seconds
+        self._change(each, State.RESTARTING, f"{each.last_exit}; restarting in {seconds:g} s. Log: {each.log}")
+
+    def _kill(self, each: Watched) -> None:
+        """The part and whatever it started: what is left would keep its port or its files."""
+        assert each.process is not None
+        if each.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.wait()
+        kill_marked(self._marker, each.part.name)
+        each.process = None
+
+    def _change(self, each: Watched, state: State, text: str) -> None:
+        each.state = state
+        each.since = time.monotonic()
+        self._report(each, text)
+
+
+def _environment(environ: Mapping[str, str], part: Part) -> dict[str, str]:
+    """The user's environment without other services' settings, and the part's own."""
+    own = f"LEPTON_{part.name.upper()}_"
+    kept = {name: value for name, value in environ.items() if not name.startswith("LEPTON_") or name.startswith(own)}
+    return kept | {"PYTHONUNBUFFERED": "1"} | dict(part.environment)
+
+
+def _how_it_ended(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exited with status {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"
+
+
+def rotate(log: Path) -> None:
+    """Keep logs bounded: at a start, a big one becomes `.1`, and the oldest goes."""
+    try:
+        if log.stat().st_size < MAX_LOG_BYTES:
+            return
+    except FileNotFoundError:
+        return
+    for number in range(KEPT_LOGS, 1, -1):
+        older = log.with_name(f"{log.name}.{number - 1}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number}"))
+    log.replace(log.with_name(f"{log.name}.1"))
+
+
+def tail(log: Path, max_bytes: int = TAIL_BYTES) -> str:
+    """The end of a log, for an error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - max_bytes))
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""

