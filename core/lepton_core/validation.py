@@ -1,13 +1,16 @@
 """Pydantic's complaints as our own errors: the field's path, the bad value, what is allowed, and near matches."""
 
 import difflib
+import json
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, shown
+from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,7 +43,6 @@ _TYPES = {
     "list_type": "a list",
     "model_type": "an object",
     "model_attributes_type": "an object",
-    "missing": "a value",
 }
 
 
@@ -106,7 +108,9 @@ def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix
     if not allowed and kind in _TYPES:
         allowed = [_TYPES[kind]]
     message = str(error["msg"])
-    if kind == "value_error":
+    if context.get("pattern") == LABEL_PATTERN:
+        message, allowed = "not a valid name", [LABEL_RULE]
+    elif kind == "value_error":
         message = message.removeprefix("Value error, ")
     elif kind == "missing":
         message = "required"
@@ -143,3 +147,40 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
             if found:
                 return found
     return None
+
+
+def wrong_field(model: str, field: str, message: str, value: object) -> ValidationError:
+    """For a model's own validators: a complaint about one field, which plain ValueErrors cannot name."""
+    kind = PydanticCustomError("wrong_field", "{message}", {"message": message})  # type: ignore[type-var]
+    return ValidationError.from_exception_data(model, [{"type": kind, "loc": (field,), "input": value}])
+
+
+def read_json(data: bytes | str) -> Any:
+    """JSON of a stranger: INVALID for what is none, for NaN and infinity, and for nesting that would exhaust us."""
+    try:
+        value = json.loads(data, parse_constant=_refused_constant)
+        canonical_json(value)
+    except RecursionError:
+        raise LeptonError(ErrorCode.INVALID, "the JSON is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise LeptonError(ErrorCode.INVALID, "the body is not JSON: not UTF-8") from None
+    except ValueError as error:
+        raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """Sorted keys, no spaces, UTF-8, no NaN: equal values give equal text. Raises INVALID for what JSON cannot say."""
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        if not text.isascii():
+            text.encode()
+    except RecursionError:
+        raise LeptonError(ErrorCode.INVALID, "the JSON is nested too deeply") from None
+    except (ValueError, TypeError) as error:
+        raise LeptonError(ErrorCode.INVALID, f"this has no form in JSON: {error}") from None
+    return text
+
+
+def _refused_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number of JSON")
