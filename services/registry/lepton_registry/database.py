@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
-from lepton_core.errors import ErrorCode, LeptonError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
+
+from lepton_core.errors import ErrorCode, LeptonError
 
 Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
@@ -23,7 +25,7 @@ Work = Callable[[sa.Connection], Result]
 class LockRow(SQLModel, table=True):
     """A row to hold while deciding something that two transactions must not decide at once."""
 
-    __tablename__ = "locks"
+    __tablename__: ClassVar[str] = "locks"
 
     name: str = Field(primary_key=True)
 
@@ -53,9 +55,14 @@ def hold_lock(conn: sa.Connection, name: str) -> None:
 
 def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> bool:
     """Insert, or do nothing where a unique key is taken. True if the row is new."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(into).on_conflict_do_nothing()
-    return conn.execute(statement, values).rowcount == 1
+    return conn.execute(_insert_or_nothing(into, conn.dialect.name), values).rowcount == 1
+
+
+@cache
+def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Executable:
+    if dialect == "sqlite":
+        return sqlite.insert(into).on_conflict_do_nothing()
+    return postgresql.insert(into).on_conflict_do_nothing()
 
 
 class CommitSignal:

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import sqlalchemy as sa
-from lepton_core.ids import new_id
 
+from lepton_core.ids import new_id
 from lepton_registry.database import now_us, table
 from lepton_registry.events.tables import EventRow
 
@@ -23,7 +23,6 @@ def write(
     """
     row = {
         "id": new_id("evt"),
-        "position": None,
         "project": project,
         "type": f"dev.lepton.{event_type}.v1",
         "subject": subject,

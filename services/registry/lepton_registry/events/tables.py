@@ -1,27 +1,33 @@
-"""Events, the leader that numbers them, and how far each reader has come."""
+"""SQL tables of events, of the leader that numbers them, and of how far each reader has come."""
+
+from typing import ClassVar
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+_NUMBERED = sa.text("position IS NOT NULL")
+_UNNUMBERED = sa.text("position IS NULL")
+
 
 class EventRow(SQLModel, table=True):
-    """Written without a position, in the transaction of what it tells; the leader numbers what is committed."""
+    """Written without a position, in the transaction of what it tells; the leader numbers what is committed.
 
-    __tablename__ = "events"
+    `sequence` is no cursor: a transaction with a higher one may commit first. It only keeps the events of one entity
+    in their order when they are numbered together (its transactions wait for each other).
+    """
+
+    __tablename__: ClassVar[str] = "events"
     __table_args__ = (
-        sa.Index("ix_events_project_position", "project", "position"),
-        sa.Index("ix_events_subject", "subject", "position"),
-        # Small: holds only what is not numbered yet.
-        sa.Index(
-            "ix_events_unnumbered",
-            "id",
-            sqlite_where=sa.text("position IS NULL"),
-            postgresql_where=sa.text("position IS NULL"),
-        ),
+        # Partial: an event enters them once, when it is numbered.
+        sa.Index("uq_events_position", "position", unique=True, sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
+        sa.Index("ix_events_project", "project", "position", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
+        sa.Index("ix_events_subject", "subject", "position", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
+        sa.Index("ix_events_unnumbered", "sequence", sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED),
     )
 
-    id: str = Field(primary_key=True)
-    position: int | None = Field(default=None, sa_type=sa.BigInteger, unique=True)
+    sequence: int = Field(primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))  # type: ignore[call-overload]
+    id: str
+    position: int | None = Field(default=None, sa_type=sa.BigInteger)
     project: str
     type: str
     subject: str
@@ -32,19 +38,19 @@ class EventRow(SQLModel, table=True):
 class LeaderRow(SQLModel, table=True):
     """One row per office. The term grows with each holder and is checked in every transaction of the leader."""
 
-    __tablename__ = "leaders"
+    __tablename__: ClassVar[str] = "leaders"
 
     name: str = Field(primary_key=True)
     holder: str
     term: int = Field(sa_type=sa.BigInteger)
-    # Counted up by the holder at every beat; a rival takes over when it has stood still for long enough.
+    # Counted up by the holder; a rival takes over when it has stood still for long enough on the rival's own clock.
     beat: int = Field(sa_type=sa.BigInteger)
 
 
 class CursorRow(SQLModel, table=True):
-    """The position up to which one reader (hints, stream, …) has delivered. Row "numbered": the last one given out."""
+    """The position up to which one reader has delivered; the row "numbered" holds the last one given out."""
 
-    __tablename__ = "event_cursors"
+    __tablename__: ClassVar[str] = "event_cursors"
 
     name: str = Field(primary_key=True)
     position: int = Field(sa_type=sa.BigInteger)

@@ -1,0 +1,42 @@
+"""SQL tables of metric series."""
+
+from typing import ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+
+class MetricPointRow(SQLModel, table=True):
+    """One value. `position` counts within the run, in commit order; `file_offset` is the end of the point's record in
+    the journal of its rank: a checkpoint's cut compares with it."""
+
+    __tablename__: ClassVar[str] = "metric_points"
+
+    run_id: str = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_type=sa.BigInteger)
+    attempt_number: int
+    rank: int
+    file_offset: int = Field(sa_type=sa.BigInteger)
+    key: str
+    step: int = Field(sa_type=sa.BigInteger)
+    value: float
+    at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class MetricHeadRow(SQLModel, table=True):
+    """The last position of a run. Appends lock this row, so positions are in commit order."""
+
+    __tablename__: ClassVar[str] = "metric_heads"
+
+    run_id: str = Field(primary_key=True)
+    position: int = Field(sa_type=sa.BigInteger)
+
+
+class JournalOffsetRow(SQLModel, table=True):
+    """How much of one journal of an attempt is committed."""
+
+    __tablename__: ClassVar[str] = "journal_offsets"
+
+    attempt_id: str = Field(primary_key=True)
+    file: str = Field(primary_key=True)
+    offset: int = Field(sa_type=sa.BigInteger)

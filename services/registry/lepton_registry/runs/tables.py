@@ -1,0 +1,114 @@
+"""SQL tables of runs, attempts, checkpoints, and of the clock that leases run on."""
+
+from typing import ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+_QUEUED = sa.text("state = 'queued'")
+_RUNNING = sa.text("state = 'running'")
+
+
+class RunRow(SQLModel, table=True):
+    """What the registry makes of a job."""
+
+    __tablename__: ClassVar[str] = "runs"
+    __table_args__ = (
+        sa.UniqueConstraint("project", "key_namespace", "idempotency_key"),
+        sa.Index("ix_runs_project", "project", "id"),
+        sa.Index("ix_runs_queued", "created_at_us", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    )
+
+    id: str = Field(primary_key=True)
+    project: str
+    name: str
+    state: str
+    spec_json: str = Field(sa_type=sa.Text)
+    key_namespace: str
+    idempotency_key: str
+    request_digest: str
+    recipe: str
+    recipe_version: str
+    ranks: int
+    dataset_version_id: str
+    dataset: str
+    dataset_version: int = Field(sa_type=sa.BigInteger)
+    data_digest: str
+    code_digest: str
+    cancel_requested: bool = False
+    reason: str = Field(default="", sa_type=sa.Text)
+    attempts: int = 0
+    current_attempt_id: str = ""
+    progress: float = 0.0
+    metrics_json: str = Field(default="{}", sa_type=sa.Text)
+    model_version_id: str = ""
+    model: str
+    model_version: int = Field(default=0, sa_type=sa.BigInteger)
+    created_by: str
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+    started_at_us: int = Field(default=0, sa_type=sa.BigInteger)
+    finished_at_us: int = Field(default=0, sa_type=sa.BigInteger)
+    retries: int
+    retries_spent: int = 0
+    # Lost attempts since the last checkpoint.
+    lost_in_a_row: int = 0
+    retry_of: str = ""
+
+
+class AttemptRow(SQLModel, table=True):
+    """One try. Its id is the fence; the number is for people."""
+
+    __tablename__: ClassVar[str] = "attempts"
+    __table_args__ = (
+        sa.UniqueConstraint("worker_id", "claim_id"),
+        sa.Index("ix_attempts_run", "run_id", "number"),
+        sa.Index("ix_attempts_running", "lease_ends_us", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    )
+
+    id: str = Field(primary_key=True)
+    run_id: str
+    project: str
+    number: int
+    state: str
+    worker_id: str
+    incarnation: int = Field(sa_type=sa.BigInteger)
+    claim_id: str
+    # On the lease clock, not of this world's time.
+    lease_ends_us: int = Field(sa_type=sa.BigInteger)
+    reason: str = Field(default="", sa_type=sa.Text)
+    # Of the request that ended it: the same one again is answered OK.
+    finish_digest: str = ""
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+    finished_at_us: int = Field(default=0, sa_type=sa.BigInteger)
+    resumed_from: str = ""
+
+
+class CheckpointRow(SQLModel, table=True):
+    """A committed checkpoint. What has no row here does not exist."""
+
+    __tablename__: ClassVar[str] = "checkpoints"
+    __table_args__ = (
+        sa.UniqueConstraint("attempt_id", "step"),
+        sa.Index("ix_checkpoints_run", "run_id", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    project: str
+    run_id: str
+    attempt_id: str
+    step: int = Field(sa_type=sa.BigInteger)
+    epoch: int = Field(sa_type=sa.BigInteger)
+    manifest_digest: str
+    metrics_json: str = Field(sa_type=sa.Text)
+    # File name → bytes: how far each journal had come. Points beyond it are not seen once a later attempt resumes here.
+    offsets_json: str = Field(sa_type=sa.Text)
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class LeaseClockRow(SQLModel, table=True):
+    """Time that leases run on: the leader adds to it while registry and database are up, and nobody else does."""
+
+    __tablename__: ClassVar[str] = "lease_clock"
+
+    name: str = Field(primary_key=True)
+    elapsed_us: int = Field(sa_type=sa.BigInteger)
