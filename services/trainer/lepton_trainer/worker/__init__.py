@@ -1,0 +1,1 @@
+"""Claims runs and supervises their processes. Never imports torch."""

@@ -1,0 +1,165 @@
+"""The supervisor's end of the guards' socket: fences and orders go out, starts and ends of ranks come in."""
+
+import contextlib
+import json
+import logging
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_log = logging.getLogger(__name__)
+_READ_BYTES = 65536
+# A guard that was stopped reads nothing; the few bytes we send must not hold up the others.
+_SEND_SECONDS = 1.0
+# Longest line that a guard has reason to send.
+_MAX_LINE_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a guard starts. `drop` are variables of the guard that the program must not see."""
+
+    command: Sequence[str]
+    folder: str
+    environment: Mapping[str, str]
+    log: str
+    log_bytes: int
+    drop: Sequence[str] = ()
+
+
+@dataclass
+class Rank:
+    """What is known of one rank. `exit_code` is negative for a signal, as in subprocess; None while it runs."""
+
+    guard_pid: int = 0
+    program_pid: int = 0
+    exit_code: int | None = None
+    connected: bool = False
+    problem: str = ""
+
+
+class Guards:
+    """`changed` is called, from the reading thread, whenever something about a rank is new."""
+
+    def __init__(self, ranks: int, changed: Callable[[], None]) -> None:
+        self.ranks = {rank: Rank() for rank in range(ranks)}
+        self.first_failed: int | None = None
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._connections: dict[int, socket.socket] = {}
+        self._fence: float | None = None
+        self._programs: Mapping[int, Program] = {}
+        self._received: dict[socket.socket, bytes] = {}
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX)
+
+    def listen(self, path: str) -> None:
+        self._listener.bind(path)
+        self._listener.listen(len(self.ranks))
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        threading.Thread(target=self._serve, name="guards", daemon=True).start()
+
+    def set_fence(self, deadline: float) -> None:
+        """`deadline`: seconds of the boot-time clock."""
+        with self._lock:
+            self._fence = deadline
+            self._broadcast({"fence": deadline})
+
+    def go(self, programs: Mapping[int, Program]) -> None:
+        """Start the programs, each as soon as its guard is there."""
+        with self._lock:
+            self._programs = programs
+            for rank in self._connections:
+                self._send(rank, {"go": asdict(programs[rank])})
+
+    def terminate(self) -> None:
+        """SIGTERM to each program; it may checkpoint and leave."""
+        with self._lock:
+            self._broadcast({"terminate": True})
+
+    def _broadcast(self, message: Mapping[str, Any]) -> None:
+        for rank in self._connections:
+            self._send(rank, message)
+
+    def _send(self, rank: int, message: Mapping[str, Any]) -> None:
+        # One that cannot be reached fences itself; its end is seen through the process tree.
+        with contextlib.suppress(OSError):
+            self._connections[rank].sendall(json.dumps(message).encode() + b"\n")
+
+    def _serve(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    assert isinstance(key.fileobj, socket.socket)
+                    self._read(key.fileobj, key.data)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            connection.settimeout(_SEND_SECONDS)
+            self._received[connection] = b""
+            self._selector.register(connection, selectors.EVENT_READ, None)
+
+    def _read(self, connection: socket.socket, rank: int | None) -> None:
+        try:
+            data = connection.recv(_READ_BYTES)
+        except OSError:
+            data = b""
+        *lines, rest = (self._received[connection] + data).split(b"\n")
+        self._received[connection] = rest
+        try:
+            for line in lines:
+                rank = self._take(connection, rank, json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # Whatever spoke here was no guard of ours: programs of the attempt can reach the socket too.
+            _log.warning("a connection to the guards' socket sent what no guard sends")
+            data = b""
+        if not data or len(rest) > _MAX_LINE_BYTES:
+            self._close(connection, rank)
+
+    def _take(self, connection: socket.socket, rank: int | None, message: Mapping[str, Any]) -> int:
+        if rank is None:
+            return self._greet(connection, int(message["rank"]), int(message["pid"]))
+        known = self.ranks[rank]
+        if "started" in message:
+            known.program_pid = int(message["started"])
+        if "problem" in message:
+            known.problem = str(message["problem"])[:500]
+        if "exited" in message:
+            known.exit_code = int(message["exited"])
+            if known.exit_code and self.first_failed is None:
+                self.first_failed = rank
+        self._changed()
+        return rank
+
+    def _greet(self, connection: socket.socket, rank: int, pid: int) -> int:
+        known = self.ranks[rank]
+        if known.guard_pid:
+            raise ValueError(f"a second guard of rank {rank}")
+        known.guard_pid, known.connected = pid, True
+        self._selector.modify(connection, selectors.EVENT_READ, rank)
+        with self._lock:
+            self._connections[rank] = connection
+            if self._fence is not None:
+                self._send(rank, {"fence": self._fence})
+            if self._programs:
+                self._send(rank, {"go": asdict(self._programs[rank])})
+        self._changed()
+        return rank
+
+    def _close(self, connection: socket.socket, rank: int | None) -> None:
+        self._selector.unregister(connection)
+        del self._received[connection]
+        with self._lock:
+            if rank is not None and self._connections.get(rank) is connection:
+                del self._connections[rank]
+                self.ranks[rank].connected = False
+                if self.ranks[rank].exit_code is None and self.first_failed is None:
+                    self.first_failed = rank
+            connection.close()
+        self._changed()

@@ -1,0 +1,81 @@
+"""Find and end every process of an attempt, wherever it has gone.
+
+A parent sees its descendants; a child subreaper (Linux) also those whose own parent died; the marker in the environment
+finds what outlived even the subreaper. Process groups reach no rank: torchrun gives each a session of its own.
+"""
+
+import contextlib
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable, Container
+
+import psutil
+
+MARKER = "LEPTON_TREE"
+_PR_SET_CHILD_SUBREAPER = 36
+_LOOK_AGAIN_SECONDS = 0.01
+
+
+def become_subreaper() -> bool:
+    """Orphans among our descendants become our children instead of init's. False where the system has no such call."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def kill_descendants(seconds: float | None = None) -> bool:
+    """SIGKILL until no descendant is alive; False if some still are after `seconds` (None: no bound).
+
+    Direct children are left as zombies, so that whoever started them can still read their exit code.
+    """
+    me = psutil.Process()
+    return _kill_until_none(lambda: _alive(me.children(recursive=True)), seconds)
+
+
+def kill_marked(marker: str, seconds: float | None = None) -> bool:
+    """SIGKILL every process whose marker is `<worker_id>/<attempt_id>`, or any of `<worker_id>`; False as above."""
+    return _kill_until_none(lambda: find_marked(marker), seconds)
+
+
+def find_marked(marker: str) -> list[psutil.Process]:
+    """Living processes, other than this one, that carry the marker or one below it."""
+    found = []
+    for process in psutil.process_iter():
+        # Other users' processes cannot be read, and ours may end while we look.
+        with contextlib.suppress(psutil.Error, OSError):
+            value = process.environ().get(MARKER, "")
+            if (value == marker or value.startswith(f"{marker}/")) and process.pid != os.getpid():
+                found.append(process)
+    return _alive(found)
+
+
+def reap_orphans(own: Container[int]) -> None:
+    """Clear away ended processes that came to us as the subreaper; `own` are the ones somebody here waits for."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if child.pid not in own and child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    living = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                living.append(process)
+    return living
+
+
+def _kill_until_none(find: Callable[[], list[psutil.Process]], seconds: float | None) -> bool:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while living := find():
+        for process in living:
+            # psutil compares start times first: a process id that was given out again is safe.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.kill()
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return True
