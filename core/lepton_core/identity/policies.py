@@ -52,8 +52,6 @@ _GATEWAY_HTTP = {
         Role.VIEWER,
         """
         GET /v1/whoami
-        GET /v1/projects/current
-        GET /v1/jobs/schema
         GET /v1/runs
         GET /v1/runs/{run_id}
         GET /v1/runs/{run_id}/attempts
@@ -62,7 +60,6 @@ _GATEWAY_HTTP = {
         GET /v1/runs/{run_id}/metrics/stream
         GET /v1/runs/{run_id}/logs
         GET /v1/runs/{run_id}/logs/stream
-        GET /v1/runs/{run_id}/events
         GET /v1/runs/{run_id}/events/stream
         GET /v1/events
         GET /v1/events/stream
@@ -72,20 +69,19 @@ _GATEWAY_HTTP = {
         GET /v1/datasets
         GET /v1/datasets/{name}
         GET /v1/datasets/{name}/versions
-        GET /v1/datasets/{name}/versions/{version}
+        GET /v1/dataset-versions/{reference}
         GET /v1/models
         GET /v1/models/{name}
         GET /v1/models/{name}/versions
-        GET /v1/models/{name}/versions/{version}
+        GET /v1/model-versions/{reference}
         GET /v1/deployments
         GET /v1/deployments/{name}
         GET /v1/deployments/{name}/revisions
         GET /v1/lineage/{id}
-        GET /v1/manifests/{digest}
+        GET /v1/manifests/{manifest_digest}
         GET /v1/uploads/{upload_id}
-        POST /v1/artifacts/locate
-        POST /v1/artifacts/damage
-        POST /v1/deployments/{name}/predict
+        POST /v1/artifacts:locate
+        POST /v1/deployments/{name}:predict
         """,
     ),
     **_rows(
@@ -93,26 +89,28 @@ _GATEWAY_HTTP = {
         Role.EDITOR,
         """
         POST /v1/jobs
-        POST /v1/jobs/validate
-        POST /v1/runs/{run_id}/cancel
-        POST /v1/runs/{run_id}/retry
-        POST /v1/artifacts/missing
-        POST /v1/artifacts/inline
+        POST /v1/runs/{run_id}:cancel
+        POST /v1/runs/{run_id}:retry
+        POST /v1/artifacts:missing
+        POST /v1/artifacts:inline
         POST /v1/uploads
-        POST /v1/uploads/{upload_id}/complete
+        POST /v1/uploads/{upload_id}:complete
         POST /v1/manifests
         POST /v1/datasets/{name}/versions
+        POST /v1/code
         POST /v1/models/{name}/versions
         PUT /v1/models/{name}/aliases/{alias}
         DELETE /v1/models/{name}/aliases/{alias}
         POST /v1/deployments
         PATCH /v1/deployments/{name}
-        POST /v1/deployments/{name}/rollback
+        POST /v1/deployments/{name}:rollback
         DELETE /v1/deployments/{name}
         """,
     ),
     **_rows("key", Role.ADMIN, "GET /v1/keys\nPOST /v1/keys\nDELETE /v1/keys/{key_id}"),
     **_rows("key", Role.OPERATOR, "GET /v1/projects\nPOST /v1/projects"),
+    # The format of a job file is no secret, and editors fetch it without a key.
+    **_public("GET /v1/schemas/job.json"),
 }
 
 _INFERENCE_HTTP = {
@@ -128,7 +126,7 @@ _INFERENCE_HTTP = {
         POST /v2/models/{name}/infer
         POST /v2/models/{name}/versions/{version}/infer
         POST /v2/repository/index
-        POST /v1/models/{name}:predict
+        POST /v1/deployments/{name}:predict
         """,
     ),
     **_public("GET /v2/health/live\nGET /v2/health/ready"),
