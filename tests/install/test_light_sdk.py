@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 from tests.install.conftest import CleanEnvironment
 
+# An install from a cold package index takes minutes.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def environment(new_environment: Callable[[], CleanEnvironment]) -> CleanEnvironment:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 from tests.install.conftest import CleanEnvironment
 
+# An install from a cold package index takes minutes.
+pytestmark = pytest.mark.timeout(600)
+
 ENDS = {
     "oldest": ("protobuf==6.31.*", "grpcio==1.76.0"),
     "newest": ("protobuf>=7,<8", "grpcio"),

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 from tests.install.conftest import CleanEnvironment
 
+# An install from a cold package index takes minutes.
+pytestmark = pytest.mark.timeout(600)
+
 BASE = ("./proto", "./core")
 # Service → what `pip install` is given, and what must not come with it.
 SERVICES = {
@@ -26,7 +29,6 @@ def installed(
     return request.param, environment
 
 
-@pytest.mark.timeout(400)
 def test_brings_nothing_that_its_role_forbids(installed: tuple[str, CleanEnvironment]) -> None:
     service, environment = installed
     assert not SERVICES[service][1] & environment.packages().keys()
