@@ -1,0 +1,130 @@
+"""What this dist adds to the `lepton` command: `up`, `down`, `example`."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.settings import load_settings
+from lepton_local.example import Kind, write_example
+from lepton_local.home import Home, find_home
+from lepton_local.platform import Platform, wait_ready
+from lepton_local.platform import down as stop_platform
+from lepton_local.processes import tail
+from lepton_local.settings import LocalSettings
+from lepton_local.state import PlatformStatus, runner_lock
+
+SETTINGS_PREFIX = "LEPTON_LOCAL"
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="The platform's folder. [default: LEPTON_HOME, else ~/.lepton]")
+]
+
+
+def up(
+    home: HomeOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once it is up; `lepton down` stops it.")
+    ] = False,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Take any free ports, not the default ones.")
+    ] = False,
+    database_url: Annotated[str, typer.Option(help="A PostgreSQL of your own: postgresql+psycopg://…")] = "",
+    broker_url: Annotated[str, typer.Option(help="A Redis or Valkey of your own: redis://…")] = "",
+) -> None:
+    """Start the whole platform on this machine, and stop it with Ctrl-C.
+
+    An S3 server of your own is set by LEPTON_LOCAL_OBJECT_STORE__ENDPOINT, …__ACCESS_KEY, …__SECRET_KEY, …__BUCKET.
+    """
+    console = Console(highlight=False)
+    environ = dict(os.environ)
+    if free_ports:
+        environ[f"{SETTINGS_PREFIX}_FREE_PORTS"] = "true"
+    if database_url:
+        environ[f"{SETTINGS_PREFIX}_DATABASE_URL"] = database_url
+    if broker_url:
+        environ[f"{SETTINGS_PREFIX}_BROKER_URL"] = broker_url
+    chosen = find_home(environ, home)
+    if detach:
+        status = start_detached(chosen, environ)
+        show_ready(console, chosen, status, None)
+        console.print("`lepton down` stops it.")
+    else:
+        run_here(chosen, environ, console)
+
+
+def down(home: HomeOption = None) -> None:
+    """Drain the platform and stop it."""
+    console = Console(highlight=False)
+    chosen = find_home(os.environ, home)
+    stopped = stop_platform(chosen, lambda line: console.print(line, markup=False))
+    console.print(f"Stopped the platform of {chosen.folder}." if stopped else f"Nothing runs from {chosen.folder}.")
+
+
+def example(
+    kind: Annotated[Kind, typer.Argument(help="digits: images; tabular: a table; script: your own PyTorch program.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where to write it. [default: here]")] = None,
+) -> None:
+    """Write sample data and a job file that the documentation uses."""
+    target = folder or Path()
+    for line in write_example(kind, target):
+        typer.echo(line)
+
+
+def run_here(home: Home, environ: Mapping[str, str], console: Console) -> None:
+    """The runner: returns when the platform is drained."""
+    settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False)
+
+    def ready(status: PlatformStatus) -> None:
+        show_ready(console, home, status, time.monotonic() - began)
+        console.print("Ctrl-C drains and stops it.")
+
+    Platform(home, settings, environ, say, ready).up()
+
+
+def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
+    """A runner in a session of its own; its output goes to `logs/runner.log`.
+
+    Raises FAILED_PRECONDITION with the end of that log if it ends before it is up, TIMEOUT if it takes too long.
+    """
+    settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
+    home.create()
+    with runner_lock(home):  # says so if one runs already
+        pass
+    log = home.logs / "runner.log"
+    with log.open("wb") as output:
+        runner = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lepton_local"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environ) | {"LEPTON_HOME": str(home.folder)},
+            start_new_session=True,
+        )
+    status = wait_ready(home, runner.pid, lambda: runner.poll() is not None, settings.start_seconds + 10)
+    if status is None:
+        runner.terminate()
+        code = ErrorCode.TIMEOUT if runner.poll() is None else ErrorCode.FAILED_PRECONDITION
+        raise LeptonError(code, f"the platform did not start. The end of {log}:\n{tail(log)}")
+    runner.returncode = 0  # it outlives us on purpose: no warning that it is still running
+    return status
+
+
+def show_ready(console: Console, home: Home, status: PlatformStatus, seconds: float | None) -> None:
+    took = f" after {seconds:.1f} s" if seconds is not None else ""
+    console.print(f"[bold green]Lepton is up[/]{took}")
+    for name, rpc in (("gateway", "gateway_grpc"), ("inference", "inference_grpc")):
+        console.print(f"  {name:<10} {status.urls[name]}   gRPC {status.urls[rpc]}")
+    console.print(f"  {'API key':<10} {home.keys / 'operator.key'}   the SDK and the CLI find it by themselves")
+    console.print(f"  {'logs':<10} {home.logs}")
