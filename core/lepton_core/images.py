@@ -1,0 +1,89 @@
+"""Image files to pixels, the same for training and serving. Pillow comes with the `tensors` extra."""
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lepton_core.errors import ErrorCode, LeptonError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+_GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
+
+Pixels = NDArray[np.uint8]
+
+
+class ImageError(LeptonError):
+    """The bytes are no image we read, or one that is too large."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorCode.INVALID, reason)
+        self.reason = reason
+
+
+def image_shape(data: bytes) -> tuple[int, int, int]:
+    """(height, width, channels) from the file's header alone; channels is 1 for gray and 3 for colour."""
+    with _opened(data) as image:
+        # EXIF may turn the picture by 90 degrees: the shape must be that of the decoded image.
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        width, height = (image.height, image.width) if turned else (image.width, image.height)
+        return height, width, 1 if image.mode in _GRAY_MODES else 3
+
+
+def decode_image(data: bytes, height: int, width: int, channels: int) -> Pixels:
+    """(height, width, channels) UINT8, resized with an antialiased bilinear filter when the image has another size."""
+    with _opened(data) as opened:
+        try:
+            opened.load()
+        except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever the damage makes them raise
+            raise ImageError(f"the image is damaged: {error}") from None
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        return _fit(_eight_bit(image), height, width, channels)
+
+
+def resize_pixels(pixels: Pixels, height: int, width: int, channels: int) -> Pixels:
+    """Pixels that came as an array, (height, width) or (height, width, channels), to the shape asked for."""
+    squeezed = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
+    return _fit(Image.fromarray(squeezed), height, width, channels)
+
+
+def _opened(data: bytes) -> Image.Image:
+    if len(data) > MAX_IMAGE_BYTES:
+        raise ImageError(f"the image has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are allowed")
+    try:
+        with warnings.catch_warnings():
+            # Our own bound on pixels follows; Pillow's would only warn.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(f"not an image (readable formats: {', '.join(FORMATS)})") from None
+    except Exception as error:  # noqa: BLE001 - headers are parsed here, and damaged ones raise all kinds of errors
+        raise ImageError(f"not a readable image: {error}") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"the image has {image.width} × {image.height} pixels; at most {MAX_PIXELS} are allowed")
+    return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion to "L" cuts 16-bit gray at 255 instead of scaling it.
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    return image
+
+
+def _fit(image: Image.Image, height: int, width: int, channels: int) -> Pixels:
+    if "A" in image.getbands() or "transparency" in image.info:
+        # What is transparent shows the white of a page, not whatever colour lies hidden there.
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    array: NDArray[Any] = np.asarray(image, np.uint8)
+    return array.reshape(height, width, channels)

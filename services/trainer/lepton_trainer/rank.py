@@ -1,0 +1,88 @@
+"""One rank starts here: `torchrun … -m lepton_trainer.rank`. All it knows stands in the workspace's attempt.json."""
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.validation import parse
+from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outcome, Workspace
+
+# Errors that the same settings and data would bring again.
+FINAL_ERRORS = {ErrorCode.INVALID, ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND, ErrorCode.UNIMPLEMENTED}
+
+
+def main() -> NoReturn:
+    workspace = Workspace(Path(os.environ[ATTEMPT_FILE_VARIABLE]).absolute().parent)
+    code = 1
+    try:
+        outcome = train(workspace, workspace.read_attempt())
+        code = 0
+    except LeptonError as error:
+        outcome = Outcome(status="failed", reason=str(error), final=error.code in FINAL_ERRORS)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run must say so
+        traceback.print_exc()
+        outcome = _unexpected(error)
+    if outcome is not None:
+        try:
+            workspace.write_outcome(outcome)
+        except OSError as error:
+            print(f"cannot write {workspace.outcome.name}: {error}", file=sys.stderr)  # noqa: T201 - the rank's log
+            code = 1
+        if outcome.status == "failed":
+            print(f"failed: {outcome.reason}", file=sys.stderr)  # noqa: T201 - the rank's log
+    # Interpreters with torch loaded sometimes abort while they shut down, after all work is done (seen: 3 of 130).
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
+    """The outcome, if it is this rank's to tell."""
+    from lepton_trainer.training.mesh import join
+    from lepton_trainer.training.package import write_package
+    from lepton_trainer.training.trainer import Released, Trainer
+
+    recipe = load_recipe(attempt)
+    mesh = join(attempt.limits.threads_per_rank)
+    data = recipe.prepare(workspace.folder(attempt.data_dir)).to(mesh.device)
+    trainer = Trainer(recipe, data, mesh, workspace)
+    try:
+        evaluation = trainer.run(attempt.resume)
+    except Released as released:
+        mesh.leave()
+        return Outcome(status="released", reason=str(released)) if mesh.first else None
+    mesh.leave()
+    if not mesh.first:
+        return None
+    write_package(workspace, attempt, recipe, trainer.model, data, evaluation)
+    return Outcome(status="succeeded", metrics=evaluation.metrics)
+
+
+def load_recipe(attempt: AttemptFile) -> Any:
+    """The recipe named in attempt.json, with its settings checked once more."""
+    if attempt.recipe is None:
+        raise LeptonError(ErrorCode.INVALID, "attempt.json names no recipe")
+    module_name, _, class_name = attempt.recipe.entry.partition(":")
+    try:
+        recipe_class = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        detail = f"recipe {attempt.recipe.name} {attempt.recipe.version} cannot be loaded on this worker: {error}"
+        raise LeptonError(ErrorCode.UNAVAILABLE, detail) from error
+    return recipe_class(parse(recipe_class.settings_model, attempt.settings, prefix=("train",)))
+
+
+def _unexpected(error: Exception) -> Outcome | None:
+    """None when the error only tells that another rank has gone: that one, or the launcher, knows why."""
+    from torch.distributed import DistError
+
+    if isinstance(error, DistError) or "Connection closed by peer" in str(error) or "Connection reset" in str(error):
+        return None
+    return Outcome(status="failed", reason=f"{type(error).__name__}: {error}"[:2000])
+
+
+if __name__ == "__main__":
+    main()

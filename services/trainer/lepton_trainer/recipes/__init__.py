@@ -1,0 +1,1 @@
+"""Recipes: one folder each, with settings.py (no torch), data.py, model.py and recipe.py."""

@@ -1,0 +1,72 @@
+"""Images with their labels, checked and split. folders.py and npz.py read the two layouts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_core.errors import invalid
+from lepton_trainer.recipes.splits import Indices, stratified_split
+from lepton_trainer.recipes.vision_classifier.folders import read_folders
+from lepton_trainer.recipes.vision_classifier.npz import read_npz
+from lepton_trainer.recipes.vision_classifier.pixels import Labelled, Pixels
+from lepton_trainer.recipes.vision_classifier.settings import Settings
+
+
+@dataclass(frozen=True)
+class Images:
+    """`pixels` UINT8 (count, height, width, channels); `classes` are indices into `labels`."""
+
+    pixels: Pixels
+    classes: NDArray[np.int64]
+    labels: tuple[str, ...]
+    train: Indices
+    holdout: Indices
+    # how train and holdout were told apart, for the model card
+    split: str
+
+
+def read_images(data_dir: Path, settings: Settings) -> Images:
+    """Raises INVALID naming the file for what is no image, and for a layout that is not understood."""
+    archives = sorted(data_dir.glob("*.npz"))
+    found = read_npz(archives, settings) if archives else read_folders(data_dir, settings)
+    labels = _ordered(set(found.labels))
+    if len(labels) < 2:
+        raise invalid("data", "all images have the same label", labels[0], "at least two classes")
+    classes = np.array([labels.index(label) for label in found.labels], np.int64)
+    if found.held is None:
+        train, holdout = stratified_split(classes, settings.holdout_fraction, settings.seed)
+        split = f"{settings.holdout_fraction:g} of each class held out, seed {settings.seed}"
+    else:
+        train, holdout = np.flatnonzero(~found.held), np.flatnonzero(found.held)
+        split = "as the data brings it"
+    untrained = set(classes[holdout].tolist()) - set(classes[train].tolist())
+    if untrained:
+        raise invalid("data", "held-out images of a class that has no training images", labels[min(untrained)])
+    return Images(found.pixels, classes, labels, train, holdout, split)
+
+
+def image_statistics(images: Images) -> dict[str, Any]:
+    """What the training images look like: counts of each class, and of pixel values by channel in 16 bins."""
+    pixels, classes = images.pixels[images.train], images.classes[images.train]
+    channels = []
+    for channel in range(pixels.shape[-1]):
+        counts = np.bincount(pixels[..., channel].reshape(-1), minlength=256)
+        mean = float((counts * np.arange(256)).sum() / counts.sum())
+        channels.append({"mean": mean, "histogram": counts.reshape(16, 16).sum(axis=1).tolist()})
+    labels = np.bincount(classes, minlength=len(images.labels)).tolist()
+    return {
+        "kind": "image",
+        "examples": len(pixels),
+        "labels": dict(zip(images.labels, labels, strict=True)),
+        "channels": channels,
+    }
+
+
+def _ordered(labels: set[str]) -> tuple[str, ...]:
+    """Numbers by value, everything else by spelling."""
+    if all(label.isascii() and label.isdigit() for label in labels):
+        return tuple(sorted(labels, key=int))
+    return tuple(sorted(labels))

@@ -1,0 +1,86 @@
+"""`vision.classifier`: which of several classes does an image belong to?"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from lepton_core.features.fit import fit_pixels
+from lepton_core.features.pipeline import Pipeline
+from lepton_core.features.steps import Transpose
+from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_trainer.recipes.vision_classifier.data import Images, image_statistics, read_images
+from lepton_trainer.recipes.vision_classifier.model import SmallCNN, flip, shift
+from lepton_trainer.recipes.vision_classifier.settings import Settings
+from lepton_trainer.training.loader import Batch, Examples, PipedExamples, TensorExamples
+from lepton_trainer.training.recipe import Prepared, Recipe
+
+# Up to here the preprocessed images of a part are held in memory; beyond, each batch is preprocessed when it is due.
+PREPROCESSED_BYTES = 1024**3
+
+
+class VisionClassifier(Recipe[Settings]):
+    settings_model = Settings
+
+    def prepare(self, data_dir: Path) -> Prepared:
+        images = read_images(data_dir, self.settings)
+        signature = _signature(images)
+        _, height, width, channels = images.pixels.shape
+        return Prepared(
+            task="classification",
+            train=_examples(images, images.train, signature),
+            holdout=_examples(images, images.holdout, signature),
+            signature=signature,
+            statistics=image_statistics(images),
+            description={
+                "kind": "images",
+                "examples": len(images.pixels),
+                "training": len(images.train),
+                "held_out": len(images.holdout),
+                "split": images.split,
+                "height": height,
+                "width": width,
+                "channels": channels,
+            },
+            limits=(
+                f"Images are resized to {height} × {width} pixels and read as {'gray' if channels == 1 else 'colour'}.",
+                f"The answer is always one of {len(images.labels)} labels, also for an image of something else.",
+                f"Measured on {len(images.holdout)} held-out images from the same source as the training images.",
+            ),
+        )
+
+    def model(self, data: Prepared) -> nn.Module:
+        _, channels, height, width = data.signature.model_inputs[0].shape
+        labels = len(data.signature.labels)
+        return SmallCNN(channels, height, width, labels, self.settings.width, self.settings.dropout)
+
+    def augment(self, batch: Batch) -> Batch:
+        if self.settings.augment == "none":
+            return batch
+        images = shift(batch.inputs[0], largest=max(1, max(batch.inputs[0].shape[2:]) // 8))
+        return Batch((flip(images) if self.settings.augment == "shift_flip" else images,), batch.targets)
+
+
+def _signature(images: Images) -> Signature:
+    _, height, width, channels = images.pixels.shape
+    return Signature(
+        input_kind="image",
+        output_kind="class",
+        inputs=(TensorSpec(name="image", datatype=Datatype.UINT8, shape=(-1, height, width, channels)),),
+        steps=(
+            fit_pixels(images.pixels[images.train], "image", "normalized"),
+            Transpose(input="normalized", output="pixels", order=(0, 3, 1, 2)),
+        ),
+        model_inputs=(TensorSpec(name="pixels", datatype=Datatype.FP32, shape=(-1, channels, height, width)),),
+        outputs=(TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, len(images.labels))),),
+        labels=images.labels,
+    )
+
+
+def _examples(images: Images, indices: np.ndarray, signature: Signature) -> Examples:
+    pipeline = Pipeline.of(signature)
+    pixels, targets = images.pixels[indices], torch.from_numpy(images.classes[indices])
+    if pixels.nbytes * 4 > PREPROCESSED_BYTES:
+        return PipedExamples({"image": pixels}, targets, pipeline)
+    return TensorExamples((torch.from_numpy(pipeline({"image": pixels})["pixels"]),), targets)

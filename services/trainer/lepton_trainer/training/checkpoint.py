@@ -1,0 +1,123 @@
+"""Saves and restores all that the next step depends on: weights, optimizer, place in the data, random generators.
+
+Weights are safetensors; the rest is our own state, read back with weights_only=True. A folder is written under a
+temporary name, synced, then renamed: what has the final name is complete.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.workspace_files import Workspace, sync_folder
+from lepton_trainer.training.loader import Sampler
+from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.tracker import Tracker
+
+KEPT = 2
+STATE_FORMAT = 1
+WEIGHTS_FILE = "weights.safetensors"
+STATE_FILE = "state.pt"
+
+
+class Checkpoints:
+    """Keeps the last two and the best of this attempt; the worker ships them from here."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        mesh: Mesh,
+        tracker: Tracker,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        sampler: Sampler,
+    ) -> None:
+        self._workspace, self._mesh, self._tracker = workspace, mesh, tracker
+        self._model, self._optimizer, self._sampler = model, optimizer, sampler
+        self._saved: list[Path] = []
+        self._best_score: float | None = None
+        # None also when the best one was made by an earlier attempt
+        self._best: Path | None = None
+        self.last_step = -1
+
+    def save(self, step: int, metrics: Mapping[str, float], score: float | None = None) -> None:
+        """All ranks call it together. `score` (higher is better) marks a checkpoint that was evaluated."""
+        self._mesh.average_buffers(self._model)
+        generators = self._mesh.gather(_generator_state(self._mesh.device))
+        self.last_step = step
+        if not self._mesh.first:
+            return
+        folder = self._workspace.checkpoint(step)
+        if score is not None and (self._best_score is None or score > self._best_score):
+            self._best_score, self._best = score, folder
+        state = {
+            "format": STATE_FORMAT,
+            "step": step,
+            "optimizer": self._optimizer.state_dict(),
+            "sampler": self._sampler.state(),
+            "generators": generators,
+            "best_score": self._best_score,
+        }
+        _write(folder, self._model.state_dict(), state)
+        self._retain(folder)
+        relative = folder.relative_to(self._workspace.root).as_posix()
+        self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics)
+
+    def restore(self, folder: Path) -> int:
+        """Loads a checkpoint into the model, optimizer, sampler and generators; answers its step. All ranks call it."""
+        try:
+            weights = load_file(folder / WEIGHTS_FILE)
+            state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
+            self._model.load_state_dict(weights)
+            self._optimizer.load_state_dict(state["optimizer"])
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise LeptonError(ErrorCode.CORRUPT, f"the checkpoint in {folder.name} cannot be read: {error}") from error
+        self._sampler.load(state["sampler"])
+        self._best_score = state["best_score"]
+        generators: list[Tensor] = state["generators"]
+        if self._mesh.rank < len(generators):
+            _load_generator_state(generators[self._mesh.rank], self._mesh.device)
+        return int(state["step"])
+
+    def _retain(self, folder: Path) -> None:
+        self._saved.append(folder)
+        kept = {*self._saved[-KEPT:], self._best}
+        for old in [saved for saved in self._saved if saved not in kept]:
+            shutil.rmtree(old)
+            self._saved.remove(old)
+
+
+def _write(folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    temporary = folder.with_name(f".{folder.name}.writing")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    temporary.mkdir(parents=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS_FILE)
+    torch.save(dict(state), temporary / STATE_FILE)
+    for name in (WEIGHTS_FILE, STATE_FILE):
+        with (temporary / name).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(temporary)
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    """The state of torch's default generators, as one row of bytes."""
+    processor = torch.get_rng_state()
+    return torch.cat([processor, torch.cuda.get_rng_state(device)]) if device.type == "cuda" else processor
+
+
+def _load_generator_state(state: Tensor, device: torch.device) -> None:
+    size = len(torch.get_rng_state())
+    torch.set_rng_state(state[:size])
+    if device.type == "cuda" and len(state) > size:
+        torch.cuda.set_rng_state(state[size:], device)

@@ -1,0 +1,125 @@
+"""Which examples a rank sees, in which order: seeded, divided among the ranks, resumable at any step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lepton_core.errors import invalid
+from lepton_core.features.pipeline import Array, Pipeline
+
+
+class Batch(NamedTuple):
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+
+
+class Examples(Protocol):
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> Batch:
+        """The examples at these indices (int64, on the processor), on the rank's device."""
+        ...
+
+    def to(self, device: torch.device) -> "Examples": ...
+
+
+@dataclass(frozen=True)
+class TensorExamples:
+    """A data set that is held in memory: `inputs` in the order of the signature's model_inputs."""
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> "TensorExamples":
+        return TensorExamples(tuple(tensor.to(device) for tensor in self.inputs), self.targets.to(device))
+
+    def take(self, indices: Tensor) -> Batch:
+        indices = indices.to(self.targets.device)
+        return Batch(
+            tuple(tensor.index_select(0, indices) for tensor in self.inputs), self.targets.index_select(0, indices)
+        )
+
+
+@dataclass(frozen=True)
+class PipedExamples:
+    """A data set too large to hold preprocessed: raw arrays in memory, each batch preprocessed when it is due."""
+
+    raw: Mapping[str, Array]
+    targets: Tensor
+    pipeline: Pipeline
+    device: torch.device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> "PipedExamples":
+        return replace(self, device=device)
+
+    def take(self, indices: Tensor) -> Batch:
+        places = indices.numpy()
+        arrays = self.pipeline({name: array[places] for name, array in self.raw.items()})
+        inputs = tuple(torch.from_numpy(array).to(self.device) for array in arrays.values())
+        return Batch(inputs, self.targets.index_select(0, indices).to(self.device))
+
+
+class Sampler:
+    """Walks through an epoch in batches of the whole job; rank r takes every world-th example of each, from r on.
+
+    The walk depends on the seed alone, not on the number of ranks, so that a run may resume on another number.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        if count < world_size:
+            raise invalid("data", f"{count} training examples are too few for {world_size} ranks")
+        if batch_size < world_size:
+            raise invalid(
+                "batch_size", "every rank needs an example in each step", batch_size, f"at least {world_size}"
+            )
+        self._count, self._batch_size, self._seed = count, batch_size, seed
+        self._rank, self._world_size = rank, world_size
+        # A last batch that would leave a rank without an example is left out; the next epoch draws anew.
+        full, rest = divmod(count, batch_size)
+        self.steps_per_epoch = full + (1 if rest >= world_size else 0)
+        self.epoch = 0
+        self.position = 0
+
+    def batches(self) -> Iterator[tuple[Tensor, float]]:
+        """From the present position to the end of the epoch: this rank's indices, and the weight of its mean loss.
+
+        The weight makes the mean over ranks the mean over examples, also where the last batch divides unevenly.
+        """
+        order = torch.randperm(self._count, generator=_generator(self._seed, self.epoch))
+        while self.position < self.steps_per_epoch:
+            batch = order[self.position * self._batch_size : (self.position + 1) * self._batch_size]
+            mine = batch[self._rank :: self._world_size]
+            self.position += 1
+            yield mine, len(mine) * self._world_size / len(batch)
+
+    def next_epoch(self) -> None:
+        self.epoch += 1
+        self.position = 0
+
+    def state(self) -> dict[str, Any]:
+        fixed = {"count": self._count, "batch_size": self._batch_size, "seed": self._seed}
+        return {"epoch": self.epoch, "position": self.position, **fixed}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name in ("count", "batch_size", "seed"):
+            if state[name] != self.state()[name]:
+                raise invalid(name, "the checkpoint was made with another value", self.state()[name], str(state[name]))
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+
+
+def share(count: int, rank: int, world_size: int, batch_size: int) -> Iterator[Tensor]:
+    """Indices of every world-th example from `rank` on, in batches: how ranks divide an evaluation."""
+    return iter(torch.arange(rank, count, world_size).split(batch_size)) if rank < count else iter(())
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)

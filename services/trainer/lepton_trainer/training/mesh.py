@@ -1,0 +1,96 @@
+"""Where a rank stands among the others: its device, the process group, and the collectives the engine needs."""
+
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+# A rank may wait this long for one that reads data or writes a checkpoint.
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    rank: int
+    world_size: int
+    local_rank: int
+    device: torch.device
+    # "nccl", "gloo", or "" for a rank that is alone
+    backend: str
+    threads: int
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def replicate(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over the ranks; every rank starts from rank 0's weights."""
+        if self.world_size == 1:
+            return model
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Buffers (running statistics) are averaged where they are read instead (`average_buffers`): a broadcast in
+        # every forward pass costs a tenth of a small model's step. Torch 2.13 renamed the option.
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+        unsynced = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        return DistributedDataParallel(model, devices, gradient_as_bucket_view=True, **unsynced)
+
+    def average_buffers(self, model: nn.Module) -> None:
+        """Makes the floating-point buffers of all ranks the same, as their mean."""
+        buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        if self.world_size == 1 or not buffers:
+            return
+        flat = torch.cat([buffer.detach().reshape(-1) for buffer in buffers])
+        self.sum(flat).div_(self.world_size)
+        for buffer, mean in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+            buffer.copy_(mean.view_as(buffer))
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Adds up `tensor` over the ranks, in place."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Every rank's tensor (of one shape), on the processor, in the order of the ranks."""
+        if self.world_size == 1:
+            return [tensor.cpu()]
+        local = tensor.to(self.device)
+        parts = [torch.empty_like(local) for _ in range(self.world_size)]
+        dist.all_gather(parts, local)
+        return [part.cpu() for part in parts]
+
+    def leave(self) -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def join(threads_per_rank: int | None = None) -> Mesh:
+    """Reads what torchrun set: one CUDA device a rank if there are enough, else the processor with gloo."""
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # cuBLAS is deterministic only with a fixed workspace, and reads this when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if world_size == local_size:
+        # All ranks on one machine: nothing listens on the network.
+        loopback = "lo0" if sys.platform == "darwin" else "lo"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
+    threads = threads_per_rank or max(1, (os.cpu_count() or 1) // local_size)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= local_size
+    device = torch.device("cuda", local_rank) if on_cuda else torch.device("cpu")
+    if on_cuda:
+        torch.cuda.set_device(device)
+    backend = ""
+    if world_size > 1:
+        backend = "nccl" if on_cuda else "gloo"
+        dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if on_cuda else None)
+    return Mesh(rank, world_size, local_rank, device, backend, threads)

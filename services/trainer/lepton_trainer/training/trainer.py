@@ -1,0 +1,158 @@
+"""The training loop, top to bottom."""
+
+import math
+import random
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.workspace_files import ResumePoint, Workspace
+from lepton_trainer.training.checkpoint import Checkpoints
+from lepton_trainer.training.drain import Drain
+from lepton_trainer.training.evaluation import Evaluation, evaluate
+from lepton_trainer.training.loader import Batch, Sampler
+from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.recipe import Prepared, Recipe
+from lepton_trainer.training.tracker import Tracker
+
+WARMUP_SHARE = 0.1
+
+
+class Released(Exception):  # noqa: N818 - not an error: the platform asked for it
+    """The ranks left at a step boundary, after a checkpoint, because they were asked to."""
+
+
+class NotFinite(LeptonError):
+    """The training left the numbers; the same settings would do it again."""
+
+    def __init__(self, what: str, value: float | str, step: int, epoch: int) -> None:
+        super().__init__(
+            ErrorCode.FAILED_PRECONDITION,
+            f"the {what} is not a finite number ({value}) at step {step}, in epoch {epoch}; "
+            "a lower learning_rate or a look at the data for extreme values may help",
+        )
+
+
+class Trainer:
+    """Trains one recipe on one prepared data set. Every rank has one, and all of them take the same path."""
+
+    def __init__(self, recipe: Recipe[Any], data: Prepared, mesh: Mesh, workspace: Workspace) -> None:
+        self.recipe, self.data, self.mesh, self.workspace = recipe, data, mesh, workspace
+        self.settings = recipe.settings
+        _seed(self.settings.seed)
+        self.model = recipe.model(data).to(mesh.device)
+        # From here on each rank draws its own numbers.
+        _seed(self.settings.seed * 1_000 + 1 + mesh.rank)
+        self.replica = mesh.replicate(self.model)
+        self.optimizer = recipe.optimizer(self.model)
+        self.sampler = Sampler(
+            len(data.train), self.settings.batch_size, self.settings.seed, mesh.rank, mesh.world_size
+        )
+        self.tracker = Tracker(workspace, mesh.rank)
+        self.checkpoints = Checkpoints(workspace, mesh, self.tracker, self.model, self.optimizer, self.sampler)
+        self.drain = Drain()
+        self.step = 0
+        self.steps = self.settings.epochs * self.sampler.steps_per_epoch
+        self.evaluation: Evaluation | None = None
+        # This rank's part of the losses since the ranks last met, and the flag to stop, in one row: one collective.
+        self._meeting = torch.zeros(self.settings.metrics_every_steps + 1, device=mesh.device)
+        self._met_at = 0
+
+    def run(self, resume: ResumePoint | None = None) -> Evaluation:
+        """Raises Released after a drain, NotFinite when the training diverges."""
+        if resume:
+            self.step = self._met_at = self.checkpoints.restore(self.workspace.folder(resume.dir))
+        with self.drain:
+            while self.sampler.epoch < self.settings.epochs:
+                self._train_epoch()
+                self._close_epoch()
+        self.tracker.close()
+        return self.evaluation or evaluate(self.recipe, self.model, self.data, self.mesh)
+
+    def _train_epoch(self) -> None:
+        self.replica.train()
+        started, first_step = time.perf_counter(), self.step
+        for indices, weight in self.sampler.batches():
+            batch = self.recipe.augment(self.data.train.take(indices))
+            self._train_step(batch, weight)
+            if self.step - self._met_at == self.settings.metrics_every_steps:
+                self._meet()
+            if self._checkpoint_is_due():
+                self._meet()
+                self._checkpoint({})
+        self._meet()
+        self._speed = (self.step - first_step) * self.settings.batch_size / (time.perf_counter() - started)
+
+    def _train_step(self, batch: Batch, weight: float) -> None:
+        self._set_learning_rate()
+        loss = self.recipe.loss(self.replica(*batch.inputs), batch.targets, self.data.task)
+        if weight != 1.0:
+            loss = loss * weight
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        # Kept as a tensor: reading a number would make the processor wait for the device in every step.
+        self._meeting[self.step - self._met_at] = loss.detach()
+        self.step += 1
+
+    def _meet(self) -> None:
+        """The ranks share their losses, and agree whether to stop."""
+        count = self.step - self._met_at
+        if count == 0:
+            return
+        self._meeting[-1] = float(self.drain.requested)
+        row = (self.mesh.sum(self._meeting) / self.mesh.world_size).tolist()
+        losses, stop = row[:count], row[-1] > 0
+        for index, loss in enumerate(losses, 1):
+            if not math.isfinite(loss):
+                raise NotFinite("loss", loss, self._met_at + index, self.sampler.epoch + 1)
+        self.tracker.metrics(self.step, {"loss": sum(losses) / count})
+        self.tracker.progress(self.sampler.epoch + 1, self.settings.epochs, self.step, self.steps)
+        self._meeting.zero_()
+        self._met_at = self.step
+        if stop and self.step < self.steps:
+            self._checkpoint({})
+            raise Released(f"released at step {self.step} of {self.steps}, with a checkpoint")
+
+    def _close_epoch(self) -> None:
+        self.mesh.average_buffers(self.model)
+        self.evaluation = evaluate(self.recipe, self.model, self.data, self.mesh)
+        more = {"learning_rate": self._learning_rate(), "samples_per_second": self._speed}
+        self.tracker.metrics(self.step, {**self.evaluation.metrics, **more, "epoch": float(self.sampler.epoch + 1)})
+        self.sampler.next_epoch()
+        self._checkpoint(self.evaluation.metrics, self.evaluation.score)
+
+    def _checkpoint(self, metrics: dict[str, float], score: float | None = None) -> None:
+        # A finite loss may still have had gradients that were not; what is kept must be good.
+        total = torch.stack([parameter.detach().abs().sum() for parameter in self.model.parameters()]).sum()
+        if not math.isfinite(float(total)):
+            raise NotFinite("sum of the weights", float(total), self.step, self.sampler.epoch + 1)
+        self.checkpoints.save(self.step, metrics, score)
+
+    def _checkpoint_is_due(self) -> bool:
+        every = self.settings.checkpoint_every_steps
+        at_end = self.step % self.sampler.steps_per_epoch == 0
+        return every > 0 and self.step % every == 0 and not at_end
+
+    def _learning_rate(self) -> float:
+        """Rises linearly over the first tenth of the steps, then falls along a cosine. A function of the step alone."""
+        warmup = max(1, math.ceil(self.steps * WARMUP_SHARE))
+        if self.step < warmup:
+            return self.settings.learning_rate * (self.step + 1) / warmup
+        done = (self.step - warmup) / max(1, self.steps - warmup)
+        return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _set_learning_rate(self) -> None:
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - recipes may use libraries that draw from numpy's global generator
+    torch.manual_seed(seed)
