@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from tests.install.conftest import CleanEnvironment
 
 # An install from a cold package index takes minutes.
