@@ -18,6 +18,8 @@ DEV := ruff mypy import-linter buf-bin pytest pytest-timeout pytest-asyncio \
 
 # An extra package index for torch: that, not the version, decides between CPU and CUDA builds.
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+# Compares the registry's tables with what its migrations build.
+MIGRATIONS_CHECK := services/registry/lepton_registry/migrations/check.py
 # The last release that the contracts must stay compatible with; empty before the first.
 RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null)
 
@@ -51,6 +53,7 @@ lint: setup .venv-proto/.stamp  ## style, import arrows, contracts, and whatever
 	$(BIN)/buf lint
 	$(if $(RELEASE),$(BIN)/buf breaking --against '.git#tag=$(RELEASE)',@echo 'buf breaking: no release to compare with yet')
 	$(PROTO_BIN)/python proto/generate.py --check
+	$(if $(wildcard $(MIGRATIONS_CHECK)),$(BIN)/python $(MIGRATIONS_CHECK))
 
 types: setup  ## mypy, strict, over every package
 	$(BIN)/mypy $(PACKAGES:%=-p %)
