@@ -1,0 +1,133 @@
+"""The bundled servers, as the platform starts them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import pytest
+import redis
+from minio import Minio
+from minio.error import S3Error
+
+from lepton_fixtures.processes import wait_until
+from lepton_local.home import BUCKET, Home
+from lepton_local.keys import Keys, ensure_keys
+from lepton_local.parts import Part, Wiring, objects_part, queue_part
+from lepton_local.ports import choose_ports
+from lepton_local.processes import State, Supervisor
+from lepton_local.settings import LocalSettings
+
+
+@dataclass
+class Servers:
+    supervisor: Supervisor
+    keys: Keys
+    wiring: Wiring
+
+    def queue(self, user: str) -> redis.Redis:
+        return redis.Redis.from_url(self.wiring.broker_url(user), decode_responses=True)
+
+    def store(self, access_key: str, secret_key: str) -> Minio:
+        return Minio(self.wiring.address("objects"), access_key, secret_key, secure=False, region="us-east-1")
+
+
+@pytest.fixture
+def servers(home: Home, supervise: Callable[[list[Part]], Supervisor]) -> Servers:
+    keys = ensure_keys(home)
+    wiring = Wiring(home, choose_ports(["queue", "objects"], home.ports, any_free=True), keys, LocalSettings())
+    supervisor = supervise([queue_part(wiring), objects_part(wiring)])
+    assert supervisor.start(20, threading.Event())
+    return Servers(supervisor, keys, wiring)
+
+
+def restart(servers: Servers, name: str) -> None:
+    """kill -9, and the supervisor's watch loop until it serves again."""
+    watched = servers.supervisor.watched[name]
+    assert watched.process is not None
+    watched.process.kill()
+    stop = threading.Event()
+    thread = threading.Thread(target=servers.supervisor.watch, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: watched.restarts == 1 and watched.state is State.READY, what=f"{name} to serve again")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_queue_keeps_what_it_acknowledged_through_a_kill(servers: Servers) -> None:
+    with servers.queue("producers") as producer, servers.queue("services") as service:
+        entry = producer.xadd("lepton:submissions", {"body": "{}"})
+        restart(servers, "queue")
+        assert service.xrange("lepton:submissions") == [(entry, {"body": "{}"})]
+
+
+def test_store_keeps_objects_through_a_kill(servers: Servers, home: Home) -> None:
+    source = home.folder / "source"
+    source.write_bytes(b"weights")
+    store = servers.store(servers.keys.store_access_key, servers.keys.store_secret_key)
+    store.fput_object(BUCKET, "a/b", str(source))
+    restart(servers, "objects")
+    store.fget_object(BUCKET, "a/b", str(home.folder / "back"))
+    assert (home.folder / "back").read_bytes() == b"weights"
+
+
+def test_store_refuses_a_foreign_key(servers: Servers) -> None:
+    with pytest.raises(S3Error):
+        servers.store("somebody", "secret").bucket_exists(BUCKET)
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        ("producers", ("XRANGE", "lepton:submissions", "-", "+")),
+        ("producers", ("XADD", "lepton:replies:other", "*", "run", "x")),
+        ("producers", ("LPUSH", "lepton.hints", "x")),
+        ("producers", ("PUBLISH", "x", "x")),
+        ("workers", ("XADD", "lepton:submissions", "*", "body", "x")),
+        ("workers", ("XREAD", "STREAMS", "lepton:replies:other", "0")),
+        ("services", ("FLUSHALL",)),
+        ("services", ("CONFIG", "GET", "*")),
+    ],
+)
+def test_queue_users_are_kept_to_their_keys(servers: Servers, user: str, command: tuple[str, ...]) -> None:
+    with servers.queue(user) as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command)
+
+
+def test_queue_refuses_strangers(servers: Servers) -> None:
+    port = servers.wiring.ports["queue"]
+    with redis.Redis(port=port) as client, pytest.raises(redis.exceptions.AuthenticationError):
+        client.ping()
+
+
+def test_no_secret_is_readable_by_others_or_stands_on_a_command_line(servers: Servers, home: Home) -> None:
+    assert stat.S_IMODE(home.keys.stat().st_mode) == 0o700
+    for path in [*home.keys.iterdir(), home.queue / "users.acl", home.queue / "valkey.conf"]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    secrets = [servers.keys.store_secret_key, *servers.keys.queue_passwords.values()]
+    for watched in servers.supervisor.watched.values():
+        assert watched.process is not None
+        arguments = " ".join(psutil.Process(watched.process.pid).cmdline())
+        text = arguments + watched.log.read_text(errors="replace") + repr(watched.part) + repr(servers.wiring)
+        assert not any(secret in text for secret in secrets)
+
+
+def test_servers_listen_on_loopback_only(servers: Servers) -> None:
+    for watched in servers.supervisor.watched.values():
+        assert watched.process is not None
+        connections = psutil.Process(watched.process.pid).net_connections()
+        listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}
+
+
+def test_keys_stay_the_same_at_the_next_start(home: Home) -> None:
+    first, second = ensure_keys(home), ensure_keys(home)
+    assert first == second
+    assert first.operator_key_file.read_text() == second.operator_key_file.read_text()
+    assert os.listdir(home.keys)  # noqa: PTH208 - names only
