@@ -151,7 +151,7 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def wrong_field(model: str, field: str, message: str, value: object) -> ValidationError:
     """For a model's own validators: a complaint about one field, which plain ValueErrors cannot name."""
-    kind = PydanticCustomError("wrong_field", "{message}", {"message": message})  # type: ignore[type-var]
+    kind = PydanticCustomError("wrong_field", "{message}", {"message": message})
     return ValidationError.from_exception_data(model, [{"type": kind, "loc": (field,), "input": value}])
 
 
