@@ -55,11 +55,13 @@ def hold_lock(conn: sa.Connection, name: str) -> None:
 
 def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> bool:
     """Insert, or do nothing where a unique key is taken. True if the row is new."""
-    return conn.execute(_insert_or_nothing(into, conn.dialect.name), values).rowcount == 1
+    statement = _insert_or_nothing(into, conn.dialect.name)
+    # Without the option SQLAlchemy answers -1 for inserts on PostgreSQL.
+    return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 @cache
-def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Executable:
+def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Insert:
     if dialect == "sqlite":
         return sqlite.insert(into).on_conflict_do_nothing()
     return postgresql.insert(into).on_conflict_do_nothing()

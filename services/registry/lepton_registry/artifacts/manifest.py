@@ -1,0 +1,106 @@
+"""Manifests: a folder as a sorted list of (path, digest, bytes). Pure."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.ids import check_digest, digest_of
+
+MAX_FILES = 1_000_000
+MAX_PATH_BYTES = 1024
+MAX_FILE_BYTES = 1 << 50
+PATH_RULE = (
+    f"a relative POSIX path without '.', '..', empty parts or control characters, at most {MAX_PATH_BYTES} bytes"
+)
+
+
+class FileLike(Protocol):
+    """One file of a folder: a resource, a message or a row."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: str
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Checked files, sorted by path, and the digest of their canonical form."""
+
+    digest: str
+    bytes: int
+    files: tuple[File, ...]
+
+
+def build_manifest(entries: Iterable[FileLike], field: str = "files") -> Manifest:
+    """Check, sort and name a folder. Raises INVALID for an unsafe path, a path twice, a file that is also a folder."""
+    files = sorted((_checked(entry, f"{field}[{index}]") for index, entry in enumerate(entries)), key=lambda f: f.path)
+    if not files:
+        raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_FILES} files")
+    if len(files) > MAX_FILES:
+        raise LeptonError(
+            ErrorCode.TOO_LARGE, f"{field}: {len(files)} files are too many; allowed: at most {MAX_FILES}"
+        )
+    _check_distinct(files, field)
+    return Manifest(digest_of(canonical(files)), sum(file.bytes for file in files), tuple(files))
+
+
+def canonical(files: Sequence[FileLike]) -> bytes:
+    """`[["a.png","sha256:…",123],…]`, sorted by path in code point order, without spaces, UTF-8."""
+    rows = sorted((file.path, file.digest, file.bytes) for file in files)
+    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def check_path(path: str, field: str) -> str:
+    """Readers make folders of these: whatever could leave the folder, or mean two things, is refused."""
+    try:
+        too_long = len(path.encode()) > MAX_PATH_BYTES
+    except UnicodeEncodeError:
+        raise invalid(field, "is not valid Unicode", ascii(path), PATH_RULE) from None
+    unsafe = (
+        too_long
+        or "\\" in path
+        or any(part in ("", ".", "..") for part in path.split("/"))
+        or any(unicodedata.category(character) == "Cc" for character in path)
+    )
+    if unsafe:
+        raise invalid(field, "is not a path that is safe on every machine", path, PATH_RULE)
+    return path
+
+
+def _checked(entry: FileLike, field: str) -> File:
+    path = entry.path
+    # isalnum is the fast way out for plain names; the full check costs some microseconds for each file.
+    if not (path.isascii() and path.replace(".", "").isalnum() and path.strip(".") and len(path) < MAX_PATH_BYTES):
+        check_path(path, f"{field}.path")
+    if not 0 <= entry.bytes <= MAX_FILE_BYTES:
+        raise invalid(f"{field}.bytes", "is not a size", entry.bytes, f"0 to {MAX_FILE_BYTES}")
+    return File(path, check_digest(entry.digest, f"{field}.digest"), entry.bytes)
+
+
+def _check_distinct(files: Sequence[File], field: str) -> None:
+    paths = {file.path for file in files}
+    if len(paths) < len(files):
+        twice = next(a.path for a, b in pairwise(files) if a.path == b.path)
+        raise invalid(field, "a path occurs twice", twice, "each path once")
+    for path in paths:
+        folder = path
+        while "/" in folder:
+            folder = folder.rpartition("/")[0]
+            if folder in paths:
+                raise invalid(
+                    field, f"{folder!r} is a file and also the folder of {path!r}", folder, "one or the other"
+                )

@@ -1,0 +1,133 @@
+"""What other resources use of artifacts, in their transactions: files (`require`) and committed folders."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.ids import check_digest, new_id
+from lepton_registry.artifacts.manifest import File, FileLike, Manifest, build_manifest
+from lepton_registry.artifacts.places import require
+from lepton_registry.artifacts.tables import ManifestFileRow, ManifestRow
+from lepton_registry.database import insert_new, now_us, table
+
+__all__ = [
+    "Committed",
+    "File",
+    "commit_built",
+    "commit_manifest",
+    "manifest_files",
+    "page",
+    "require",
+    "require_manifest",
+]
+
+MANIFESTS = table(ManifestRow)
+MANIFEST_FILES = table(ManifestFileRow)
+MAX_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A manifest that is in the database."""
+
+    id: str
+    digest: str
+    bytes: int
+    files: int
+
+
+def commit_manifest(conn: sa.Connection, project: str, entries: Iterable[FileLike], field: str = "files") -> Committed:
+    """Commit a folder whose files are all present. The same files give the same digest, and no second row.
+
+    INVALID for a bad path or a size that is not the artifact's, FAILED_PRECONDITION for missing files, CORRUPT for
+    damaged ones.
+    """
+    return commit_built(conn, project, build_manifest(entries, field), field)
+
+
+def commit_built(conn: sa.Connection, project: str, manifest: Manifest, field: str = "files") -> Committed:
+    """As commit_manifest, for a manifest that was checked before (a big one, on a thread)."""
+    sizes = require(conn, project, (file.digest for file in manifest.files))
+    for file in manifest.files:
+        if file.bytes != sizes[file.digest]:
+            message = f"{file.path!r} has another size than its digest"
+            raise invalid(field, message, file.bytes, f"{sizes[file.digest]} bytes for {file.digest}")
+    known = _use(conn, project, manifest.digest)
+    if known is not None:
+        return known
+    now = now_us()
+    made = Committed(new_id("mf"), manifest.digest, manifest.bytes, len(manifest.files))
+    row = {
+        "id": made.id,
+        "project": project,
+        "digest": made.digest,
+        "files": made.files,
+        "bytes": made.bytes,
+        "created_at_us": now,
+        "used_at_us": now,
+    }
+    if not insert_new(conn, MANIFESTS, row):
+        # Another transaction committed the same folder since we looked.
+        return require_manifest(conn, project, manifest.digest)
+    conn.execute(
+        sa.insert(MANIFEST_FILES),
+        [{"manifest_id": made.id, "path": f.path, "digest": f.digest, "bytes": f.bytes} for f in manifest.files],
+    )
+    return made
+
+
+def require_manifest(
+    conn: sa.Connection,
+    project: str,
+    digest: str,
+    *,
+    field: str = "manifest_digest",
+    missing: ErrorCode = ErrorCode.NOT_FOUND,
+) -> Committed:
+    """A manifest of the project, kept from collection by this use. `missing` is the code if there is none."""
+    found = _use(conn, project, check_digest(digest, field))
+    if found is None:
+        message = "no such manifest in this project"
+        fields = [FieldError(field, message, digest, "the digest of a committed manifest")]
+        raise LeptonError(missing, f"{field}: {message}: {digest}", fields)
+    return found
+
+
+def manifest_files(
+    conn: sa.Connection, project: str, digest: str, *, after: str = "", limit: int | None = None
+) -> list[File]:
+    """Files by path, after `after`. NOT_FOUND if the project has no such manifest."""
+    manifest_id = conn.scalar(
+        sa.select(MANIFESTS.c.id).where(MANIFESTS.c.project == project, MANIFESTS.c.digest == digest)
+    )
+    if manifest_id is None:
+        raise LeptonError(
+            ErrorCode.NOT_FOUND, f"no such manifest in this project: {check_digest(digest, 'manifest_digest')}"
+        )
+    statement = (
+        sa.select(MANIFEST_FILES.c.path, MANIFEST_FILES.c.digest, MANIFEST_FILES.c.bytes)
+        .where(MANIFEST_FILES.c.manifest_id == manifest_id, MANIFEST_FILES.c.path > after)
+        .order_by(MANIFEST_FILES.c.path)
+        .limit(limit)
+    )
+    return [File(row.path, row.digest, row.bytes) for row in conn.execute(statement)]
+
+
+def page(conn: sa.Connection, project: str, digest: str, after: str, limit: int) -> tuple[Sequence[File], str]:
+    """One page and the path to go on after; empty at the end."""
+    size = min(limit, MAX_PAGE) if limit > 0 else MAX_PAGE
+    files = manifest_files(conn, project, digest, after=after, limit=size + 1)
+    return files[:size], files[size - 1].path if len(files) > size else ""
+
+
+def _use(conn: sa.Connection, project: str, digest: str) -> Committed | None:
+    statement = (
+        sa.update(MANIFESTS)
+        .where(MANIFESTS.c.project == project, MANIFESTS.c.digest == digest)
+        .values(used_at_us=now_us())
+        .returning(MANIFESTS.c.id, MANIFESTS.c.digest, MANIFESTS.c.bytes, MANIFESTS.c.files)
+    )
+    row = conn.execute(statement).first()
+    return None if row is None else Committed(row.id, row.digest, row.bytes, row.files)

@@ -1,0 +1,86 @@
+"""SQL tables of artifacts, uploads and manifests."""
+
+from typing import ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+CODE_POINT_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+class ArtifactRow(SQLModel, table=True):
+    """Bytes of one project, known by their digest: a range of an object. Several rows may share one object (a pack).
+
+    `state`: present; damaged (a mismatch was confirmed); dead (to be collected). Only present ones can be used.
+    """
+
+    __tablename__: ClassVar[str] = "artifacts"
+    __table_args__ = (
+        sa.Index("ix_artifacts_object", "object_key"),
+        sa.Index("ix_artifacts_state_used", "state", "used_at_us"),
+    )
+
+    project: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    bytes: int = Field(sa_type=sa.BigInteger)
+    object_key: str
+    object_offset: int = Field(sa_type=sa.BigInteger)
+    state: str
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+    # Moved by every use; collection takes only what nobody used for long.
+    used_at_us: int = Field(sa_type=sa.BigInteger)
+    # When it became damaged or dead; 0 while present.
+    ended_at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class UploadRow(SQLModel, table=True):
+    """A multipart upload to a fresh key. `state`: open, verifying, committed, failed."""
+
+    __tablename__: ClassVar[str] = "uploads"
+    __table_args__ = (sa.Index("ix_uploads_state_expires", "state", "expires_at_us"),)
+
+    id: str = Field(primary_key=True)
+    project: str
+    digest: str
+    bytes: int = Field(sa_type=sa.BigInteger)
+    part_bytes: int = Field(sa_type=sa.BigInteger)
+    object_key: str
+    # The store's name for the multipart upload; empty when the artifact was already there.
+    multipart_id: str
+    # JSON list of [number, etag], kept so that a restarted registry can go on.
+    parts_json: str = Field(sa_type=sa.Text)
+    state: str
+    error: str
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+    expires_at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class ManifestRow(SQLModel, table=True):
+    """A committed folder."""
+
+    __tablename__: ClassVar[str] = "manifests"
+    __table_args__ = (
+        sa.UniqueConstraint("project", "digest"),
+        sa.Index("ix_manifests_used", "used_at_us"),
+    )
+
+    id: str = Field(primary_key=True)
+    project: str
+    digest: str
+    files: int = Field(sa_type=sa.BigInteger)
+    bytes: int = Field(sa_type=sa.BigInteger)
+    created_at_us: int = Field(sa_type=sa.BigInteger)
+    used_at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class ManifestFileRow(SQLModel, table=True):
+    """One file of a manifest."""
+
+    __tablename__: ClassVar[str] = "manifest_files"
+    __table_args__ = (sa.Index("ix_manifest_files_digest", "digest"),)
+
+    manifest_id: str = Field(primary_key=True)
+    # In code point order, as manifests are sorted; PostgreSQL would else sort by its locale.
+    path: str = Field(primary_key=True, sa_type=CODE_POINT_TEXT)
+    digest: str
+    bytes: int = Field(sa_type=sa.BigInteger)

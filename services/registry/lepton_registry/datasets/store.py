@@ -1,0 +1,144 @@
+"""Datasets and their immutable versions, in the caller's transaction."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, invalid
+from lepton_core.ids import check_label, is_id, new_id, parse_reference
+from lepton_registry.artifacts import store as artifacts
+from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.datasets.tables import DatasetRow, DatasetVersionRow
+from lepton_registry.events import outbox
+from lepton_registry.lineage import edges
+from lepton_registry.references import names_like, not_there
+
+DATASETS = table(DatasetRow)
+VERSIONS = table(DatasetVersionRow)
+MAX_MESSAGE_CHARS = 10_000
+REFERENCE_RULE = "name, name@latest, name@<version>, name@sha256:<digest> or dsv_<id>"
+
+
+def create_version(
+    conn: sa.Connection, project: str, *, name: str, manifest_digest: str, message: str = "", created_by: str = ""
+) -> tuple[sa.Row[Any], bool]:
+    """A version of the committed manifest, making the dataset if it is new; (version, whether it was created).
+
+    The files of the latest version again are that version. What an earlier one held becomes a new version: `@latest`
+    has to mean what was pushed last.
+    """
+    check_label(name, "name")
+    if len(message) > MAX_MESSAGE_CHARS:
+        raise invalid("message", "is too long", message, f"at most {MAX_MESSAGE_CHARS} characters")
+    manifest = artifacts.require_manifest(conn, project, manifest_digest, missing=ErrorCode.FAILED_PRECONDITION)
+    dataset = _parent(conn, project, name)
+    latest = _version_row(conn, VERSIONS.c.dataset_id == dataset.id, VERSIONS.c.version == dataset.latest_version)
+    if latest is not None and latest.digest == manifest.digest:
+        return latest, False
+    # The lock on the parent is held, so this is the next number, without a gap.
+    version = conn.scalar(
+        sa.update(DATASETS)
+        .where(DATASETS.c.id == dataset.id)
+        .values(latest_version=DATASETS.c.latest_version + 1)
+        .returning(DATASETS.c.latest_version)
+    )
+    values = {
+        "id": new_id("dsv"),
+        "project": project,
+        "dataset_id": dataset.id,
+        "dataset": name,
+        "version": version,
+        "digest": manifest.digest,
+        "files": manifest.files,
+        "bytes": manifest.bytes,
+        "message": message,
+        "created_by": created_by,
+        "created_at_us": now_us(),
+    }
+    row = conn.execute(sa.insert(VERSIONS).returning(*VERSIONS.c), values).one()
+    facts = {key: values[key] for key in ("dataset", "version", "digest", "files", "bytes", "created_by")}
+    edges.record(conn, project, [], [edges.Node(row.id, "dataset_version", f"{name}@{version}", facts)])
+    outbox.write(conn, project, "dataset_version.created", row.id, facts)
+    return row, True
+
+
+def resolve(
+    conn: sa.Connection,
+    project: str,
+    reference: str,
+    *,
+    field: str = "reference",
+    missing: ErrorCode = ErrorCode.NOT_FOUND,
+) -> sa.Row[Any]:
+    """The exact version that a reference means now. `missing` is the code when there is none (submit: INVALID)."""
+    if is_id(reference, "dsv"):
+        row = _version_row(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
+        if row is None:
+            raise not_there(field, reference, "no such dataset version", "an id of this project", missing)
+        return row
+    wanted = parse_reference(reference, field)
+    dataset = find(conn, project, wanted.name)
+    if dataset is None:
+        names = names_like(conn, DATASETS, project, wanted.name)
+        raise not_there(field, reference, f"no dataset named {wanted.name!r}", names, missing)
+    conditions = [VERSIONS.c.dataset_id == dataset.id]
+    if wanted.version is not None:
+        conditions.append(VERSIONS.c.version == wanted.version)
+    elif wanted.digest is not None:
+        conditions.append(VERSIONS.c.digest == wanted.digest)
+    elif wanted.alias == "latest":
+        conditions.append(VERSIONS.c.version == dataset.latest_version)
+    else:
+        raise not_there(field, reference, "datasets have no aliases but 'latest'", REFERENCE_RULE, missing)
+    row = _version_row(conn, *conditions)
+    if row is None:
+        allowed = f"1 to {dataset.latest_version}" if wanted.version else "the digest of one of its versions"
+        raise not_there(field, reference, f"dataset {wanted.name!r} has no such version", allowed, missing)
+    return row
+
+
+def find(conn: sa.Connection, project: str, name: str) -> sa.Row[Any] | None:
+    return conn.execute(sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name == name)).first()
+
+
+def get(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:
+    row = find(conn, project, check_label(name, "name"))
+    if row is None:
+        raise not_there("name", name, f"no dataset named {name!r}", names_like(conn, DATASETS, project, name))
+    return row
+
+
+def list_datasets(conn: sa.Connection, project: str, *, after: str, limit: int) -> list[sa.Row[Any]]:
+    """By name, after the name `after`."""
+    statement = sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name > after)
+    return list(conn.execute(statement.order_by(DATASETS.c.name).limit(limit)))
+
+
+def list_versions(conn: sa.Connection, project: str, name: str, *, before: int, limit: int) -> list[sa.Row[Any]]:
+    """Newest first, those with a number below `before` (0: all)."""
+    dataset = get(conn, project, name)
+    statement = sa.select(VERSIONS).where(VERSIONS.c.dataset_id == dataset.id)
+    if before:
+        statement = statement.where(VERSIONS.c.version < before)
+    return list(conn.execute(statement.order_by(VERSIONS.c.version.desc()).limit(limit)))
+
+
+def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a dataset version needs a row of `manifests`; collection asks."""
+    return sa.exists().where(VERSIONS.c.project == manifests.c.project, VERSIONS.c.digest == manifests.c.digest)
+
+
+def _parent(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:
+    """The dataset's row, made if it is new, locked until the transaction ends."""
+    statement = sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name == name).with_for_update()
+    row = conn.execute(statement).first()
+    if row is None:
+        values = {"id": new_id("ds"), "project": project, "name": name, "description": "", "latest_version": 0}
+        insert_new(conn, DATASETS, values | {"created_at_us": now_us()})
+        row = conn.execute(statement).one()
+    return row
+
+
+def _version_row(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
+    """Of several with the same digest, the newest."""
+    return conn.execute(sa.select(VERSIONS).where(*conditions).order_by(VERSIONS.c.version.desc()).limit(1)).first()

@@ -1,0 +1,162 @@
+"""Deployments and their revisions, in the caller's transaction.
+
+Inference sees revisions only: an alias is resolved here, in the transaction that moves it, so that all replicas
+serve the same.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.ids import check_label, is_id, new_id, parse_reference
+from lepton_registry.database import insert_new, now_us
+from lepton_registry.deployments.revisions import DEPLOYMENTS, REVISIONS, add_revision, bump_generation
+from lepton_registry.events import outbox
+from lepton_registry.models import store as models
+from lepton_registry.references import names_like, not_there
+
+
+def create(conn: sa.Connection, project: str, *, name: str, model: str, created_by: str) -> tuple[sa.Row[Any], bool]:
+    """(deployment, whether it was created). The same reference again changes nothing; another is ALREADY_EXISTS."""
+    check_label(name, "name")
+    version, alias = _target(conn, project, model)
+    now = now_us()
+    values = {
+        "id": new_id("dep"),
+        "project": project,
+        "name": name,
+        "model_id": version.model_id,
+        "model": version.model,
+        "alias": alias,
+        "revisions": 0,
+        "desired_id": "",
+        "last_good_id": "",
+        "created_at_us": now,
+        "updated_at_us": now,
+        "deleted_at_us": 0,
+    }
+    if insert_new(conn, DEPLOYMENTS, values):
+        deployment = add_revision(conn, get(conn, project, name), version, created_by)
+        outbox.write(
+            conn, project, "deployment.created", deployment.id, {"name": name, "model": version.model, "alias": alias}
+        )
+        return deployment, True
+    known = get(conn, project, name, lock=True)
+    if _serves(conn, known, version, alias):
+        return known, False
+    raise LeptonError(
+        ErrorCode.ALREADY_EXISTS, f"deployment {name!r} serves another model or version; update it to serve {model!r}"
+    )
+
+
+def update(conn: sa.Connection, project: str, *, name: str, model: str, updated_by: str) -> sa.Row[Any]:
+    """Point it at another reference, by a new revision; nothing changes where it serves just that already."""
+    version, alias = _target(conn, project, model)
+    deployment = get(conn, project, name, lock=True)
+    if _serves(conn, deployment, version, alias):
+        return deployment
+    return _point(conn, deployment, version, alias, updated_by)
+
+
+def rollback(conn: sa.Connection, project: str, *, name: str, revision: int, created_by: str) -> sa.Row[Any]:
+    """Serve again, pinned, what `revision` served; 0: the last one before the current that served another version."""
+    deployment = get(conn, project, name, lock=True)
+    desired = conn.execute(sa.select(REVISIONS).where(REVISIONS.c.id == deployment.desired_id)).one()
+    mine = REVISIONS.c.deployment_id == deployment.id
+    wanted = REVISIONS.c.number == revision
+    if revision == 0:
+        other = REVISIONS.c.model_version_id != desired.model_version_id
+        wanted = sa.and_(REVISIONS.c.number < desired.number, other)
+    earlier = conn.execute(
+        sa.select(REVISIONS).where(mine, wanted).order_by(REVISIONS.c.number.desc()).limit(1)
+    ).first()
+    if earlier is None and revision == 0:
+        raise LeptonError(
+            ErrorCode.FAILED_PRECONDITION, f"deployment {name!r} has served no other version to go back to"
+        )
+    if earlier is None:
+        raise not_there("revision", str(revision), "no such revision", f"1 to {deployment.revisions}")
+    version = models.resolve(conn, project, earlier.model_version_id)
+    return _point(conn, deployment, version, "", created_by)
+
+
+def delete(conn: sa.Connection, project: str, *, name: str) -> None:
+    statement = (
+        sa.update(DEPLOYMENTS)
+        .where(DEPLOYMENTS.c.id == get(conn, project, name).id, DEPLOYMENTS.c.deleted_at_us == 0)
+        .values(deleted_at_us=now_us(), updated_at_us=now_us())
+        .returning(DEPLOYMENTS.c.id)
+    )
+    deleted = conn.scalar(statement)
+    if deleted is not None:
+        bump_generation(conn)
+        outbox.write(conn, project, "deployment.deleted", deleted, {"name": name})
+
+
+def follow_alias(
+    conn: sa.Connection, project: str, *, alias: str, version: sa.Row[Any], moved_by: str
+) -> list[sa.Row[Any]]:
+    """The alias points at `version` now: a pinned revision for each deployment that follows it."""
+    return [
+        add_revision(conn, deployment, version, moved_by)
+        for deployment in following(conn, project, version.model_id, alias)
+    ]
+
+
+def following(conn: sa.Connection, project: str, model_id: str, alias: str) -> list[sa.Row[Any]]:
+    """Live deployments that follow an alias, locked."""
+    statement = sa.select(DEPLOYMENTS).where(
+        DEPLOYMENTS.c.project == project,
+        DEPLOYMENTS.c.model_id == model_id,
+        DEPLOYMENTS.c.alias == alias,
+        DEPLOYMENTS.c.deleted_at_us == 0,
+    )
+    return list(conn.execute(statement.order_by(DEPLOYMENTS.c.id).with_for_update()))
+
+
+def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> sa.Row[Any]:
+    check_label(name, "name")
+    statement = sa.select(DEPLOYMENTS).where(
+        DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.name == name, DEPLOYMENTS.c.deleted_at_us == 0
+    )
+    row = conn.execute(statement.with_for_update() if lock else statement).first()
+    if row is None:
+        live = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.deleted_at_us == 0).subquery("live")
+        names = names_like(conn, live, project, name)
+        raise not_there("name", name, f"no deployment named {name!r}", names)
+    return row
+
+
+def list_deployments(conn: sa.Connection, project: str) -> list[sa.Row[Any]]:
+    statement = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.deleted_at_us == 0)
+    return list(conn.execute(statement.order_by(DEPLOYMENTS.c.name)))
+
+
+def _target(conn: sa.Connection, project: str, reference: str) -> tuple[sa.Row[Any], str]:
+    """The version a reference means, and the alias to follow: empty for a version, an id, a digest and "latest"."""
+    missing = ErrorCode.INVALID
+    if is_id(reference, "mv"):
+        return models.resolve(conn, project, reference, field="model", missing=missing), ""
+    wanted = parse_reference(reference, "model")
+    alias = wanted.alias if wanted.alias and wanted.alias != "latest" else ""
+    if alias:
+        # Held, so that the alias cannot move between this look and the revision made of it.
+        models.lock_alias(conn, project, wanted.name, alias)
+    return models.resolve(conn, project, reference, field="model", missing=missing), alias
+
+
+def _serves(conn: sa.Connection, deployment: sa.Row[Any], version: sa.Row[Any], alias: str) -> bool:
+    desired = conn.execute(sa.select(REVISIONS).where(REVISIONS.c.id == deployment.desired_id)).first()
+    return deployment.alias == alias and desired is not None and bool(desired.model_version_id == version.id)
+
+
+def _point(
+    conn: sa.Connection, deployment: sa.Row[Any], version: sa.Row[Any], alias: str, updated_by: str
+) -> sa.Row[Any]:
+    conn.execute(
+        sa.update(DEPLOYMENTS)
+        .where(DEPLOYMENTS.c.id == deployment.id, DEPLOYMENTS.c.deleted_at_us == 0)
+        .values(model_id=version.model_id, model=version.model, alias=alias)
+    )
+    return add_revision(conn, deployment, version, updated_by)
