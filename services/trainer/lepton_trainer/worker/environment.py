@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # LEPTON_PLATFORM marks the processes of a local platform, so that its runner can find them; it is no secret.
-_NAMES = {"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "USER", "LOGNAME", "VIRTUAL_ENV", "CC", "CXX", "LEPTON_PLATFORM"}
+_NAMES = {"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "USER", "LOGNAME", "VIRTUAL_ENV", "PYTHONPATH", "CC", "CXX"} | {
+    "LEPTON_PLATFORM"
+}
 _PREFIXES = (
     *("LC_", "LD_LIBRARY_", "DYLD_LIBRARY_", "SSL_CERT_"),
     *("CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "UCX_", "TORCH_", "PYTORCH_", "OMP_", "MKL_", "KMP_", "OPENBLAS_"),

@@ -1,0 +1,87 @@
+"""What a worker hands to the supervisor that it starts for one attempt. Plain data: its import has to be quick."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The worker's settings that bound an attempt."""
+
+    heartbeat_seconds: float
+    self_fence_seconds: float
+    cancel_grace_seconds: float
+    max_disk_bytes: int
+    disk_reserve_bytes: int
+    timeout_seconds: int
+    rank_log_bytes: int
+    max_package_bytes: int
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    checkpoint_id: str
+    manifest_digest: str
+    step: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One attempt, as the registry gave it out."""
+
+    run_id: str
+    attempt_id: str
+    number: int
+    project: str
+    attempt_token: str
+    # The accepted job spec, JSON text.
+    spec: str
+    recipe: str
+    recipe_version: str
+    data_digest: str
+    code_digest: str
+    resume: Resume | None
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """`claimed_at` is the boot time at which the claim was sent: the lease's first renewal."""
+
+    assignment: Assignment
+    policy: Policy
+    worker_id: str
+    registry_address: str
+    workspace: Path
+    cache: Path
+    # "package.module:Class" of the recipe; empty for a script.
+    recipe_entry: str
+    ranks: int
+    claimed_at: float
+
+    @property
+    def marker(self) -> str:
+        return f"{self.worker_id}/{self.assignment.attempt_id}"
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self), default=str).encode() + b"\n"
+
+
+def decode_order(line: bytes) -> Order:
+    values: Mapping[str, Any] = json.loads(line)
+    assignment = dict(values["assignment"])
+    assignment["resume"] = Resume(**assignment["resume"]) if assignment["resume"] else None
+    return Order(
+        **{
+            **values,
+            "assignment": Assignment(**assignment),
+            "policy": Policy(**values["policy"]),
+            "workspace": Path(values["workspace"]),
+            "cache": Path(values["cache"]),
+        }
+    )
