@@ -44,6 +44,8 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
     async def Get(self, request: jobs_pb2.GetRequest, _context: Any) -> jobs_pb2.GetResponse:  # noqa: N802
         if request.id == "crash":
             raise RuntimeError("password=hunter2")
+        if request.id == "slow":
+            await asyncio.Event().wait()
         if self.asked:
             raise self.asked.pop()
         caller = current_principal()
@@ -265,7 +267,7 @@ async def test_a_dead_server_is_unavailable_and_a_slow_one_times_out() -> None:
         pass
     assert (await refusal(address, KEY, timeout=5)).code is ErrorCode.UNAVAILABLE
     async with serving() as (_, address, _jobs):
-        assert (await refusal(address, KEY, timeout=1e-6)).code is ErrorCode.TIMEOUT
+        assert (await refusal(address, KEY, run_id="slow", timeout=0.1)).code is ErrorCode.TIMEOUT
 
 
 async def test_health_and_reflection_are_public() -> None:
