@@ -1,0 +1,7 @@
+"""What this server says of itself to clients of the Open Inference Protocol."""
+
+from importlib.metadata import version
+
+NAME = "lepton-inference"
+VERSION = version("lepton-inference")
+EXTENSIONS = ("binary_tensor_data", "model_repository")

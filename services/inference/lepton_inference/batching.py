@@ -1,0 +1,167 @@
+"""One bounded queue for each model revision, where the requests of both transports meet.
+
+It never waits for a batch to fill: whatever arrived while the last one ran, or in the same turn of the event loop,
+goes next. An idle model therefore answers at once, and a busy one in ever larger batches.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_core.errors import ErrorCode, LeptonError
+
+Array = NDArray[Any]
+Tensors = dict[str, Array]
+Model = Callable[[Tensors], Tensors]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """`rows` 1 stands for a model whose batch size is fixed: each request runs alone."""
+
+    capacity: int
+    capacity_bytes: int
+    rows: int
+    # Batches up to this size run on the event loop itself; measured by warm-up, 0 for a slow model.
+    inline_bytes: int
+    inline_seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    inputs: Tensors
+    rows: int
+    bytes: int
+    # Requests whose tensors differ beyond the batch cannot be put together.
+    shape: tuple[tuple[int, ...], ...]
+    deadline: float | None
+    answer: asyncio.Future[Tensors]
+
+
+class BatchingQueue:
+    def __init__(self, model: Model, limits: BatchLimits, executor: Executor) -> None:
+        self._model = model
+        self._limits = limits
+        self._executor = executor
+        self._inline_bytes = limits.inline_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._busy = False
+
+    @property
+    def depth(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def slow(self) -> bool:
+        """Whether an answer takes long enough for its client to be watched meanwhile."""
+        return self._inline_bytes == 0
+
+    async def submit(self, inputs: Tensors, deadline: float | None = None) -> Tensors:
+        """`deadline` is in the event loop's time. Raises RATE_LIMITED when full, TIMEOUT when the deadline passed first."""
+        loop = asyncio.get_running_loop()
+        size = sum(array.nbytes for array in inputs.values())
+        if len(self._waiting) >= self._limits.capacity or (
+            self._waiting and self._bytes + size > self._limits.capacity_bytes
+        ):
+            detail = f"{len(self._waiting)} requests already wait for this model"
+            raise LeptonError(ErrorCode.RATE_LIMITED, detail, retry_after_seconds=1.0)
+        first = next(iter(inputs.values()))
+        shape = tuple(array.shape[1:] for array in inputs.values())
+        item = _Waiting(inputs, first.shape[0], size, shape, deadline, loop.create_future())
+        self._waiting.append(item)
+        self._bytes += size
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next, loop)
+        return await item.answer
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._take(loop.time())
+        if not batch:
+            self._busy = False
+            return
+        size = sum(item.bytes for item in batch)
+        if size > self._inline_bytes:
+            running = loop.run_in_executor(self._executor, self._run, batch)
+            running.add_done_callback(lambda done: self._finish(loop, batch, done.result()))
+            return
+        started = time.perf_counter()
+        answers = self._run(batch)
+        # Slower than its warm-up promised: from now on such batches go to a thread.
+        if time.perf_counter() - started > 5 * self._limits.inline_seconds:
+            self._inline_bytes = size // 2
+        self._finish(loop, batch, answers)
+
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], answers: list[Tensors | Exception]
+    ) -> None:
+        for item, answer in zip(batch, answers, strict=True):
+            if item.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                item.answer.set_exception(answer)
+            else:
+                item.answer.set_result(answer)
+        if self._waiting:
+            loop.call_soon(self._next, loop)
+        else:
+            self._busy = False
+
+    def _take(self, now: float) -> list[_Waiting]:
+        """What goes next: the oldest request that still has somebody waiting, and those behind it that fit to it."""
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._waiting:
+            item = self._waiting[0]
+            gone = item.answer.done()
+            late = item.deadline is not None and item.deadline <= now
+            if (
+                not gone
+                and not late
+                and batch
+                and (item.shape != batch[0].shape or rows + item.rows > self._limits.rows)
+            ):
+                break
+            self._waiting.popleft()
+            self._bytes -= item.bytes
+            if late and not gone:
+                item.answer.set_exception(
+                    LeptonError(ErrorCode.TIMEOUT, "the deadline passed while the request waited")
+                )
+            elif not gone:
+                batch.append(item)
+                rows += item.rows
+        return batch
+
+    def _run(self, batch: list[_Waiting]) -> list[Tensors | Exception]:
+        try:
+            if len(batch) == 1:
+                return [self._model(batch[0].inputs)]
+            return list(_split(self._model(_joined(batch)), [item.rows for item in batch]))
+        except Exception as error:  # noqa: BLE001 - every request must get an answer, whatever the model did
+            if len(batch) == 1:
+                return [error]
+            # One bad request must not fail its neighbours.
+            return [answer for item in batch for answer in self._run([item])]
+
+
+def _joined(batch: list[_Waiting]) -> Tensors:
+    return {name: np.concatenate([item.inputs[name] for item in batch]) for name in batch[0].inputs}
+
+
+def _split(outputs: Mapping[str, Array], rows: list[int]) -> list[Tensors]:
+    ends = np.cumsum(rows)
+    if any(len(array) != ends[-1] for array in outputs.values()):
+        raise LeptonError(ErrorCode.INTERNAL, "the model answered with another batch size than it was given")
+    return [
+        {name: array[end - count : end] for name, array in outputs.items()}
+        for end, count in zip(ends.tolist(), rows, strict=True)
+    ]

@@ -1,0 +1,87 @@
+"""Between the protocol's messages and tensors."""
+
+from lepton_core.errors import invalid
+from lepton_core.signature import Datatype, TensorSpec
+from lepton_proto.inference import open_inference_pb2 as oip
+
+from lepton_inference.dataplane import Answer
+from lepton_inference.tensors import WireTensor, to_list, to_raw
+
+# Which list of `InferTensorContents` holds the elements of a type; FP16 travels raw only.
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
+    raw = request.raw_input_contents
+    if not raw:
+        return [_typed(tensor, index) for index, tensor in enumerate(request.inputs)]
+    if len(raw) != len(request.inputs):
+        message = "must have one entry for each input"
+        raise invalid("raw_input_contents", message, len(raw), str(len(request.inputs)))
+    tensors = []
+    for index, (tensor, data) in enumerate(zip(request.inputs, raw, strict=True)):
+        if tensor.HasField("contents"):
+            raise invalid(f"inputs[{index}].contents", "given beside raw_input_contents", allowed="one of the two")
+        tensors.append(WireTensor(tensor.name, tensor.datatype, list(tensor.shape), data, raw=True))
+    return tensors
+
+
+def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTensor:
+    kind = _CONTENTS.get(tensor.datatype)
+    if tensor.datatype == Datatype.FP16 and tensor.HasField("contents"):
+        raise invalid(f"inputs[{index}].contents", "holds no FP16", allowed="raw_input_contents")
+    data = getattr(tensor.contents, kind) if kind else []
+    if kind and not data and tensor.HasField("contents"):
+        filled = [field.name for field, _ in tensor.contents.ListFields()]
+        if filled:
+            message = f"not where elements of type {tensor.datatype} go"
+            raise invalid(f"inputs[{index}].contents", message, filled[0], kind)
+    return WireTensor(tensor.name, tensor.datatype, list(tensor.shape), data)
+
+
+def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
+    """The parameter `timeout`, in microseconds, as Triton's clients send it."""
+    if "timeout" not in request.parameters:
+        return None
+    value = request.parameters["timeout"]
+    found = value.int64_param or value.uint64_param
+    return found / 1e6 if found > 0 else None
+
+
+def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInferResponse:
+    """Outputs in the form that the inputs had: raw, or typed lists."""
+    served = answer.served
+    response = oip.ModelInferResponse(model_name=request.model_name, model_version=served.version, id=request.id)
+    response.parameters["prediction_id"].string_param = answer.prediction_id
+    response.parameters["model_version_id"].string_param = served.revision.version_id
+    response.parameters["revision_id"].string_param = served.revision.id
+    # Raw contents go by position, so one FP16 among the outputs makes all of them raw.
+    typed = not request.raw_input_contents and all(served.outputs[name] in _CONTENTS for name in answer.outputs)
+    for name, values in answer.outputs.items():
+        datatype = served.outputs[name]
+        tensor = response.outputs.add(name=name, datatype=datatype.value, shape=values.shape)
+        if typed:
+            elements = to_list(datatype, values)
+            if datatype is Datatype.BYTES:
+                elements = [text.encode() for text in elements]
+            getattr(tensor.contents, _CONTENTS[datatype]).extend(elements)
+        else:
+            response.raw_output_contents.append(to_raw(datatype, values))
+    return response
+
+
+def to_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
+    return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype.value, shape=spec.shape)

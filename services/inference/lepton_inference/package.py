@@ -1,0 +1,129 @@
+"""From the verified files of a package to a warm model."""
+
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.features.pipeline import Pipeline
+from lepton_core.signature import NUMPY_TYPES, Datatype, Signature
+from lepton_core.validation import parse
+
+from lepton_inference.batching import BatchingQueue, BatchLimits, Model, Tensors
+from lepton_inference.revisions import Revision
+from lepton_inference.runtimes.onnx import OnnxRuntime
+from lepton_inference.tensors import InputTable
+
+SIGNATURE_FILE, MODEL_FILE = "signature.json", "model.onnx"
+SERVED_FILES = (SIGNATURE_FILE, MODEL_FILE)
+
+# Tried in turn for dimensions of any size: a convolution may need more than one pixel.
+_SIZES = (1, 32, 224)
+_WARM_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every model of a replica gets."""
+
+    queue_capacity: int
+    queue_bytes: int
+    max_batch_rows: int
+    inline_seconds: float
+    threads: int
+
+
+class ServedModel:
+    """A warm revision, with everything a request needs at hand."""
+
+    def __init__(self, revision: Revision, signature: Signature, queue: BatchingQueue, platform: str) -> None:
+        self.revision = revision
+        self.signature = signature
+        self.queue = queue
+        self.platform = platform
+        self.version = str(revision.version)
+        self.inputs = InputTable(signature.inputs)
+        self.outputs: dict[str, Datatype] = {tensor.name: tensor.datatype for tensor in signature.outputs}
+
+
+def load_model(revision: Revision, files: dict[str, bytes], limits: Limits, executor: Executor) -> ServedModel:
+    """Blocks while it loads and warms up. Raises INVALID when the package cannot serve."""
+    signature = parse(Signature, files[SIGNATURE_FILE])
+    runtime = OnnxRuntime(files[MODEL_FILE], signature, limits.threads)
+    pipeline = Pipeline.of(signature)
+
+    def model(raw: Tensors) -> Tensors:
+        return runtime.run(pipeline(raw))
+
+    queue_limits = BatchLimits(
+        capacity=limits.queue_capacity,
+        capacity_bytes=limits.queue_bytes,
+        rows=limits.max_batch_rows if _batches(signature) else 1,
+        inline_bytes=_warm_up(model, signature, limits),
+        inline_seconds=limits.inline_seconds,
+    )
+    return ServedModel(revision, signature, BatchingQueue(model, queue_limits, executor), runtime.platform)
+
+
+def _batches(signature: Signature) -> bool:
+    """Whether rows of several requests may go through together: every tensor leaves its first dimension open."""
+    tensors = (*signature.inputs, *signature.model_inputs, *signature.outputs)
+    return all(tensor.shape[0] == -1 for tensor in tensors)
+
+
+def _warm_up(model: Model, signature: Signature, limits: Limits) -> int:
+    """Runs the model, checks what it answers, and measures up to how many bytes of input it stays quick."""
+    size = _working_size(model, signature)
+    inline_bytes = 0
+    rows = 1
+    while rows <= limits.max_batch_rows:
+        sample = _sample(signature, rows, size)
+        if _seconds(model, sample) > limits.inline_seconds:
+            break
+        inline_bytes = sum(array.nbytes for array in sample.values())
+        if not _batches(signature):
+            break
+        rows *= 2
+    return inline_bytes
+
+
+def _working_size(model: Model, signature: Signature) -> int:
+    failure: LeptonError | None = None
+    for size in _SIZES:
+        try:
+            _check_answer(signature, model(_sample(signature, 1, size)))
+        except LeptonError as error:
+            failure = failure or error
+        else:
+            return size
+    assert failure is not None
+    raise LeptonError(ErrorCode.INVALID, f"{MODEL_FILE}: warm-up failed: {failure.detail}")
+
+
+def _seconds(model: Model, sample: Tensors) -> float:
+    best = float("inf")
+    for _ in range(_WARM_RUNS):
+        started = time.perf_counter()
+        model(sample)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def _sample(signature: Signature, rows: int, size: int) -> Tensors:
+    sample: Tensors = {}
+    for tensor in signature.inputs:
+        first = rows if tensor.shape[0] == -1 else tensor.shape[0]
+        shape = (first, *(size if each == -1 else each for each in tensor.shape[1:]))
+        empty = "" if tensor.datatype is Datatype.BYTES else 0
+        sample[tensor.name] = np.full(shape, empty, NUMPY_TYPES[tensor.datatype])
+    return sample
+
+
+def _check_answer(signature: Signature, outputs: Tensors) -> None:
+    for tensor in signature.outputs:
+        found = outputs[tensor.name]
+        wanted = tensor.shape
+        if found.ndim != len(wanted) or any(w not in (-1, g) for w, g in zip(wanted, found.shape, strict=True)):
+            reason = f"output {tensor.name!r} has shape {list(found.shape)}, and {list(wanted)} in the signature"
+            raise LeptonError(ErrorCode.INVALID, reason)

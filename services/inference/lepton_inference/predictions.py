@@ -1,0 +1,77 @@
+"""Prediction ids, and a bounded log of a sample of the predictions."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from lepton_core.ids import new_ulid
+
+MAX_PENDING = 10_000
+
+
+def prediction_id(revision_id: str) -> str:
+    """`pred_<the revision's ULID>_<ULID>`: lineage finds the revision also for what was never logged."""
+    return f"pred_{revision_id[4:]}_{new_ulid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    id: str
+    at_us: int
+    project: str
+    deployment: str
+    model: str
+    model_version: int
+    caller: str
+    rows: int
+    microseconds: int
+
+
+class PredictionLog:
+    """Appends to `predictions.jsonl`, and keeps one file before it: at most `max_bytes` in all. What cannot keep up is dropped."""
+
+    def __init__(self, folder: Path, *, sample: float, max_bytes: int) -> None:
+        self._path = folder / "predictions.jsonl"
+        self._sample = sample
+        self._half = max_bytes // 2
+        self._pending: deque[Prediction] = deque(maxlen=MAX_PENDING)
+        self._arrived = asyncio.Event()
+
+    def offer(self, make: "Prediction") -> None:
+        self._pending.append(make)
+        self._arrived.set()
+
+    def wanted(self) -> bool:
+        """Whether this prediction is one of the sample; asked first, so that the others cost nothing."""
+        return self._sample > 0 and random.random() < self._sample  # noqa: S311 - a sample, not a secret
+
+    async def run(self) -> None:
+        """Writes what was offered, until cancelled."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                await asyncio.to_thread(self._write)
+        finally:
+            self._write()
+
+    def _write(self) -> None:
+        lines = []
+        while self._pending:
+            lines.append(orjson.dumps(asdict(self._pending.popleft()), option=orjson.OPT_APPEND_NEWLINE))
+        if not lines:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and self._path.stat().st_size > self._half:
+            self._path.replace(self._path.with_suffix(".jsonl.1"))
+        with self._path.open("ab") as stream:
+            stream.write(b"".join(lines))
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000

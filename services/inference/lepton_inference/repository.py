@@ -1,0 +1,206 @@
+"""Which models this replica serves: fetch by digest → verify → warm up → swap.
+
+The old revision serves until the new one is warm, and goes on when the new one fails.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lepton_core.errors import ErrorCode, LeptonError
+
+from lepton_inference.cache import FileCache
+from lepton_inference.package import SERVED_FILES, ServedModel
+from lepton_inference.revisions import Revision, Target, TargetState
+from lepton_inference.snapshot import write_snapshot
+
+log = logging.getLogger(__name__)
+
+# The same bytes fail the same way; anything else may heal: the registry comes back, a damaged artifact is uploaded again.
+_FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LOADS_AT_ONCE = 2
+
+# Blocks: builds and warms up a model from its verified files.
+Load = Callable[[Revision, dict[str, bytes]], ServedModel]
+
+
+class Report(Protocol):
+    """Tells the registry how a revision fared; `reason` is empty when it is ready. Raises when it cannot."""
+
+    def __call__(self, revision: Revision, reason: str, /) -> Awaitable[None]: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    target: Target
+    served: ServedModel | None = None
+    # By revision: why it does not serve, and how often it was tried. Final ones are not tried again.
+    failures: dict[str, LeptonError] = field(default_factory=dict)
+    tries: int = 0
+    work: asyncio.Task[None] | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    # Set once every revision of the first target was tried.
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Repository:
+    def __init__(self, cache: FileCache, load: Load, report: Report, snapshot: Path, max_model_bytes: int) -> None:
+        self._cache = cache
+        self._load = load
+        self._report = report
+        self._snapshot = snapshot
+        self._max_model_bytes = max_model_bytes
+        self._slots: dict[tuple[str, str], _Slot] = {}
+        self._loading = asyncio.Semaphore(_LOADS_AT_ONCE)
+        self._told = False
+
+    def find(self, project: str, deployment: str) -> ServedModel | None:
+        slot = self._slots.get((project, deployment))
+        return slot.served if slot else None
+
+    def status(self, project: str, deployment: str) -> str | None:
+        """Why nothing serves: "loading" or the reason it failed; None when there is no such deployment."""
+        slot = self._slots.get((project, deployment))
+        if slot is None:
+            return None
+        failure = next(reversed(slot.failures.values()), None)
+        return failure.detail if failure else "loading"
+
+    def index(self, project: str) -> list[tuple[str, ServedModel | None, str]]:
+        """(deployment, what serves it, why nothing does) for each deployment of a project, by name."""
+        names = sorted(name for owner, name in self._slots if owner == project)
+        return [(name, self.find(project, name), self.status(project, name) or "") for name in names]
+
+    def ready(self) -> bool:
+        """Whether every deployment that was known at the start serves or has failed."""
+        return self._told and all(slot.settled.is_set() for slot in self._slots.values())
+
+    async def settled(self) -> None:
+        for slot in list(self._slots.values()):
+            await slot.settled.wait()
+
+    def apply(self, targets: Sequence[Target]) -> None:
+        """Takes the full state: what is not named is no longer served."""
+        wanted = {target.key: target for target in targets}
+        for key in [key for key in self._slots if key not in wanted]:
+            self._drop(self._slots.pop(key))
+        for key, target in wanted.items():
+            slot = self._slots.setdefault(key, _Slot(target))
+            slot.target = target
+            known = {revision.id for revision in target.revisions}
+            slot.failures = {id_: failure for id_, failure in slot.failures.items() if id_ in known}
+            slot.moved.set()
+            if slot.work is None or slot.work.done():
+                slot.work = asyncio.create_task(self._follow(slot))
+        self._told = True
+
+    async def close(self) -> None:
+        tasks = [slot.work for slot in self._slots.values() if slot.work]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _drop(self, slot: _Slot) -> None:
+        if slot.work:
+            slot.work.cancel()
+        slot.settled.set()
+
+    async def _follow(self, slot: _Slot) -> None:
+        """Brings a slot to its target, however often that moves meanwhile."""
+        while True:
+            slot.moved.clear()
+            await self._confirm(slot)
+            revision = _next(slot)
+            if revision is not None:
+                await self._bring(slot, revision)
+                continue
+            slot.settled.set()
+            if not _may_heal(slot) and not slot.moved.is_set():
+                return
+            await _wait(slot.moved, _RETRY_SECONDS[min(slot.tries, len(_RETRY_SECONDS) - 1)])
+            slot.tries += 1
+            slot.failures = {id_: error for id_, error in slot.failures.items() if error.code in _FINAL}
+
+    async def _bring(self, slot: _Slot, revision: Revision) -> None:
+        try:
+            async with self._loading:
+                model = await self._prepare(revision)
+        except LeptonError as error:
+            failure = error
+        except Exception as error:
+            log.exception("revision %s could not be loaded", revision.id)
+            failure = LeptonError(ErrorCode.INTERNAL, f"it could not be loaded: {type(error).__name__}: {error}")
+        else:
+            slot.failures.pop(revision.id, None)
+            if revision in slot.target.revisions:
+                slot.served = model
+                slot.tries = 0
+                log.info("serving %s of %s, %s version %s", revision.id, revision.deployment, revision.model, revision.version)
+                await self._remember()
+            return
+        log.warning("revision %s of %s does not serve: %s", revision.id, revision.deployment, failure.detail)
+        slot.failures[revision.id] = failure
+
+    async def _prepare(self, revision: Revision) -> ServedModel:
+        files = {file.path: file for file in revision.files}
+        contents: dict[str, bytes] = {}
+        for name in SERVED_FILES:
+            file = files.get(name)
+            if file is None:
+                raise LeptonError(ErrorCode.INVALID, f"the package has no {name}")
+            if file.bytes > self._max_model_bytes:
+                raise LeptonError(ErrorCode.TOO_LARGE, f"{name} has {file.bytes} bytes; at most {self._max_model_bytes}")
+            contents[name] = await self._cache.read(revision.project, file)
+        return await asyncio.to_thread(self._load, revision, contents)
+
+    async def _confirm(self, slot: _Slot) -> None:
+        """Reports how the desired revision fared, unless the registry knows; each full state says again what it knows.
+
+        One replica that can serve it outweighs another that cannot: a failure is news only while nothing is known.
+        """
+        desired, state = slot.target.desired, slot.target.state
+        if desired is None or state is TargetState.READY:
+            return
+        failure = slot.failures.get(desired.id)
+        if slot.served is not None and slot.served.revision.id == desired.id:
+            reason = ""
+        elif failure is not None and not failure.retryable and state is TargetState.PENDING:
+            reason = failure.detail
+        else:
+            return
+        try:
+            await self._report(desired, reason)
+        except LeptonError as error:
+            log.warning("the registry could not be told of %s: %s", desired.id, error.detail)
+
+    async def _remember(self) -> None:
+        targets = [slot.target for slot in self._slots.values()]
+        self._cache.keep({file.digest for target in targets for each in target.revisions for file in each.files})
+        try:
+            await asyncio.to_thread(write_snapshot, self._snapshot, targets)
+        except OSError as error:
+            log.warning("the snapshot could not be written: %s", error)
+
+
+def _next(slot: _Slot) -> Revision | None:
+    """What to load now: last_good first when nothing serves, then the desired one."""
+    serving = slot.served.revision.id if slot.served else None
+    candidates = [slot.target.desired] if serving else [slot.target.last_good, slot.target.desired]
+    for revision in candidates:
+        if revision and revision.id != serving and revision.id not in slot.failures:
+            return revision
+    return None
+
+
+def _may_heal(slot: _Slot) -> bool:
+    return any(failure.code not in _FINAL for failure in slot.failures.values())
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
