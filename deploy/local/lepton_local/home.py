@@ -20,7 +20,6 @@ class Home:
         self.folder = folder
         self.keys = folder / "keys"
         self.logs = folder / "logs"
-        self.login = folder / "login.json"
         self.lock = folder / "lock"
         self.state = folder / "platform.json"
         self.ports = folder / "ports.json"

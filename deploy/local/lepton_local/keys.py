@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from lepton.login import Login, save_login
 from lepton_core.identity.tokens import new_api_key, new_service_token, token_sha256
 from lepton_core.ids import new_id
 from lepton_local.home import Home, write_private
@@ -50,11 +51,10 @@ def ensure_keys(home: Home) -> Keys:
     )
 
 
-def write_login(home: Home, gateway_url: str, gateway_grpc: str) -> None:
+def write_login(home: Home, gateway_url: str) -> None:
     """Tell the SDK and the CLI where the platform is and with which key to call it."""
     key = (home.keys / "operator.key").read_text().strip()
-    login = {"url": gateway_url, "grpc": gateway_grpc, "api_key": key}
-    write_private(home.login, json.dumps(login, indent=2) + "\n")
+    save_login(Login(gateway_url, key), {"LEPTON_HOME": str(home.folder)})
 
 
 def _random() -> str:

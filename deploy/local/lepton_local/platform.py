@@ -13,7 +13,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
 from lepton_local.orphans import end_orphans
-from lepton_local.parts import DRAIN_ORDER, Wiring, build_parts, port_names
+from lepton_local.parts import DRAIN_ORDER, Part, Wiring, build_parts, port_names
 from lepton_local.ports import choose_ports, is_free
 from lepton_local.processes import Supervisor, Watched
 from lepton_local.settings import LocalSettings
@@ -36,12 +36,14 @@ class Platform:
         environ: Mapping[str, str],
         say: Say,
         on_ready: Callable[[PlatformStatus], None],
+        build: Callable[[Wiring], list[Part]] = build_parts,
     ) -> None:
         self._home = home
         self._settings = settings
         self._environ = environ
         self._say = say
         self._on_ready = on_ready
+        self._build = build
         self._ready = False
         self._supervisor: Supervisor | None = None
         self._wiring: Wiring | None = None
@@ -67,7 +69,7 @@ class Platform:
             ports = choose_ports(names, self._home.ports, any_free=self._settings.free_ports)
             self._wiring = Wiring(self._home, ports, keys, self._settings)
             self._supervisor = Supervisor(
-                build_parts(self._wiring),
+                self._build(self._wiring),
                 self._home,
                 report=self._changed,
                 environ=self._environ,
@@ -87,7 +89,7 @@ class Platform:
         assert self._wiring is not None
         self._ready = True
         urls = self._urls()
-        write_login(self._home, urls["gateway"], urls["gateway_grpc"])
+        write_login(self._home, urls["gateway"])
         status = self._write_status()
         self._on_ready(status)
         self._supervisor.watch(stop)

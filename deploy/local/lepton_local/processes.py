@@ -180,7 +180,8 @@ def _environment(environ: Mapping[str, str], part: Part) -> dict[str, str]:
     """The user's environment without other services' settings, and the part's own."""
     own = f"LEPTON_{part.name.upper()}_"
     kept = {name: value for name, value in environ.items() if not name.startswith("LEPTON_") or name.startswith(own)}
-    return kept | {"PYTHONUNBUFFERED": "1"} | dict(part.environment)
+    # SPT_NOENV: setproctitle, where it is installed, must not write over the environment, which holds our marker.
+    return kept | {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"} | dict(part.environment)
 
 
 def _how_it_ended(returncode: int) -> str:

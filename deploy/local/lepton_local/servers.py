@@ -41,6 +41,8 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str]) -> list[s
         "appendfsync": "always",
         "maxmemory-policy": "noeviction",
         "save": '""',
+        # Its title would be written over its environment, which holds our marker.
+        "set-proc-title": "no",
     }
     write_private(config, "".join(f"{name} {value}\n" for name, value in settings.items()))
     return [str(get_binary_path()), str(config)]

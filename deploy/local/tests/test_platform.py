@@ -1,0 +1,166 @@
+"""A home from start to stop, by real runners of real servers; tests/ at the top starts the whole platform."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from lepton.login import find_login
+from lepton_fixtures.processes import wait_until
+from lepton_local.home import Home, find_home
+from lepton_local.keys import ensure_keys
+from lepton_local.orphans import MARKER, find_marked
+from lepton_local.platform import down
+from lepton_local.state import PlatformStatus, find_runner, read_status
+
+Run = Callable[[], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def run(home: Home) -> Iterator[Run]:
+    """Starts a runner and waits until it is up, or has ended."""
+    runners: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, str(Path(__file__).parent / "servers_only.py"), str(home.folder)]
+        runner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        runners.append(runner)
+        wait_until(lambda: is_up(home, runner.pid) or runner.poll() is not None, 20, "the runner to be up")
+        return runner
+
+    yield start
+    for runner in runners:
+        runner.kill()
+        runner.communicate()
+
+
+def is_up(home: Home, pid: int) -> bool:
+    status = read_status(home)
+    return bool(status and status.pid == pid and status.ready)
+
+
+def status_of(home: Home) -> PlatformStatus:
+    status = read_status(home)
+    assert status is not None
+    return status
+
+
+def queue_of(home: Home) -> redis.Redis:
+    password = ensure_keys(home).queue_passwords["services"]
+    port = next(part.ports["redis"] for part in status_of(home).parts if part.name == "queue")
+    return redis.Redis(port=port, username="services", password=password, decode_responses=True)
+
+
+def test_sigterm_drains_and_the_next_start_finds_old_data_at_the_old_address(home: Home, run: Run) -> None:
+    first = run()
+    before = status_of(home)
+    with queue_of(home) as queue:
+        queue.set("kept", "yes")
+    first.send_signal(signal.SIGTERM)
+    output, _ = first.communicate(timeout=20)
+    assert first.returncode == 0
+    assert output.index("objects: stopped") < output.index("queue: stopping")
+    assert find_marked(home.marker) == {}
+    assert not home.state.exists()
+
+    run()
+    assert status_of(home).urls == before.urls
+    with queue_of(home) as queue:
+        assert queue.get("kept") == "yes"
+
+
+def test_a_second_runner_says_that_one_is_running_and_where(home: Home, run: Run) -> None:
+    first = run()
+    second = run()
+    output, _ = second.communicate(timeout=10)
+    assert second.returncode == 1
+    for word in (str(home.folder), f"process {first.pid}", status_of(home).urls["gateway"], "lepton down"):
+        assert word in output
+    assert first.poll() is None
+    assert all(part.state == "ready" for part in status_of(home).parts)
+
+
+def test_down_stops_a_running_platform(home: Home, run: Run) -> None:
+    runner = run()
+    assert down(home, lambda line: None)
+    assert runner.wait(10) == 0
+    assert not down(home, lambda line: None)
+
+
+def test_parts_of_a_killed_runner_are_ended_by_the_next_one(home: Home, run: Run) -> None:
+    first = run()
+    left = {part.pid for part in status_of(home).parts}
+    first.kill()
+    first.wait()
+    assert {process.pid for found in find_marked(home.marker).values() for process in found} == left
+    assert find_runner(home) is None
+
+    second = run()
+    assert is_up(home, second.pid)
+    marked = {process.pid for found in find_marked(home.marker).values() for process in found}
+    assert marked == {part.pid for part in status_of(home).parts}
+    assert marked.isdisjoint(left)
+
+
+def test_down_ends_what_a_killed_runner_left(home: Home, run: Run) -> None:
+    runner = run()
+    runner.kill()
+    runner.wait()
+    said: list[str] = []
+    assert down(home, said.append)
+    assert [line.split(":")[0] for line in said] == ["objects", "queue"]
+    assert find_marked(home.marker) == {}
+
+
+def test_processes_of_another_home_are_left_alone(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    other.create()
+    program = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
+    environment = {MARKER: f"{other.marker}/queue"}
+    with subprocess.Popen(program, env=environment, stdout=subprocess.PIPE) as bystander:
+        assert bystander.stdout is not None
+        assert bystander.stdout.readline() == b"up\n"
+        assert not down(home, lambda line: None)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_the_login_and_the_key_are_for_the_owner_only(home: Home, run: Run) -> None:
+    runner = run()
+    login = find_login(environ={"LEPTON_HOME": str(home.folder)})
+    assert login.url == status_of(home).urls["gateway"]
+    assert login.api_key.startswith("lpk_")
+    for path in home.folder.rglob("*"):
+        if path.is_file() and path.stat().st_mode & 0o077:
+            assert login.api_key.encode() not in path.read_bytes(), path
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=20)
+    assert login.api_key not in output
+
+
+def test_a_crashed_server_is_restarted_and_reported(home: Home, run: Run) -> None:
+    runner = run()
+    pid = next(part.pid for part in status_of(home).parts if part.name == "queue")
+    psutil.Process(pid).kill()
+
+    def recovered() -> bool:
+        queue = next(part for part in status_of(home).parts if part.name == "queue")
+        return queue.state == "ready" and queue.restarts == 1 and queue.last_exit == "was killed by SIGKILL"
+
+    wait_until(recovered, what="the queue server to be back")
+    runner.send_signal(signal.SIGTERM)
+    output, _ = runner.communicate(timeout=20)
+    assert "queue: was killed by SIGKILL; restarting in 0.5 s" in output
+
+
+@pytest.mark.parametrize(("chosen", "named", "found"), [("/a", "/b", "/a"), (None, "/b", "/b")])
+def test_the_home_is_the_chosen_one_else_the_environment_s(chosen: str | None, named: str, found: str) -> None:
+    home = find_home({"LEPTON_HOME": named}, Path(chosen) if chosen else None)
+    assert str(home.folder) == found
