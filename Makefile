@@ -30,7 +30,7 @@ setup: $(VENV)/.stamp  ## make .venv: every dist editable, and the development t
 
 # torch goes first and alone, by its exact pin, so that no other package's wish can pull another build of it.
 # One pip call for all the rest lets the resolver see every dist at once.
-$(VENV)/.stamp: Makefile constraints.txt $(DISTS:%=%/pyproject.toml)
+$(VENV)/.stamp: constraints.txt $(DISTS:%=%/pyproject.toml)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setup: torch"
 	@$(PIP) $(TORCH_INDEX) torch $(BUILD)
