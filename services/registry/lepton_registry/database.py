@@ -60,6 +60,16 @@ def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> b
     return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
+def insert_new_row(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> sa.Row[Any] | None:
+    """Like `insert_new`, and gives the new row; None where a unique key is taken."""
+    return conn.execute(_insert_returning(into, conn.dialect.name), values).first()
+
+
+@cache
+def _insert_returning(into: sa.Table, dialect: str) -> sa.Executable:
+    return _insert_or_nothing(into, dialect).returning(*into.c)
+
+
 @cache
 def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Insert:
     if dialect == "sqlite":

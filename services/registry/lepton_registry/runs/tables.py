@@ -35,24 +35,24 @@ class RunRow(SQLModel, table=True):
     dataset_version: int = Field(sa_type=sa.BigInteger)
     data_digest: str
     code_digest: str
-    cancel_requested: bool = False
-    reason: str = Field(default="", sa_type=sa.Text)
-    attempts: int = 0
-    current_attempt_id: str = ""
-    progress: float = 0.0
-    metrics_json: str = Field(default="{}", sa_type=sa.Text)
-    model_version_id: str = ""
+    cancel_requested: bool
+    reason: str = Field(sa_type=sa.Text)
+    attempts: int
+    current_attempt_id: str
+    progress: float
+    metrics_json: str = Field(sa_type=sa.Text)
+    model_version_id: str
     model: str
-    model_version: int = Field(default=0, sa_type=sa.BigInteger)
+    model_version: int = Field(sa_type=sa.BigInteger)
     created_by: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
-    started_at_us: int = Field(default=0, sa_type=sa.BigInteger)
-    finished_at_us: int = Field(default=0, sa_type=sa.BigInteger)
+    started_at_us: int = Field(sa_type=sa.BigInteger)
+    finished_at_us: int = Field(sa_type=sa.BigInteger)
     retries: int
-    retries_spent: int = 0
+    retries_spent: int
     # Lost attempts since the last checkpoint.
-    lost_in_a_row: int = 0
-    retry_of: str = ""
+    lost_in_a_row: int
+    retry_of: str
 
 
 class AttemptRow(SQLModel, table=True):
@@ -75,12 +75,12 @@ class AttemptRow(SQLModel, table=True):
     claim_id: str
     # On the lease clock, not of this world's time.
     lease_ends_us: int = Field(sa_type=sa.BigInteger)
-    reason: str = Field(default="", sa_type=sa.Text)
+    reason: str = Field(sa_type=sa.Text)
     # Of the request that ended it: the same one again is answered OK.
-    finish_digest: str = ""
+    finish_digest: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
-    finished_at_us: int = Field(default=0, sa_type=sa.BigInteger)
-    resumed_from: str = ""
+    finished_at_us: int = Field(sa_type=sa.BigInteger)
+    resumed_from: str
 
 
 class CheckpointRow(SQLModel, table=True):
@@ -103,6 +103,19 @@ class CheckpointRow(SQLModel, table=True):
     # File name → bytes: how far each journal had come. Points beyond it are not seen once a later attempt resumes here.
     offsets_json: str = Field(sa_type=sa.Text)
     created_at_us: int = Field(sa_type=sa.BigInteger)
+
+
+class RunResultRow(SQLModel, table=True):
+    """What the attempt that succeeded handed over, beside the model version."""
+
+    __tablename__: ClassVar[str] = "run_results"
+
+    run_id: str = Field(primary_key=True)
+    project: str
+    evaluation_json: str = Field(sa_type=sa.Text)
+    statistics_json: str = Field(sa_type=sa.Text)
+    environment_json: str = Field(sa_type=sa.Text)
+    code_digest: str
 
 
 class LeaseClockRow(SQLModel, table=True):

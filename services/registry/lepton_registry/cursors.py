@@ -1,0 +1,18 @@
+"""Positions and limits as callers send them."""
+
+from lepton_core.errors import invalid
+
+
+def position_of(cursor: str) -> int:
+    """Empty is the beginning."""
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise invalid("cursor", "not one of an earlier answer", cursor, "next_cursor of an earlier answer, or empty")
+    return int(cursor)
+
+
+def page_limit(asked: int, most: int, default: int | None = None) -> int:
+    if asked < 0:
+        raise invalid("limit", "negative", asked, f"1 to {most}, or 0")
+    return min(asked or default or most, most)

@@ -1,0 +1,62 @@
+"""From journal records to points. Pure."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from lepton_core.errors import invalid
+from lepton_core.journal import decode_record
+
+MAX_KEY_CHARS = 256
+MAX_KEYS = 1_000
+_INT64 = 2**63
+_FILE = re.compile(r"metrics-rank(0|[1-9][0-9]{0,5})\.jsonl")
+
+
+class Point(NamedTuple):
+    """`file_offset` is the end of the point's record in its journal."""
+
+    file_offset: int
+    key: str
+    step: int
+    value: float
+    at_us: int
+
+
+def check_file(file: str, rank: int) -> None:
+    match = _FILE.fullmatch(file)
+    if match is None or int(match[1]) != rank:
+        raise invalid("file", "not the metrics journal of this rank", file, f"metrics-rank{rank}.jsonl")
+
+
+def parse_points(data: bytes, offset: int) -> list[Point]:
+    """Points of whole journal records that begin at `offset`. INVALID for a chunk that holds anything else.
+
+    A whole record of another shape is passed over: a user's script may have written it, and must not stop the rest.
+    """
+    points: list[Point] = []
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        record = None if end < 0 else decode_record(data[start:end])
+        if record is None:
+            raise invalid("records", f"no whole, intact journal record at byte {start}", None, "whole records")
+        start = end + 1
+        points += _points_of(record, offset + start)
+    return points
+
+
+def _points_of(record: dict[str, Any], file_offset: int) -> Iterator[Point]:
+    step, at_us, values = record.get("s"), record.get("t"), record.get("k")
+    if not (_is_int64(step) and _is_int64(at_us) and isinstance(values, dict) and len(values) <= MAX_KEYS):
+        return
+    for key, value in values.items():
+        if not 0 < len(key) <= MAX_KEY_CHARS or "\0" in key:
+            continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            yield Point(file_offset, key, step, float(value), at_us)  # type: ignore[arg-type]
+
+
+def _is_int64(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64

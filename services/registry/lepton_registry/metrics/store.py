@@ -1,0 +1,134 @@
+"""Metric series: whole journal records in, points out."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from lepton_core.errors import ErrorCode, LeptonError
+
+from lepton_registry.database import insert_new, table
+from lepton_registry.metrics.records import Point
+from lepton_registry.metrics.tables import JournalOffsetRow, MetricHeadRow, MetricPointRow
+from lepton_registry.runs import attempts
+from lepton_registry.runs.states import ENDED
+from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
+
+POINTS = table(MetricPointRow)
+HEADS = table(MetricHeadRow)
+OFFSETS = table(JournalOffsetRow)
+ATTEMPTS = table(AttemptRow)
+CHECKPOINTS = table(CheckpointRow)
+RUNS = table(RunRow)
+
+
+def append(
+    conn: sa.Connection, attempt_id: str, *, rank: int, file: str, offset: int, size: int, points: Sequence[Point]
+) -> int:
+    """The committed offset of the journal after it. What was committed before changes nothing when it is sent again;
+    what leaves a gap is not taken."""
+    committed = committed_offsets(conn, attempt_id).get(file, 0)
+    if offset + size <= committed:
+        return committed
+    attempt = attempts.require_running(conn, attempt_id)
+    # Read again under the attempt's lock: another request may have come first.
+    committed = committed_offsets(conn, attempt_id).get(file, 0)
+    if offset > committed or offset + size <= committed:
+        return committed
+    new = [point for point in points if point.file_offset > committed]
+    if new:
+        head = _move_head(conn, attempt.run_id, len(new))
+        rows = [
+            {
+                "run_id": attempt.run_id,
+                "position": position,
+                "attempt_number": attempt.number,
+                "rank": rank,
+                "file_offset": point.file_offset,
+                "key": point.key,
+                "step": point.step,
+                "value": point.value,
+                "at_us": point.at_us,
+            }
+            for position, point in enumerate(new, head - len(new) + 1)
+        ]
+        conn.execute(sa.insert(POINTS), rows)
+    _move_offset(conn, attempt_id, file, offset + size)
+    return offset + size
+
+
+def committed_offsets(conn: sa.Connection, attempt_id: str) -> dict[str, int]:
+    statement = sa.select(OFFSETS.c.file, OFFSETS.c.offset).where(OFFSETS.c.attempt_id == attempt_id)
+    return {row.file: row.offset for row in conn.execute(statement)}
+
+
+def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
+    """The last position of the run, `count` further on. Its lock puts positions into commit order."""
+    statement = (
+        sa.update(HEADS)
+        .where(HEADS.c.run_id == run_id)
+        .values(position=HEADS.c.position + count)
+        .returning(HEADS.c.position)
+    )
+    head = conn.scalar(statement)
+    if head is None:
+        insert_new(conn, HEADS, {"run_id": run_id, "position": 0})
+        head = conn.scalar(statement)
+    assert head is not None
+    return int(head)
+
+
+def _move_offset(conn: sa.Connection, attempt_id: str, file: str, offset: int) -> None:
+    mine = sa.and_(OFFSETS.c.attempt_id == attempt_id, OFFSETS.c.file == file)
+    if conn.execute(sa.update(OFFSETS).where(mine).values(offset=offset)).rowcount == 0:
+        conn.execute(sa.insert(OFFSETS), {"attempt_id": attempt_id, "file": file, "offset": offset})
+
+
+def query(
+    conn: sa.Connection, project: str, run_id: str, *, keys: Sequence[str], after: int, limit: int
+) -> tuple[list[sa.Row[Any]], bool]:
+    """Points after a position, in order of arrival, and whether no more will come."""
+    # The state first: once it has ended, all its points are there.
+    state = conn.scalar(sa.select(RUNS.c.state).where(RUNS.c.project == project, RUNS.c.id == run_id))
+    if state is None:
+        raise LeptonError(ErrorCode.NOT_FOUND, f"there is no run {run_id!r}")
+    statement = (
+        sa.select(POINTS, ATTEMPTS.c.id.label("attempt_id"))
+        .join(ATTEMPTS, sa.and_(ATTEMPTS.c.run_id == run_id, ATTEMPTS.c.number == POINTS.c.attempt_number))
+        .where(POINTS.c.run_id == run_id, POINTS.c.position > after, _visible(conn, run_id))
+        .order_by(POINTS.c.position)
+        .limit(limit)
+    )
+    if keys:
+        statement = statement.where(POINTS.c.key.in_(keys))
+    rows = list(conn.execute(statement))
+    return rows, state in ENDED and len(rows) < limit
+
+
+def _visible(conn: sa.Connection, run_id: str) -> sa.ColumnElement[bool]:
+    """The last attempt whole; each attempt that it goes back to only up to the checkpoint where it was resumed; the
+    others not at all. (Checkpoint at step 400, crash at 500, resume: steps 401 to 500 happened once.)"""
+    by_id = {row.id: row for row in conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == run_id))}
+    checkpoints = {
+        row.id: row for row in conn.execute(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id))
+    }
+    if not by_id:
+        return sa.false()
+    attempt = max(by_id.values(), key=lambda row: row.number)
+    seen = [POINTS.c.attempt_number == attempt.number]
+    while (cut := checkpoints.get(attempt.resumed_from)) is not None:
+        attempt = by_id[cut.attempt_id]
+        seen.append(sa.and_(POINTS.c.attempt_number == attempt.number, _before(cut)))
+    return sa.or_(*seen)
+
+
+def _before(cut: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    """Journals that the checkpoint names are cut at its offset, those that it does not name at its step."""
+    offsets = {rank: offset for rank, offset in ((_rank_of(f), o) for f, o in json.loads(cut.offsets_json).items())}
+    named = [sa.and_(POINTS.c.rank == rank, POINTS.c.file_offset <= offset) for rank, offset in offsets.items()]
+    unnamed = sa.and_(POINTS.c.rank.not_in(list(offsets)), POINTS.c.step <= cut.step)
+    return sa.or_(*named, unnamed)
+
+
+def _rank_of(file: str) -> int:
+    return int(file.removeprefix("metrics-rank").removesuffix(".jsonl"))

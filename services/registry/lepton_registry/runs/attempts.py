@@ -1,0 +1,80 @@
+"""Attempts: looking them up, the fence, and how one ends."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from lepton_core.errors import ErrorCode, LeptonError
+
+from lepton_registry.database import now_us, table
+from lepton_registry.events import outbox
+from lepton_registry.runs.states import ENDED, Account, AttemptState, RunState, after_attempt
+from lepton_registry.runs.tables import AttemptRow, RunRow
+
+ATTEMPTS = table(AttemptRow)
+RUNS = table(RunRow)
+MAX_REASON_CHARS = 4_000
+
+
+def find(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
+    return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
+
+
+def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
+    """The attempt, locked until the transaction ends; STALE_ATTEMPT when it is no longer the one."""
+    row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
+    if row is None or row.state != AttemptState.RUNNING:
+        raise stale(attempt_id, row.state if row else "unknown")
+    return row
+
+
+def stale(attempt_id: str, state: str) -> LeptonError:
+    return LeptonError(ErrorCode.STALE_ATTEMPT, f"attempt {attempt_id} is no longer running (it is {state})")
+
+
+def list_of_run(conn: sa.Connection, project: str, run_id: str) -> list[sa.Row[Any]]:
+    mine = sa.and_(ATTEMPTS.c.project == project, ATTEMPTS.c.run_id == run_id)
+    return list(conn.execute(sa.select(ATTEMPTS).where(mine).order_by(ATTEMPTS.c.number)))
+
+
+def end(
+    conn: sa.Connection,
+    attempt: sa.Row[Any],
+    state: AttemptState,
+    reason: str,
+    *,
+    final: bool = False,
+    finish_digest: str = "",
+    condition: sa.ColumnElement[bool] | None = None,
+    run_values: dict[str, Any] | None = None,
+) -> RunState | None:
+    """End a running attempt and move its run on; the run's new state, or None when the attempt was not running any
+    more (or `condition` no longer held). `run_values` are more columns for the run, for the end of a success."""
+    # The run's row first, in every transaction: who changes both locks them in this order.
+    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id).with_for_update()).one()
+    reason, now = reason[:MAX_REASON_CHARS], now_us()
+    matches = sa.and_(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.state == AttemptState.RUNNING)
+    changed = conn.execute(
+        sa.update(ATTEMPTS)
+        .where(matches if condition is None else sa.and_(matches, condition))
+        .values(state=state, reason=reason, finished_at_us=now, finish_digest=finish_digest)
+    )
+    if changed.rowcount != 1:
+        return None
+    account = Account(run.retries, run.retries_spent, run.lost_in_a_row, run.cancel_requested)
+    verdict = after_attempt(state, account, reason, final=final)
+    values: dict[str, Any] = {
+        "state": verdict.state,
+        "reason": verdict.reason,
+        "retries_spent": verdict.retries_spent,
+        "lost_in_a_row": verdict.lost_in_a_row,
+        "finished_at_us": now if verdict.state in ENDED else 0,
+    }
+    moved = conn.execute(
+        sa.update(RUNS)
+        .where(RUNS.c.id == run.id, RUNS.c.state == RunState.RUNNING, RUNS.c.current_attempt_id == attempt.id)
+        .values(values | (run_values or {}))
+    )
+    assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
+    told = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
+    outbox.write(conn, run.project, f"run.{verdict.state}", run.id, told | {"name": run.name}, now)
+    return verdict.state

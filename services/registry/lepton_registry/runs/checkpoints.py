@@ -1,0 +1,98 @@
+"""Committed checkpoints: what has no row here does not exist."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.ids import new_id
+
+from lepton_registry.artifacts import store as artifacts
+from lepton_registry.artifacts.manifest import FileLike
+from lepton_registry.database import now_us, table
+from lepton_registry.events import outbox
+from lepton_registry.metrics import store as metrics
+from lepton_registry.runs import attempts
+from lepton_registry.runs.tables import CheckpointRow, RunRow
+
+CHECKPOINTS = table(CheckpointRow)
+RUNS = table(RunRow)
+
+
+def commit(
+    conn: sa.Connection,
+    attempt_id: str,
+    *,
+    step: int,
+    epoch: int,
+    files: Iterable[FileLike],
+    metrics_json: str,
+    offsets: Mapping[str, int],
+) -> sa.Row[Any]:
+    """Refused (FAILED_PRECONDITION) until every journal is shipped as far as the checkpoint recorded: a later attempt
+    would resume from it without the points before it. The same commit again answers the same row."""
+    if step < 0 or epoch < 0:
+        raise invalid("step", "negative", min(step, epoch), "0 or more")
+    files = list(files)
+    known = conn.execute(
+        sa.select(CHECKPOINTS).where(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
+    ).first()
+    if known is not None:
+        return _same(known, files)
+    attempt = attempts.require_running(conn, attempt_id)
+    _require_shipped(conn, attempt_id, offsets)
+    manifest = artifacts.commit_manifest(conn, attempt.project, files)
+    values = {
+        "id": new_id("ckp"),
+        "project": attempt.project,
+        "run_id": attempt.run_id,
+        "attempt_id": attempt_id,
+        "step": step,
+        "epoch": epoch,
+        "manifest_digest": manifest.digest,
+        "metrics_json": metrics_json or "{}",
+        "offsets_json": json.dumps(dict(offsets), sort_keys=True),
+        "created_at_us": now_us(),
+    }
+    row = conn.execute(sa.insert(CHECKPOINTS).returning(*CHECKPOINTS.c), values).one()
+    conn.execute(sa.update(RUNS).where(RUNS.c.id == attempt.run_id).values(lost_in_a_row=0))
+    told = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
+    outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, told)
+    return row
+
+
+def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:
+    if artifacts.build_manifest(files).digest != known.manifest_digest:
+        raise LeptonError(ErrorCode.CONFLICT, f"another checkpoint of step {known.step} is committed ({known.id})")
+    return known
+
+
+def _require_shipped(conn: sa.Connection, attempt_id: str, offsets: Mapping[str, int]) -> None:
+    committed = metrics.committed_offsets(conn, attempt_id)
+    behind = [
+        FieldError(f"offsets.{file}", "not shipped this far", str(offset), f"at most {committed.get(file, 0)} yet")
+        for file, offset in sorted(offsets.items())
+        if committed.get(file, 0) < offset
+    ]
+    if behind:
+        first = behind[0]
+        raise LeptonError(
+            ErrorCode.FAILED_PRECONDITION, f"{first.field}: {first.value} is {first.message} ({first.allowed})", behind
+        )
+
+
+def find(conn: sa.Connection, checkpoint_id: str) -> sa.Row[Any] | None:
+    return conn.execute(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.id == checkpoint_id)).first()
+
+
+def last_of_run(conn: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+    newest_first = (CHECKPOINTS.c.step.desc(), CHECKPOINTS.c.created_at_us.desc())
+    return conn.execute(
+        sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id).order_by(*newest_first).limit(1)
+    ).first()
+
+
+def list_of_run(conn: sa.Connection, project: str, run_id: str) -> list[sa.Row[Any]]:
+    mine = sa.and_(CHECKPOINTS.c.project == project, CHECKPOINTS.c.run_id == run_id)
+    return list(conn.execute(sa.select(CHECKPOINTS).where(mine).order_by(CHECKPOINTS.c.created_at_us)))

@@ -1,0 +1,155 @@
+"""Claims: which run a worker gets, with a lease and a fence; and the heartbeat that renews the lease."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.ids import new_id
+
+from lepton_registry.database import hold_lock, now_us, table
+from lepton_registry.events import outbox
+from lepton_registry.lineage import edges
+from lepton_registry.runs import attempts, checkpoints, leases
+from lepton_registry.runs.states import AttemptState, RunState
+from lepton_registry.runs.tables import AttemptRow, RunRow
+from lepton_registry.workers import store as workers
+from lepton_registry.workers.tables import WorkerRecipeRow
+
+RUNS = table(RunRow)
+ATTEMPTS = table(AttemptRow)
+WORKER_RECIPES = table(WorkerRecipeRow)
+# Scheduling decisions hold this one row: two claims at once would both see the same room.
+SCHEDULING = "scheduling"
+MAX_CLAIM_ID_CHARS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    run: sa.Row[Any]
+    attempt: sa.Row[Any]
+    resume: sa.Row[Any] | None
+
+
+def claim(
+    conn: sa.Connection, *, worker_id: str, incarnation: int, claim_id: str, lease_seconds: int
+) -> Claimed | None:
+    """The best admissible run, or None. The same claim again gives the same attempt while it runs."""
+    if not 0 < len(claim_id) <= MAX_CLAIM_ID_CHARS:
+        raise invalid("claim_id", "empty or too long", claim_id, f"1 to {MAX_CLAIM_ID_CHARS} characters")
+    hold_lock(conn, SCHEDULING)
+    worker = workers.require_incarnation(conn, worker_id, incarnation)
+    known = conn.execute(
+        sa.select(ATTEMPTS).where(ATTEMPTS.c.worker_id == worker_id, ATTEMPTS.c.claim_id == claim_id)
+    ).first()
+    if known is not None:
+        return _claimed(conn, known) if known.state == AttemptState.RUNNING else None
+    while (candidate := conn.execute(_best_for(worker)).first()) is not None:
+        attempt = _start(conn, candidate, worker, claim_id, lease_seconds)
+        if attempt is not None:
+            return _claimed(conn, attempt)
+        # A cancel came between: look again.
+    return None
+
+
+def _best_for(worker: sa.Row[Any]) -> sa.Select[Any]:
+    """First come, first served, among the runs that this worker can run."""
+    announced = sa.exists().where(
+        WORKER_RECIPES.c.worker_id == worker.id,
+        WORKER_RECIPES.c.recipe == RUNS.c.recipe,
+        WORKER_RECIPES.c.version == RUNS.c.recipe_version,
+    )
+    runnable = sa.or_(announced, RUNS.c.recipe == "") if worker.accepts_scripts else announced
+    return (
+        sa.select(RUNS)
+        .where(RUNS.c.state == RunState.QUEUED, RUNS.c.ranks <= worker.max_ranks, runnable)
+        .order_by(RUNS.c.created_at_us, RUNS.c.id)
+        .limit(1)
+    )
+
+
+def _start(
+    conn: sa.Connection, run: sa.Row[Any], worker: sa.Row[Any], claim_id: str, lease_seconds: int
+) -> sa.Row[Any] | None:
+    attempt_id, now = new_id("att"), now_us()
+    changed = conn.execute(
+        sa.update(RUNS)
+        .where(RUNS.c.id == run.id, RUNS.c.state == RunState.QUEUED)
+        .values(
+            state=RunState.RUNNING,
+            reason="",
+            attempts=RUNS.c.attempts + 1,
+            current_attempt_id=attempt_id,
+            progress=0.0,
+            started_at_us=run.started_at_us or now,
+        )
+    )
+    if changed.rowcount != 1:
+        return None
+    resume = checkpoints.last_of_run(conn, run.id)
+    values = {
+        "id": attempt_id,
+        "run_id": run.id,
+        "project": run.project,
+        "number": run.attempts + 1,
+        "state": AttemptState.RUNNING,
+        "worker_id": worker.id,
+        "incarnation": worker.incarnation,
+        "claim_id": claim_id,
+        "lease_ends_us": leases.elapsed_us(conn) + lease_seconds * 1_000_000,
+        "reason": "",
+        "finish_digest": "",
+        "created_at_us": now,
+        "finished_at_us": 0,
+        "resumed_from": resume.id if resume else "",
+    }
+    attempt = conn.execute(sa.insert(ATTEMPTS).returning(*ATTEMPTS.c), values).one()
+    if run.attempts == 0:
+        _record_inputs(conn, run)
+    told = {"attempt": attempt_id, "number": attempt.number, "worker": worker.id, "resumed_from": attempt.resumed_from}
+    outbox.write(conn, run.project, "run.running", run.id, told | {"name": run.name}, now)
+    return attempt
+
+
+def _record_inputs(conn: sa.Connection, run: sa.Row[Any]) -> None:
+    """From its first attempt on, the run has used its data and its code, however it ends."""
+    recipe = f"{run.recipe}@{run.recipe_version}" if run.recipe else ""
+    nodes = [edges.Node(run.id, "run", run.name, {"recipe": recipe, "created_by": run.created_by})]
+    found = []
+    if run.dataset_version_id:
+        found.append(edges.Edge(run.id, "used", run.dataset_version_id))
+    if run.code_digest:
+        found.append(edges.Edge(run.id, "executed", f"code:{run.code_digest}"))
+        nodes.append(edges.Node(f"code:{run.code_digest}", "code", run.name, {"digest": run.code_digest}))
+    edges.record(conn, run.project, found, nodes)
+
+
+def _claimed(conn: sa.Connection, attempt: sa.Row[Any]) -> Claimed:
+    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id)).one()
+    resume = checkpoints.find(conn, attempt.resumed_from) if attempt.resumed_from else None
+    return Claimed(run, attempt, resume)
+
+
+def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_seconds: int) -> bool:
+    """Renew the lease, however late, while the attempt is the current one. True when its run is to be cancelled."""
+    if not 0.0 <= progress <= 1.0:
+        raise invalid("progress", "out of range", progress, "0 to 1")
+    renewed = conn.execute(
+        sa.update(ATTEMPTS)
+        .where(ATTEMPTS.c.id == attempt_id, ATTEMPTS.c.state == AttemptState.RUNNING)
+        .values(lease_ends_us=leases.elapsed_us(conn) + lease_seconds * 1_000_000)
+        .returning(ATTEMPTS.c.run_id, ATTEMPTS.c.worker_id)
+    ).first()
+    if renewed is None:
+        found = attempts.find(conn, attempt_id)
+        raise attempts.stale(attempt_id, found.state if found else "unknown")
+    workers.seen(conn, renewed.worker_id)
+    cancel = conn.scalar(
+        sa.update(RUNS)
+        .where(RUNS.c.id == renewed.run_id, RUNS.c.current_attempt_id == attempt_id)
+        .values(progress=progress)
+        .returning(RUNS.c.cancel_requested)
+    )
+    if cancel is None:
+        raise LeptonError(ErrorCode.STALE_ATTEMPT, f"attempt {attempt_id} is not the current one of its run")
+    return bool(cancel)
