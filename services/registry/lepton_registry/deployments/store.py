@@ -115,12 +115,15 @@ def following(conn: sa.Connection, project: str, model_id: str, alias: str) -> l
     return list(conn.execute(statement.order_by(DEPLOYMENTS.c.id).with_for_update()))
 
 
-def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> sa.Row[Any]:
-    check_label(name, "name")
+def find(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> sa.Row[Any] | None:
     statement = sa.select(DEPLOYMENTS).where(
         DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.name == name, DEPLOYMENTS.c.deleted_at_us == 0
     )
-    row = conn.execute(statement.with_for_update() if lock else statement).first()
+    return conn.execute(statement.with_for_update() if lock else statement).first()
+
+
+def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> sa.Row[Any]:
+    row = find(conn, project, check_label(name, "name"), lock=lock)
     if row is None:
         live = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.deleted_at_us == 0).subquery("live")
         names = names_like(conn, live, project, name)
@@ -128,9 +131,24 @@ def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> 
     return row
 
 
+def desired_revision_id(conn: sa.Connection, project: str, deployment_id: str) -> str:
+    """Of a deleted deployment too: lineage outlives it."""
+    statement = sa.select(DEPLOYMENTS.c.desired_id)
+    found = conn.scalar(statement.where(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.id == deployment_id))
+    if found is None:
+        raise not_there("id", deployment_id, "no such deployment", "an id of this project")
+    return str(found)
+
+
 def list_deployments(conn: sa.Connection, project: str) -> list[sa.Row[Any]]:
     statement = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.deleted_at_us == 0)
     return list(conn.execute(statement.order_by(DEPLOYMENTS.c.name)))
+
+
+def list_all(conn: sa.Connection) -> list[sa.Row[Any]]:
+    """Of every project: what inference serves."""
+    statement = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.deleted_at_us == 0)
+    return list(conn.execute(statement.order_by(DEPLOYMENTS.c.id)))
 
 
 def _target(conn: sa.Connection, project: str, reference: str) -> tuple[sa.Row[Any], str]:

@@ -1,0 +1,68 @@
+"""gRPC of datasets."""
+
+from typing import Any
+
+import grpc
+
+from lepton_proto.v1 import datasets_pb2 as pb
+from lepton_proto.v1 import datasets_pb2_grpc as rpc
+from lepton_registry.authentication import caller
+from lepton_registry.database import Database
+from lepton_registry.datasets import store
+from lepton_registry.references import name_token, number_token, page_size
+from lepton_registry.rows import to_message
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DatasetServicer(rpc.DatasetServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def CreateDatasetVersion(
+        self, request: pb.CreateDatasetVersionRequest, context: Context
+    ) -> pb.CreateDatasetVersionResponse:
+        principal = caller()
+        row, created = await self._database.write(
+            lambda conn: store.create_version(
+                conn,
+                principal.project,
+                name=request.name,
+                manifest_digest=request.manifest_digest,
+                message=request.message,
+                created_by=principal.id,
+            )
+        )
+        return pb.CreateDatasetVersionResponse(version=to_message(row, pb.DatasetVersion), created=created)
+
+    async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.GetDatasetResponse:
+        project = caller().project
+        row = await self._database.read(lambda conn: store.get(conn, project, request.name))
+        return pb.GetDatasetResponse(dataset=to_message(row, pb.Dataset))
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
+        project, size, after = caller().project, page_size(request.page_size), name_token(request.page_token)
+        rows = await self._database.read(lambda conn: store.list_datasets(conn, project, after=after, limit=size + 1))
+        return pb.ListDatasetsResponse(
+            datasets=[to_message(row, pb.Dataset) for row in rows[:size]],
+            next_page_token=rows[size - 1].name if len(rows) > size else "",
+        )
+
+    async def GetDatasetVersion(
+        self, request: pb.GetDatasetVersionRequest, context: Context
+    ) -> pb.GetDatasetVersionResponse:
+        project = caller().project
+        row = await self._database.read(lambda conn: store.resolve(conn, project, request.reference))
+        return pb.GetDatasetVersionResponse(version=to_message(row, pb.DatasetVersion))
+
+    async def ListDatasetVersions(
+        self, request: pb.ListDatasetVersionsRequest, context: Context
+    ) -> pb.ListDatasetVersionsResponse:
+        project, size, before = caller().project, page_size(request.page_size), number_token(request.page_token)
+        rows = await self._database.read(
+            lambda conn: store.list_versions(conn, project, request.name, before=before, limit=size + 1)
+        )
+        return pb.ListDatasetVersionsResponse(
+            versions=[to_message(row, pb.DatasetVersion) for row in rows[:size]],
+            next_page_token=str(rows[size - 1].version) if len(rows) > size else "",
+        )

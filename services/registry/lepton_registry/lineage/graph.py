@@ -1,0 +1,101 @@
+"""The closure of one node: what it came from, what was made of it. One recursive query, bounded in depth and size."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_registry.lineage.edges import EDGES, NODES
+
+DEFAULT_DEPTH = 16
+MAX_DEPTH = 64
+MAX_EDGES = 5_000
+_CHUNK = 1_000
+_KINDS = {"dsv": "dataset_version", "run": "run", "mv": "model_version", "rev": "revision", "pred": "prediction"}
+_COLUMNS = (EDGES.c.from_id, EDGES.c.relation, EDGES.c.to_id, EDGES.c.created_at_us)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEdge:
+    from_id: str
+    relation: str
+    to_id: str
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNode:
+    """`facts` is a JSON object; the root's has "truncated" if only the nearest MAX_EDGES edges are given."""
+
+    id: str
+    kind: str
+    name: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    edges: list[FoundEdge]
+    truncated: bool
+
+
+def closure(
+    conn: sa.Connection, project: str, root: str, *, up: bool, down: bool, max_depth: int = DEFAULT_DEPTH
+) -> Closure:
+    """Edges reachable from `root`, nearest first; upwards and downwards are two walks of the same query."""
+    walks = []
+    if up:
+        walks.append(_walk(project, root, max_depth, EDGES.c.from_id, EDGES.c.to_id, "up"))
+    if down:
+        walks.append(_walk(project, root, max_depth, EDGES.c.to_id, EDGES.c.from_id, "down"))
+    # The limit stands directly on each recursive query, which both databases then stop early.
+    limited = [sa.select(walk).limit(MAX_EDGES + 1).subquery() for walk in walks]
+    statement = sa.union_all(*(sa.select(part) for part in limited))
+    rows = sorted(conn.execute(statement), key=lambda row: row.depth)
+    found = dict.fromkeys(FoundEdge(row.from_id, row.relation, row.to_id, row.created_at_us) for row in rows)
+    return Closure(list(found)[:MAX_EDGES], len(rows) > MAX_EDGES)
+
+
+def _walk(project: str, root: str, max_depth: int, near: sa.Column[Any], far: sa.Column[Any], name: str) -> sa.CTE:
+    """Edges by their distance from the root. UNION drops an edge that is met twice at the same depth."""
+    start = sa.select(*_COLUMNS, sa.literal(1).label("depth")).where(EDGES.c.project == project, near == root)
+    walk = start.cte(name, recursive=True)
+    step = (
+        sa.select(*_COLUMNS, (walk.c.depth + 1).label("depth"))
+        .join_from(walk, EDGES, near == walk.c[far.name])
+        .where(EDGES.c.project == project, walk.c.depth < max_depth)
+    )
+    return walk.union(step)
+
+
+def describe(conn: sa.Connection, project: str, ids: Iterable[str]) -> list[FoundNode]:
+    """What is known of the nodes, in the order given; a node that nobody described is named by its id."""
+    ordered = list(dict.fromkeys(ids))
+    known: dict[str, sa.Row[Any]] = {}
+    for start in range(0, len(ordered), _CHUNK):
+        part = ordered[start : start + _CHUNK]
+        statement = sa.select(NODES).where(NODES.c.project == project, NODES.c.id.in_(part))
+        known |= {row.id: row for row in conn.execute(statement)}
+    return [
+        FoundNode(id_, known[id_].kind, known[id_].name, json.loads(known[id_].facts_json))
+        if id_ in known
+        else FoundNode(id_, kind_of(id_), id_, {})
+        for id_ in ordered
+    ]
+
+
+def exists(conn: sa.Connection, project: str, node_id: str) -> bool:
+    described = sa.exists().where(NODES.c.project == project, NODES.c.id == node_id)
+    touched = [
+        sa.exists().where(EDGES.c.project == project, end == node_id) for end in (EDGES.c.from_id, EDGES.c.to_id)
+    ]
+    return bool(conn.scalar(sa.select(sa.or_(described, *touched))))
+
+
+def kind_of(node_id: str) -> str:
+    """The kind that an id tells by itself."""
+    if node_id.startswith(("code:", "env:")):
+        return "code" if node_id.startswith("code:") else "environment"
+    return _KINDS.get(node_id.partition("_")[0], "")
