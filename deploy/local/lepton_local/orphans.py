@@ -7,6 +7,7 @@ given out again is safe.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable
 
 import psutil
@@ -22,7 +23,7 @@ def find_marked(marker: str) -> dict[str, list[psutil.Process]]:
         with contextlib.suppress(psutil.Error, OSError):
             value = process.environ().get(MARKER, "")
             home, _, part = value.rpartition("/")
-            if home == marker and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            if home == marker and process.pid != os.getpid() and _lives(process):
                 found.setdefault(part, []).append(process)
     return found
 
@@ -31,7 +32,7 @@ def kill_marked(marker: str, part: str) -> None:
     """Until none is left: a process may start another one while we look."""
     while leftover := find_marked(marker).get(part):
         _signal(leftover, psutil.Process.kill)
-        psutil.wait_procs(leftover, timeout=1)
+        _wait(leftover, 1)
 
 
 def end_orphans(marker: str, order: Iterable[str], stop_seconds: float, report: Callable[[str], None]) -> int:
@@ -43,9 +44,23 @@ def end_orphans(marker: str, order: Iterable[str], stop_seconds: float, report: 
             continue
         report(f"{part}: left behind by a runner that was killed; stopping it")
         _signal(processes, psutil.Process.terminate)
-        psutil.wait_procs(processes, timeout=stop_seconds)
+        _wait(processes, stop_seconds)
         kill_marked(marker, part)
     return sum(len(processes) for processes in found.values())
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Until they have ended. Not psutil's own wait: orphans stay zombies until init collects them, which may be late."""
+    deadline = time.monotonic() + seconds
+    while any(_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _signal(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:

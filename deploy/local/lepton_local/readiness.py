@@ -7,6 +7,8 @@ from pathlib import Path
 import grpc
 import redis
 from grpc_health.v1 import health_pb2
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 Probe = Callable[[], bool]
 PROBE_SECONDS = 1.0
@@ -14,7 +16,8 @@ PROBE_SECONDS = 1.0
 
 def queue_answers(url: str) -> Probe:
     def probe() -> bool:
-        with redis.Redis.from_url(url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS) as client:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis.from_url(url, socket_timeout=PROBE_SECONDS, retry=once) as client:
             try:
                 return bool(client.ping())
             except redis.RedisError:  # also while it still reads its log

@@ -13,6 +13,8 @@ import pytest
 import redis
 from minio import Minio
 from minio.error import S3Error
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lepton_fixtures.processes import wait_until
 from lepton_local.home import BUCKET, Home
@@ -102,7 +104,10 @@ def test_queue_users_are_kept_to_their_keys(servers: Servers, user: str, command
 
 def test_queue_refuses_strangers(servers: Servers) -> None:
     port = servers.wiring.ports["queue"]
-    with redis.Redis(port=port) as client, pytest.raises(redis.exceptions.AuthenticationError):
+    with (
+        redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
         client.ping()
 
 
