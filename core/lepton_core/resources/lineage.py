@@ -10,8 +10,7 @@ from lepton_core.resources.base import JsonObject, Resource
 class LineageNode(Resource):
     id: str = Field(
         "",
-        description="An id of a thing ("mv_…", "run_…", "dsv_…", "rev_…", "dep_…"), "code:sha256:…" or "
-        ""env:sha256:…".",
+        description="Of a thing (`mv_…`, `run_…`, `dsv_…`, `rev_…`, `pred_…`), `code:sha256:…` or `env:sha256:…`.",
     )
     kind: str = Field("", description="dataset_version, run, code, environment, model_version, revision, prediction")
     name: str = ""
