@@ -57,7 +57,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:
-    """Until they have ended. Not psutil's own wait: orphans stay zombies until init collects them, which may be late."""
+    """Until they have ended. Not psutil's own wait: orphans stay zombies until init collects them, often late."""
     deadline = time.monotonic() + seconds
     while any(_lives(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
