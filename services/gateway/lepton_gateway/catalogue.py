@@ -1,0 +1,103 @@
+"""Recipes that workers announced: what a job may name, and what its settings may be."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
+from lepton_core.resources import Recipe
+from lepton_core.validation import MAX_FIELD_ERRORS, path_of, summary, unknown_name
+from lepton_gateway.registry import Registry
+
+# A new recipe may take this long to be seen; a pinned version never changes, so it is kept for good.
+NEWEST_TTL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRecipe:
+    name: str
+    version: str
+    schema: dict[str, Any]
+    validator: jsonschema_rs.Draft202012Validator
+
+    def validated(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`settings` with the schema's defaults filled in. Raises INVALID naming each wrong field."""
+        problems = [found for error in self.validator.iter_errors(dict(settings)) for found in self._problems(error)]
+        if problems:
+            raise LeptonError(ErrorCode.INVALID, summary(problems), problems[:MAX_FIELD_ERRORS])
+        properties = self.schema.get("properties", {})
+        defaults = {name: copy.deepcopy(p["default"]) for name, p in properties.items() if "default" in p}
+        return {**defaults, **settings}
+
+    def _problems(self, error: jsonschema_rs.ValidationError) -> list[FieldError]:
+        known = self.schema.get("properties", {})
+        unknown = getattr(error.kind, "unexpected", None)
+        if unknown:
+            return [unknown_name(f"train.{name}", name, known) for name in unknown]
+        missing = getattr(error.kind, "property", None)
+        if missing:
+            return [FieldError(f"train.{missing}", "required", "", describe(known.get(missing, {})))]
+        part = known.get(str(error.instance_path[0]), {}) if error.instance_path else {}
+        value = shown(error.instance) if error.instance_path else ""
+        path = path_of(["train", *error.instance_path])
+        return [FieldError(path, f"not allowed by {self.name}@{self.version}", value, describe(part))]
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """What a property's schema allows, in words."""
+    words = [str(schema["type"])] if "type" in schema else []
+    if "enum" in schema:
+        words.append("one of " + ", ".join(map(str, schema["enum"])))
+    limits = (("exclusiveMinimum", ">"), ("minimum", ">="), ("exclusiveMaximum", "<"), ("maximum", "<="))
+    words += [f"{sign} {schema[name]}" for name, sign in limits if name in schema]
+    if "anyOf" in schema:
+        words.append(" or ".join(filter(None, (describe(option) for option in schema["anyOf"]))))
+    return " ".join(words)
+
+
+class Catalogue:
+    """Compiled schemas, by name and version. Safe to share between the three doors of one process."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._pinned: dict[tuple[str, str], CompiledRecipe] = {}
+        # name → (version, when it was seen); what is newest moves, so it is asked again after a while.
+        self._newest: dict[str, tuple[str, float]] = {}
+
+    async def resolve(self, reference: str) -> CompiledRecipe:
+        """`name` (its newest version) or `name@version`. Raises INVALID naming what there is."""
+        name, _, version = reference.partition("@")
+        if not version:
+            seen = self._newest.get(name)
+            if seen and time.monotonic() - seen[1] < NEWEST_TTL_SECONDS:
+                return self._pinned[name, seen[0]]
+        elif (name, version) in self._pinned:
+            return self._pinned[name, version]
+        recipe = await self._registry.get_recipe(name, version)
+        if recipe is None:
+            raise await self._unknown(reference)
+        compiled = self._pinned.get((name, recipe.version)) or compile_recipe(recipe)
+        self._pinned[name, recipe.version] = compiled
+        if not version:
+            self._newest[name] = (recipe.version, time.monotonic())
+        return compiled
+
+    async def _unknown(self, reference: str) -> LeptonError:
+        known = sorted({f"{recipe.name}@{recipe.version}" for recipe in await self._registry.list_recipes()})
+        return invalid(
+            "recipe",
+            "no worker has announced it",
+            reference,
+            ", ".join(known) or "nothing yet: no worker has announced a recipe (is a trainer running?)",
+        )
+
+
+def compile_recipe(recipe: Recipe) -> CompiledRecipe:
+    schema = dict(recipe.schema)
+    return CompiledRecipe(recipe.name, recipe.version, schema, jsonschema_rs.Draft202012Validator(schema))

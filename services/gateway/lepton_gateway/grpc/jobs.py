@@ -1,0 +1,54 @@
+"""JobService: the same submit() as over HTTP, for callers who speak protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc.aio
+
+from lepton_core import wire
+from lepton_core.jobs import JobSpec
+from lepton_core.resources import Run, RunState
+from lepton_gateway.registry import Registry
+from lepton_gateway.submit import Submitter
+from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc, runs_pb2
+
+DEFAULT_PAGE_SIZE = 50
+
+
+class JobServicer(jobs_pb2_grpc.JobServiceServicer):
+    def __init__(self, registry: Registry, submitter: Submitter) -> None:
+        self._registry = registry
+        self._submitter = submitter
+
+    async def Submit(
+        self, request: jobs_pb2.SubmitRequest, context: grpc.aio.ServicerContext
+    ) -> jobs_pb2.SubmitResponse:
+        body = wire.set_fields(request.spec, JobSpec)
+        submission = await self._submitter.submit(body, request.idempotency_key)
+        return jobs_pb2.SubmitResponse(run=_message(submission.run))
+
+    async def Get(self, request: jobs_pb2.GetRequest, context: grpc.aio.ServicerContext) -> jobs_pb2.GetResponse:
+        return jobs_pb2.GetResponse(run=_message(await self._registry.get_run(request.id)))
+
+    async def List(self, request: jobs_pb2.ListRequest, context: grpc.aio.ServicerContext) -> jobs_pb2.ListResponse:
+        state = runs_pb2.RunState.Name(request.state).removeprefix("RUN_STATE_").lower() if request.state else ""
+        found = await self._registry.list_runs(
+            RunState(state).value if state else "", request.page_token, request.page_size or DEFAULT_PAGE_SIZE
+        )
+        return jobs_pb2.ListResponse(runs=[_message(run) for run in found.items], next_page_token=found.next)
+
+    async def Cancel(
+        self, request: jobs_pb2.CancelRequest, context: grpc.aio.ServicerContext
+    ) -> jobs_pb2.CancelResponse:
+        return jobs_pb2.CancelResponse(run=_message(await self._registry.cancel_run(request.id)))
+
+    async def Watch(
+        self, request: jobs_pb2.WatchRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[jobs_pb2.WatchResponse]:
+        async for run in self._registry.watch_run(request.id):
+            yield jobs_pb2.WatchResponse(run=_message(run))
+
+
+def _message(run: Run) -> runs_pb2.Run:
+    return wire.to_proto(run, runs_pb2.Run)

@@ -1,0 +1,1 @@
+"""The HTTP door: each route converts, calls, converts."""

@@ -1,0 +1,68 @@
+"""The gateway's HTTP application, put together."""
+
+from __future__ import annotations
+
+import httpx
+from fastapi import FastAPI
+from lepton_core.http_app import build_app
+
+from lepton_core.identity import TokenAuthenticator
+from lepton_gateway.folders import FolderUpload
+from lepton_gateway.http import (
+    archives,
+    artifacts,
+    datasets,
+    deployments,
+    events,
+    jobs,
+    keys,
+    lineage,
+    models,
+    predict,
+    recipes,
+    runs,
+    streams,
+)
+from lepton_gateway.registry import Registry
+from lepton_gateway.submit import Submitter
+
+DESCRIPTION = """
+Submit a job, follow its run, serve its model, ask where a prediction came from.
+
+Every request needs `Authorization: Bearer <API key>`; the key selects the project. Errors are problem details
+(RFC 9457) with a stable `code`. Times are microseconds since 1970, UTC, in fields that end in `_us`.
+"""
+
+
+def build_http_app(
+    registry: Registry,
+    submitter: Submitter,
+    authenticator: TokenAuthenticator,
+    inference: httpx.AsyncClient,
+    object_store: httpx.AsyncClient,
+    *,
+    max_body_bytes: int,
+    max_archive_bytes: int,
+) -> FastAPI:
+    app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION)
+    intake = archives.ArchiveIntake(
+        registry, FolderUpload(registry, object_store), max_unpacked_bytes=max_archive_bytes
+    )
+    for router in (
+        jobs.routes(submitter),
+        streams.routes(registry),
+        runs.routes(registry),
+        artifacts.routes(registry),
+        datasets.routes(registry, intake),
+        archives.routes(intake),
+        models.routes(registry, intake),
+        # Before the deployments, whose `/{name}` would also match `name:predict`.
+        predict.routes(inference),
+        deployments.routes(registry),
+        lineage.routes(registry),
+        recipes.routes(registry),
+        keys.routes(registry, authenticator.forget),
+        events.routes(registry),
+    ):
+        app.include_router(router)
+    return app

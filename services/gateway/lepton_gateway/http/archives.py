@@ -1,0 +1,85 @@
+"""Folders that arrive as one archive: for people with curl and no SDK. Unpacked as hostile, stored file by file."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from lepton_core.archives import ArchiveLimits, unpack
+from pydantic import BaseModel
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.resources import FileEntry
+from lepton_gateway.folders import FolderUpload
+from lepton_gateway.http import bodies
+from lepton_gateway.registry import Registry
+
+ARCHIVE_TYPES = ("application/zip", "application/x-tar", "application/gzip", "application/x-gzip")
+
+
+def archive_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The request body in OpenAPI: the JSON of `model`, or an archive."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    # FileEntry is among the components already, through the answers that hold it.
+    schema.pop("$defs", None)
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    content |= {name: {"schema": {"type": "string", "format": "binary"}} for name in ARCHIVE_TYPES[:3]}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def is_archive(request: Request) -> bool:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in ARCHIVE_TYPES:
+        return True
+    if media_type not in ("", "application/json"):
+        allowed = ", ".join(("application/json", *ARCHIVE_TYPES[:3]))
+        raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body is {media_type!r}; allowed: {allowed}.")
+    return False
+
+
+class ArchiveIntake:
+    def __init__(self, registry: Registry, upload: FolderUpload, *, max_unpacked_bytes: int) -> None:
+        self._registry = registry
+        self._upload = upload
+        self._limits = ArchiveLimits(max_bytes=max_unpacked_bytes)
+
+    async def receive(self, request: Request) -> str:
+        """Stores what the body holds; answers the manifest's digest. Raises INVALID for an unsafe archive."""
+        with tempfile.TemporaryDirectory(prefix="lepton-archive-") as scratch:
+            archive, folder = Path(scratch) / "archive", Path(scratch) / "files"
+            with archive.open("wb") as file:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            folder.mkdir()
+            await asyncio.to_thread(unpack, archive, folder, self._limits)
+            return await self._upload.send(folder)
+
+    async def files_of(self, manifest_digest: str) -> list[FileEntry]:
+        found = await self._registry.get_manifest(manifest_digest, "", 1000)
+        return found.items
+
+
+def routes(archives: ArchiveIntake) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["jobs"])
+
+    @router.post(
+        "/code",
+        status_code=201,
+        summary="Store a code folder for a script job",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in ARCHIVE_TYPES[:3]},
+            }
+        },
+    )
+    async def create_code(request: Request) -> bodies.CodeFolder:
+        """An archive as the body; the answer's digest is what a job's `script.code` takes."""
+        if not is_archive(request):
+            raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body must be one of {', '.join(ARCHIVE_TYPES[:3])}.")
+        return bodies.CodeFolder(code=await archives.receive(request))
+
+    return router

@@ -1,0 +1,25 @@
+"""Events of the project, read by position."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from lepton_gateway.http import bodies
+from lepton_gateway.registry import Registry
+
+
+def routes(registry: Registry) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["events"])
+
+    @router.get("/events", summary="Read events")
+    async def list_events(
+        after: Annotated[int, Query(ge=0, description="Events after this position.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        subject: Annotated[str, Query(description="Only events about this id.")] = "",
+    ) -> bodies.ListEventsResponse:
+        events, last = await registry.list_events(after, limit, subject)
+        return bodies.ListEventsResponse(events=events, last_position=last)
+
+    return router

@@ -1,0 +1,46 @@
+"""Submitting jobs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Header, Request, Response
+
+from lepton_core.jobs import job_schema
+from lepton_core.resources import Run
+from lepton_gateway.json_body import parse_object
+from lepton_gateway.submit import Submitter
+
+IDEMPOTENCY_KEY = Header(
+    description="Made by the client, e.g. a UUID. The same key with the same body gives the same run; "
+    "with another body it is refused (409)."
+)
+
+
+def routes(submitter: Submitter) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["jobs"])
+    schema = job_schema()
+
+    @router.post(
+        "/jobs",
+        status_code=202,
+        response_model=Run,
+        summary="Submit a job",
+        responses={200: {"model": Run, "description": "This key was known: the run it made before."}},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
+    )
+    async def submit_job(request: Request, idempotency_key: str = IDEMPOTENCY_KEY) -> Response:
+        """The answer comes after the run is committed, never before."""
+        body = parse_object(await request.body())
+        submission = await submitter.submit(body, idempotency_key)
+        return Response(
+            submission.run.model_dump_json(),
+            status_code=202 if submission.created else 200,
+            media_type="application/json",
+            headers={"location": f"/v1/runs/{submission.run.id}"},
+        )
+
+    @router.get("/schemas/job.json", tags=["schemas"], summary="JSON Schema of a job file")
+    async def get_job_schema() -> dict[str, object]:
+        """Point an editor's YAML language server at it for completion."""
+        return schema
+
+    return router

@@ -1,0 +1,26 @@
+"""Where a thing came from, and what was made of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from lepton_core.resources import Lineage
+from lepton_gateway.registry import Registry
+
+
+def routes(registry: Registry) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["lineage"])
+
+    @router.get("/lineage/{id}", summary="The lineage of anything that has an id")
+    async def get_lineage(
+        id: str,
+        direction: Literal["up", "down", "both"] = "up",
+        max_depth: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Lineage:
+        """`id`: of a prediction, revision, model version, run or dataset version, `code:sha256:…`, `env:sha256:…`,
+        or a reference such as `digits@champion`. `up` leads to what it came from, `down` to what was made of it."""
+        return await registry.get_lineage(id, direction, max_depth)
+
+    return router

@@ -1,0 +1,48 @@
+"""Predictions through the public door: passed on to the inference service as they are."""
+
+from __future__ import annotations
+
+import httpx
+from fastapi import APIRouter, Request, Response
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.ids import check_label
+
+# What the inference service needs to see; the caller's key is checked there again.
+FORWARDED = ("authorization", "content-type", "accept", "x-request-id")
+RETURNED = ("content-type", "retry-after", "www-authenticate", "x-request-id")
+
+
+def routes(inference: httpx.AsyncClient) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["predictions"])
+
+    @router.post(
+        "/deployments/{name}:predict",
+        summary="Predict",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"type": "object"}, "example": {"row": {"age": 41, "job": "nurse"}}},
+                    "image/*": {"schema": {"type": "string", "format": "binary"}},
+                },
+            }
+        },
+    )
+    async def predict(name: str, request: Request) -> Response:
+        """An image file as the body, or JSON: `{"image": "<base64>"}`, `{"row": {…}}`, `{"rows": [{…}]}`.
+        A convenience: clients that predict often call the inference service directly."""
+        check_label(name, "name")
+        headers = {header: request.headers[header] for header in FORWARDED if header in request.headers}
+        try:
+            answer = await inference.post(
+                f"/v1/deployments/{name}:predict", content=await request.body(), headers=headers
+            )
+        except httpx.TimeoutException:
+            raise LeptonError(ErrorCode.TIMEOUT, "The inference service took too long.") from None
+        except httpx.HTTPError:
+            raise LeptonError(ErrorCode.UNAVAILABLE, "The inference service cannot be reached.") from None
+        kept = {header: answer.headers[header] for header in RETURNED if header in answer.headers}
+        return Response(answer.content, status_code=answer.status_code, headers=kept)
+
+    return router

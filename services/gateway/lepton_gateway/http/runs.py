@@ -1,0 +1,72 @@
+"""Runs and what they leave behind."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from lepton_core.resources import Run, RunState
+from lepton_gateway.http import bodies
+from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
+from lepton_gateway.registry import Registry
+
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+
+
+def routes(registry: Registry) -> APIRouter:
+    router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+    @router.get("", summary="List runs, newest first")
+    async def list_runs(
+        state: RunState | None = None, page_token: str = "", page_size: PageSize = 50
+    ) -> bodies.ListRunsResponse:
+        found = await registry.list_runs(state.value if state else "", page_token, page_size)
+        return bodies.ListRunsResponse(runs=found.items, next_page_token=found.next)
+
+    @router.get("/{run_id}", summary="Get a run")
+    async def get_run(run_id: str) -> Run:
+        return await registry.get_run(run_id)
+
+    @router.post("/{run_id}:cancel", status_code=202, summary="Cancel a run")
+    async def cancel_run(run_id: str) -> Run:
+        """A queued run ends at once; a running one when its processes are gone."""
+        return await registry.cancel_run(run_id)
+
+    @router.post("/{run_id}:retry", status_code=202, summary="Submit the same job again")
+    async def retry_run(run_id: str, response: Response, idempotency_key: str = IDEMPOTENCY_KEY) -> Run:
+        """A new run of the same spec, on the same dataset version."""
+        run, created = await registry.retry_run(run_id, idempotency_key)
+        response.status_code = 202 if created else 200
+        return run
+
+    @router.get("/{run_id}/attempts", summary="List a run's attempts")
+    async def list_attempts(run_id: str) -> bodies.ListAttemptsResponse:
+        return bodies.ListAttemptsResponse(attempts=await registry.list_attempts(run_id))
+
+    @router.get("/{run_id}/checkpoints", summary="List a run's committed checkpoints")
+    async def list_checkpoints(run_id: str) -> bodies.ListCheckpointsResponse:
+        return bodies.ListCheckpointsResponse(checkpoints=await registry.list_checkpoints(run_id))
+
+    @router.get("/{run_id}/metrics", summary="Read metric points")
+    async def query_metrics(
+        run_id: str,
+        key: Annotated[list[str], Query(description="Only these metrics; repeat for several.")] = [],  # noqa: B006
+        cursor: str = "",
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    ) -> bodies.QueryMetricsResponse:
+        tail = await registry.query_metrics(run_id, key, cursor, limit)
+        return bodies.QueryMetricsResponse(points=tail.items, next_cursor=tail.cursor, end=tail.end)
+
+    @router.get("/{run_id}/logs", summary="Read log chunks")
+    async def read_log(
+        run_id: str,
+        stream: Annotated[str, Query(description="`rank-0`, `launcher`, …; empty: all.")] = "",
+        cursor: str = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> bodies.ReadLogResponse:
+        """Data is base64 in JSON; `/v1/runs/{run_id}/logs/stream` sends text."""
+        tail = await registry.read_log(run_id, stream, cursor, limit)
+        return bodies.ReadLogResponse(chunks=tail.items, next_cursor=tail.cursor, end=tail.end)
+
+    return router

@@ -1,0 +1,74 @@
+"""One message of a producer, whichever queue it came by: read → submitted under the binding's principal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.identity import Principal, PrincipalKind, Role, reset_principal, set_principal
+from lepton_gateway.json_body import parse_object
+from lepton_gateway.settings import Binding
+from lepton_gateway.submit import CLIENT_NAMESPACE, Submission, Submitter
+
+FIELDS = {"message_id", "idempotency_key", "job"}
+MAX_MESSAGE_BYTES = 1024 * 1024
+# Faults that pass: the message waits for better times, it is never a dead letter.
+RETRIED = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.RATE_LIMITED, ErrorCode.OVER_QUOTA, ErrorCode.INTERNAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    message_id: str
+    idempotency_key: str
+    job: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """The key, and whether the producer chose it as one shared with HTTP and gRPC."""
+        return (self.idempotency_key, True) if self.idempotency_key else (self.message_id, False)
+
+
+def parse_message(data: bytes | str | Mapping[str, Any]) -> Message:
+    """`{"message_id": "…", "job": {…}}`, optionally with an `idempotency_key` of the client's own. Raises INVALID."""
+    if isinstance(data, bytes | str) and len(data) > MAX_MESSAGE_BYTES:
+        raise LeptonError(ErrorCode.TOO_LARGE, f"The message is larger than {MAX_MESSAGE_BYTES} bytes.")
+    body = data if isinstance(data, Mapping) else parse_object(data)
+    for name in body:
+        if name not in FIELDS:
+            raise invalid(str(name), "unknown field", None, ", ".join(sorted(FIELDS)))
+    for name in ("message_id", "idempotency_key"):
+        if not isinstance(body.get(name, ""), str):
+            raise invalid(name, "not a text", body[name], "a string")
+    if not body.get("message_id"):
+        raise invalid(
+            "message_id", "missing", None, "an id made by the producer, the same when it sends the message again"
+        )
+    if not isinstance(body.get("job"), Mapping):
+        raise invalid("job", "missing", body.get("job"), "a job, as in a job file")
+    return Message(body["message_id"], body.get("idempotency_key", ""), body["job"])
+
+
+def peek_message_id(data: object) -> str:
+    """The message id of something that may not be a message at all; for replies about refusals."""
+    try:
+        body = data if isinstance(data, Mapping) else parse_object(data)  # type: ignore[arg-type]
+    except (LeptonError, TypeError):
+        return ""
+    found = body.get("message_id", "")
+    return found[:255] if isinstance(found, str) else ""
+
+
+async def submit_message(submitter: Submitter, binding: Binding, message: Message) -> Submission:
+    """A message cannot choose its principal or project: the queue it came by is bound to both."""
+    principal = Principal(
+        PrincipalKind.SERVICE, binding.principal, project=binding.project, role=Role.EDITOR, service="gateway"
+    )
+    key, shared = message.key
+    namespace = CLIENT_NAMESPACE if shared else f"intake:{binding.principal}"
+    reset = set_principal(principal)
+    try:
+        return await submitter.submit(message.job, key, namespace=namespace)
+    finally:
+        reset_principal(reset)

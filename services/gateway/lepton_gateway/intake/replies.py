@@ -1,0 +1,55 @@
+"""What a producer hears: a reply event on its own stream, and dead letters with the reason.
+
+*Accepted* means that the reply event exists; a producer without one sends its message again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from lepton_core.queue import reply_stream
+
+from lepton_core.errors import LeptonError
+from lepton_gateway.intake.messages import peek_message_id
+from lepton_gateway.submit import Submission
+
+# Streams are for reading soon, not archives: the oldest entries go when there are about this many.
+REPLIES_KEPT = 100_000
+DEAD_LETTERS_KEPT = 10_000
+MAX_LETTER_BYTES = 64 * 1024
+
+
+def reply_name(producer: str) -> str:
+    return reply_stream(producer)
+
+
+def accepted(message_id: str, submission: Submission) -> dict[str, str]:
+    return {
+        "message_id": message_id,
+        "status": "accepted",
+        "run_id": submission.run.id,
+        "created": "true" if submission.created else "false",
+    }
+
+
+def refused(data: object, error: LeptonError) -> dict[str, str]:
+    return {"message_id": peek_message_id(data), "status": "refused", "error": _problem(error)}
+
+
+def dead_letter(data: object, error: LeptonError, source: str) -> dict[str, str | bytes]:
+    body = data if isinstance(data, bytes) else json.dumps(data, default=str)
+    return {
+        "source": source,
+        "body": body[:MAX_LETTER_BYTES],
+        "error": _problem(error),
+        "at_us": str(time.time_ns() // 1000),
+    }
+
+
+def _problem(error: LeptonError) -> str:
+    fields = [
+        {"field": each.field, "message": each.message, "value": each.value, "allowed": each.allowed}
+        for each in error.fields
+    ]
+    return json.dumps({"code": error.code.value, "detail": error.detail, "errors": fields})

@@ -1,0 +1,126 @@
+"""The stream door: `XADD lepton:submissions * body '{"message_id": "…", "job": {…}}'`, read by a consumer group.
+
+Order: commit → reply event → acknowledge. Whatever dies in between, the entry is delivered again and its key answers
+the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from lepton_core.errors import LeptonError, invalid
+from lepton_gateway.intake import replies
+from lepton_gateway.intake.messages import RETRIED, parse_message, submit_message
+from lepton_gateway.settings import Binding
+from lepton_gateway.submit import Submitter
+
+log = logging.getLogger(__name__)
+
+GROUP = "lepton-gateway"
+BATCH = 64
+BLOCK_MILLISECONDS = 2000
+# An entry whose reader has not answered for so long belongs to whoever asks next.
+ABANDONED_MILLISECONDS = 30_000
+RETRY_SECONDS = 1.0
+
+
+class StreamIntake:
+    """Reads one stream until cancelled. A batch is submitted together, so that one registry commit may serve it."""
+
+    def __init__(self, redis: Redis, submitter: Submitter, binding: Binding, *, consumer: str) -> None:
+        self._redis = redis
+        self._submitter = submitter
+        self._binding = binding
+        self._consumer = consumer
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._ensure_group()
+                while True:
+                    await self._take_abandoned()
+                    await self._take_own()
+                    await self._take_new()
+            except ResponseError as error:
+                # FLUSHALL takes the group with it; it is made again at 0, so that nothing in between is skipped.
+                if "NOGROUP" not in str(error):
+                    log.error("stream %s: %s", self._binding.stream, error)
+                    await asyncio.sleep(RETRY_SECONDS)
+            except (RedisError, OSError) as error:
+                log.warning("stream %s: queue server: %s", self._binding.stream, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ensure_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(self._binding.stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def _take_abandoned(self) -> None:
+        answer = await self._redis.xautoclaim(
+            self._binding.stream, GROUP, self._consumer, min_idle_time=ABANDONED_MILLISECONDS, count=BATCH
+        )
+        await self._handle(answer[1])
+
+    async def _take_own(self) -> None:
+        """Entries this consumer got before and has not answered: the registry was away, or the process restarted."""
+        answer = await self._redis.xreadgroup(GROUP, self._consumer, {self._binding.stream: "0"}, count=BATCH)
+        for _, entries in answer or []:
+            if entries and not await self._handle(entries):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take_new(self) -> None:
+        answer = await self._redis.xreadgroup(
+            GROUP, self._consumer, {self._binding.stream: ">"}, count=BATCH, block=BLOCK_MILLISECONDS
+        )
+        for _, entries in answer or []:
+            await self._handle(entries)
+
+    async def _handle(self, entries: list[tuple[bytes, Mapping[bytes, bytes]]]) -> bool:
+        """Whether all of them are answered."""
+        done = await asyncio.gather(*(self._one(entry_id, fields) for entry_id, fields in entries))
+        return all(done)
+
+    async def _one(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
+        if not fields:
+            # Deleted by its producer while it was pending: there is nothing to answer about.
+            await self._redis.xack(self._binding.stream, GROUP, entry_id)
+            return True
+        data = fields.get(b"body")
+        try:
+            if data is None:
+                raise invalid("body", "the entry has no such field", None, "one field `body` with JSON")
+            message = parse_message(data)
+            submission = await submit_message(self._submitter, self._binding, message)
+        except LeptonError as error:
+            if error.code in RETRIED:
+                return False
+            await self._refuse(entry_id, data if data is not None else dict(fields), error)
+            return True
+        async with self._redis.pipeline(transaction=True) as pipe:
+            self._reply(pipe, replies.accepted(message.message_id, submission))
+            self._acknowledge(pipe, entry_id)
+            await pipe.execute()
+        return True
+
+    async def _refuse(self, entry_id: bytes, data: object, error: LeptonError) -> None:
+        letter = replies.dead_letter(data, error, f"stream {self._binding.stream} {entry_id.decode()}")
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(self._binding.dead_letters, letter, maxlen=replies.DEAD_LETTERS_KEPT, approximate=True)
+            self._reply(pipe, replies.refused(data, error))
+            self._acknowledge(pipe, entry_id)
+            await pipe.execute()
+
+    def _reply(self, pipe: Redis, reply: dict[str, str]) -> None:
+        name = replies.reply_name(self._binding.principal)
+        pipe.xadd(name, reply, maxlen=replies.REPLIES_KEPT, approximate=True)
+
+    def _acknowledge(self, pipe: Redis, entry_id: bytes) -> None:
+        pipe.xack(self._binding.stream, GROUP, entry_id)
+        pipe.xdel(self._binding.stream, entry_id)

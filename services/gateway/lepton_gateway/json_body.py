@@ -1,0 +1,20 @@
+"""JSON as callers send it, at the HTTP and the queue door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from lepton_core.errors import ErrorCode, LeptonError
+
+
+def parse_object(data: bytes | str) -> dict[str, Any]:
+    """Raises INVALID for what is not UTF-8, not JSON (NaN and Infinity are not), nested without end, or no object."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise LeptonError(ErrorCode.INVALID, f"The body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise LeptonError(ErrorCode.INVALID, f"The body must be a JSON object, not {type(value).__name__}.")
+    return value

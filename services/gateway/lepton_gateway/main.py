@@ -1,0 +1,184 @@
+"""Composition root of the gateway: reads settings, builds the parts, serves its three doors until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import httpx
+import uvicorn
+import uvloop
+from lepton_core.http_app import check_bind
+from lepton_core.observability import configure_logging
+from redis.asyncio import Redis
+
+from lepton_core.errors import LeptonError
+from lepton_core.grpc_client import open_channel
+from lepton_core.grpc_server import RpcServer, build_server
+from lepton_core.identity import TokenAuthenticator
+from lepton_core.ids import new_id
+from lepton_core.settings import load_settings
+from lepton_gateway.catalogue import Catalogue
+from lepton_gateway.grpc.jobs import JobServicer
+from lepton_gateway.http.app import build_http_app
+from lepton_gateway.intake.stream import StreamIntake
+from lepton_gateway.intake.task import TaskIntake
+from lepton_gateway.registry import Registry
+from lepton_gateway.settings import GatewaySettings
+from lepton_gateway.submit import Submitter
+from lepton_proto.v1 import jobs_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+INFERENCE_TIMEOUT_SECONDS = 60.0
+
+
+class Gateway:
+    """The parts, wired. `run` serves until `stop` is set."""
+
+    def __init__(self, settings: GatewaySettings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        token = settings.service_token_file.read_text(encoding="utf-8").strip()
+        self._channel = open_channel(settings.registry_address, token)
+        self._registry = Registry(self._channel)
+        self._authenticator = TokenAuthenticator(
+            verify_key=self._registry.verify_key, key_cache_seconds=settings.key_cache_seconds
+        )
+        self._submitter = Submitter(self._registry, Catalogue(self._registry), scripts_need=settings.scripts_need)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._stack.push_async_callback(self._channel.close)
+        inference = await self._stack.enter_async_context(
+            httpx.AsyncClient(base_url=self._settings.inference_url, timeout=INFERENCE_TIMEOUT_SECONDS)
+        )
+        # Part URLs are signed and name their host; nothing of ours may travel with them.
+        store = await self._stack.enter_async_context(httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS))
+        rpc = await self._start_grpc()
+        async with serving_http(self._http_server(inference, store)), self._intake():
+            log.info("gateway: HTTP %s, gRPC %s", self._settings.http_listen, self._settings.grpc_listen)
+            await stop.wait()
+            log.info("gateway: draining")
+        await rpc.drain(self._settings.drain_seconds)
+
+    async def _start_grpc(self) -> RpcServer:
+        servicer = JobServicer(self._registry, self._submitter)
+        server = build_server(
+            [(jobs_pb2_grpc.add_JobServiceServicer_to_server, servicer)],
+            self._authenticator,
+            max_message_bytes=self._settings.max_body_bytes,
+        )
+        server.bind(self._settings.grpc_listen)
+        await server.start()
+        return server
+
+    def _http_server(self, inference: httpx.AsyncClient, store: httpx.AsyncClient) -> HttpServer:
+        app = build_http_app(
+            self._registry,
+            self._submitter,
+            self._authenticator,
+            inference,
+            store,
+            max_body_bytes=self._settings.max_body_bytes,
+            max_archive_bytes=self._settings.max_archive_bytes,
+        )
+        host, _, port = self._settings.http_listen.rpartition(":")
+        config = uvicorn.Config(
+            app,
+            host=host.strip("[]"),
+            port=int(port),
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            # Streams never end by themselves; a stop must not wait for them.
+            timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds)),
+        )
+        return HttpServer(config)
+
+    @asynccontextmanager
+    async def _intake(self) -> AsyncIterator[None]:
+        """The queue door: one reader a stream, one a Celery queue."""
+        if not self._settings.broker_url:
+            yield
+            return
+        redis = Redis.from_url(self._settings.broker_url)
+        readers: list[Coroutine[None, None, None]] = []
+        for binding in self._settings.intake:
+            if binding.stream:
+                readers.append(StreamIntake(redis, self._submitter, binding, consumer=new_id("ing")).run())
+            if binding.celery_queue:
+                readers.append(TaskIntake(self._settings.broker_url, redis, self._submitter, binding).run())
+        tasks = [asyncio.create_task(reader) for reader in readers]
+        for task in tasks:
+            task.add_done_callback(_ended)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await redis.aclose()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A door must not close silently: the runner restarts a gateway that leaves with an error."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("gateway: intake ended", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class HttpServer(uvicorn.Server):
+    """Leaves signals to us: uvicorn's handlers would end the process before gRPC and intake have drained."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving_http(server: HttpServer) -> AsyncIterator[None]:
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise SystemExit(1)
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def serve(settings: GatewaySettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        await Gateway(settings, stack).run(stop)
+
+
+def main() -> int:
+    try:
+        settings = load_settings(GatewaySettings, "LEPTON_GATEWAY", os.environ)
+        configure_logging("gateway", settings.log_level)
+        for listen in (settings.http_listen, settings.grpc_listen):
+            check_bind(listen, authenticated=True)
+        uvloop.run(serve(settings))
+    except LeptonError as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

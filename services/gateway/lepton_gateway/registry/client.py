@@ -1,0 +1,16 @@
+"""All of it, over one channel."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from lepton_gateway.registry.data import DataCalls
+from lepton_gateway.registry.people import PeopleCalls
+from lepton_gateway.registry.runs import RunCalls
+from lepton_gateway.registry.serving import ServingCalls
+
+
+class Registry(RunCalls, PeopleCalls, DataCalls, ServingCalls):
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        for calls in (RunCalls, PeopleCalls, DataCalls, ServingCalls):
+            calls.__init__(self, channel)

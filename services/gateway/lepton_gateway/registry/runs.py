@@ -1,0 +1,123 @@
+"""Runs, and what they leave behind: attempts, checkpoints, metrics, logs, events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+
+from lepton_core import wire
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.resources import Attempt, Checkpoint, Event, LogChunk, MetricPoint, Run
+from lepton_gateway.registry.calls import Page, models, page
+from lepton_proto.v1 import (
+    events_pb2,
+    events_pb2_grpc,
+    logs_pb2,
+    logs_pb2_grpc,
+    metrics_pb2,
+    metrics_pb2_grpc,
+    runs_pb2,
+    runs_pb2_grpc,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Points or log chunks after a cursor; `end` when no more will ever come."""
+
+    items: list[MetricPoint] | list[LogChunk]
+    cursor: str
+    end: bool
+
+
+class RunCalls:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._runs = runs_pb2_grpc.RunServiceStub(channel)
+        self._metrics = metrics_pb2_grpc.MetricServiceStub(channel)
+        self._logs = logs_pb2_grpc.LogServiceStub(channel)
+        self._events = events_pb2_grpc.EventServiceStub(channel)
+
+    async def submit_run(
+        self,
+        *,
+        spec_json: str,
+        key_namespace: str,
+        idempotency_key: str,
+        request_digest: str,
+        recipe: str,
+        recipe_version: str,
+    ) -> tuple[Run, bool]:
+        """The run, and whether this call made it."""
+        answer = await self._runs.SubmitRun(
+            runs_pb2.SubmitRunRequest(
+                spec_json=spec_json,
+                key_namespace=key_namespace,
+                idempotency_key=idempotency_key,
+                request_digest=request_digest,
+                recipe=recipe,
+                recipe_version=recipe_version,
+            )
+        )
+        return wire.from_proto(answer.run, Run), answer.created
+
+    async def find_run_by_key(self, namespace: str, key: str, digest: str) -> Run | None:
+        request = runs_pb2.FindRunByKeyRequest(key_namespace=namespace, idempotency_key=key, request_digest=digest)
+        try:
+            answer = await self._runs.FindRunByKey(request)
+        except LeptonError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            raise
+        return wire.from_proto(answer.run, Run)
+
+    async def get_run(self, id: str) -> Run:
+        return wire.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
+
+    async def list_runs(self, state: str, page_token: str, page_size: int) -> Page[Run]:
+        number = runs_pb2.RunState.Value(f"RUN_STATE_{state.upper()}") if state else runs_pb2.RUN_STATE_UNSPECIFIED
+        answer = await self._runs.ListRuns(
+            runs_pb2.ListRunsRequest(state=number, page_token=page_token, page_size=page_size)
+        )
+        return page(answer.runs, Run, answer.next_page_token)
+
+    async def cancel_run(self, id: str) -> Run:
+        return wire.from_proto((await self._runs.CancelRun(runs_pb2.CancelRunRequest(id=id))).run, Run)
+
+    async def retry_run(self, id: str, key: str) -> tuple[Run, bool]:
+        answer = await self._runs.RetryRun(runs_pb2.RetryRunRequest(id=id, idempotency_key=key))
+        return wire.from_proto(answer.run, Run), answer.created
+
+    async def list_attempts(self, run_id: str) -> list[Attempt]:
+        answer = await self._runs.ListAttempts(runs_pb2.ListAttemptsRequest(run_id=run_id))
+        return models(answer.attempts, Attempt)
+
+    async def list_checkpoints(self, run_id: str) -> list[Checkpoint]:
+        answer = await self._runs.ListCheckpoints(runs_pb2.ListCheckpointsRequest(run_id=run_id))
+        return models(answer.checkpoints, Checkpoint)
+
+    async def watch_run(self, id: str) -> AsyncIterator[Run]:
+        async for answer in self._runs.WatchRun(runs_pb2.WatchRunRequest(id=id)):
+            yield wire.from_proto(answer.run, Run)
+
+    async def query_metrics(self, run_id: str, keys: Sequence[str], cursor: str, limit: int) -> Tail:
+        answer = await self._metrics.QueryMetrics(
+            metrics_pb2.QueryMetricsRequest(run_id=run_id, keys=keys, cursor=cursor, limit=limit)
+        )
+        return Tail(models(answer.points, MetricPoint), answer.next_cursor, answer.end)
+
+    async def read_log(self, run_id: str, stream: str, cursor: str, limit: int) -> Tail:
+        answer = await self._logs.ReadLog(
+            logs_pb2.ReadLogRequest(run_id=run_id, stream=stream, cursor=cursor, limit=limit)
+        )
+        return Tail(models(answer.chunks, LogChunk), answer.next_cursor, answer.end)
+
+    async def list_events(self, after: int, limit: int, subject: str) -> tuple[list[Event], int]:
+        """Events after a position, and the position to go on from."""
+        answer = await self._events.ListEvents(events_pb2.ListEventsRequest(after=after, limit=limit, subject=subject))
+        return models(answer.events, Event), answer.last_position
+
+    async def watch_events(self, after: int, subject: str) -> AsyncIterator[list[Event]]:
+        async for answer in self._events.WatchEvents(events_pb2.WatchEventsRequest(after=after, subject=subject)):
+            yield models(answer.events, Event)
