@@ -1,3 +1,3 @@
-"""Fixtures for every test of the tree: real servers. See tests/lepton_fixtures."""
+"""Fixtures for every test of the tree: real servers, real platforms. See tests/lepton_fixtures."""
 
-pytest_plugins = ["lepton_fixtures.servers", "lepton_fixtures.databases"]
+pytest_plugins = ["lepton_fixtures.servers", "lepton_fixtures.databases", "lepton_fixtures.platform"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -30,10 +31,10 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str
         time.sleep(0.01)
 
 
-def _die_with_parent() -> None:
-    # A test run that is killed must not leave servers behind; macOS has no such call, there `atexit` has to do.
+def signal_at_parents_death(number: int) -> None:
+    """For the child: a test run that is killed must not leave servers behind. macOS has no such call."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 class ServerProcess:
@@ -63,7 +64,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=os.environ | self._environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one libc call, which takes no lock
+                preexec_fn=partial(signal_at_parents_death, signal.SIGKILL),  # noqa: PLW1509 - takes no lock
             )
         try:
             wait_until(self._answers, what=f"{Path(self._command[0]).name} to answer")
