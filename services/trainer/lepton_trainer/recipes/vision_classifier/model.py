@@ -18,6 +18,7 @@ class SmallCNN(nn.Module):
         while max(height, width) > LAST_SIDE:
             wider = min(features * 2, base * 4)
             self.stages.append(_stage(features, wider, stride=2))
+            self.stages.append(_stage(wider, wider, stride=1))
             features, height, width = wider, (height + 1) // 2, (width + 1) // 2
         self.dropout = dropout
         self.head = nn.Linear(features * height * width, labels)

@@ -1,0 +1,119 @@
+"""`tabular`: a label or a number from the other columns of a row."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lepton_core.features.fit import fit_numbers, fit_words
+from lepton_core.features.pipeline import Pipeline
+from lepton_core.features.steps import FlagMissing, Lookup, Step
+from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_trainer.recipes.splits import Indices
+from lepton_trainer.recipes.tabular.data import Rows, read_rows, row_statistics
+from lepton_trainer.recipes.tabular.model import TabularMLP
+from lepton_trainer.recipes.tabular.settings import Settings
+from lepton_trainer.training.loader import TensorExamples
+from lepton_trainer.training.recipe import Prepared, Recipe
+
+
+class Tabular(Recipe[Settings]):
+    settings_model = Settings
+
+    def prepare(self, data_dir: Path) -> Prepared:
+        rows = read_rows(data_dir, self.settings)
+        signature = _signature(rows, self.settings)
+        pipeline = Pipeline.of(signature)
+        mean, std = (0.0, 1.0) if rows.labels else _scale(rows)
+        targets = torch.from_numpy(rows.targets)
+        if not rows.labels:
+            targets = ((targets - mean) / std).float()
+        return Prepared(
+            task=rows.task,
+            train=_examples(rows, rows.train, targets, pipeline),
+            holdout=_examples(rows, rows.holdout, targets, pipeline),
+            signature=signature,
+            target_mean=mean,
+            target_std=std,
+            statistics=row_statistics(rows),
+            description=_description(rows, self.settings),
+            limits=_limits(rows, self.settings),
+        )
+
+    def model(self, data: Prepared) -> nn.Module:
+        signature = data.signature
+        dense = sum(tensor.shape[1] for tensor in signature.model_inputs if tensor.datatype is Datatype.FP32)
+        lookups = [step for step in signature.steps if isinstance(step, Lookup)]
+        categories = [len(words) + 1 for step in lookups for words in step.vocabularies]
+        labels = len(signature.labels) or None
+        settings = self.settings
+        return TabularMLP(dense, categories, settings.hidden, settings.embedding, settings.dropout, labels)
+
+
+def _signature(rows: Rows, settings: Settings) -> Signature:
+    """Fits the preprocessing on the training rows alone."""
+    steps: list[Step] = []
+    model_inputs = []
+    if rows.numbers:
+        fitted = fit_numbers({name: column[rows.train] for name, column in rows.numbers.items()}, "numbers", "missing")
+        steps += fitted
+        model_inputs.append(TensorSpec(name="numbers", datatype=Datatype.FP32, shape=(-1, len(rows.numbers))))
+        for flags in [step for step in fitted if isinstance(step, FlagMissing)]:
+            model_inputs.append(TensorSpec(name="missing", datatype=Datatype.FP32, shape=(-1, len(flags.columns))))
+    if rows.words:
+        columns = {name: column[rows.train].tolist() for name, column in rows.words.items()}
+        steps.append(fit_words(columns, "categories", settings.max_categories))
+        model_inputs.append(TensorSpec(name="categories", datatype=Datatype.INT64, shape=(-1, len(rows.words))))
+    inputs = [TensorSpec(name=name, datatype=Datatype.FP64, shape=(-1, 1)) for name in rows.numbers]
+    inputs += [TensorSpec(name=name, datatype=Datatype.BYTES, shape=(-1, 1)) for name in rows.words]
+    if rows.labels:
+        output = TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, len(rows.labels)))
+    else:
+        output = TensorSpec(name="value", datatype=Datatype.FP32, shape=(-1, 1))
+    return Signature(
+        input_kind="row",
+        output_kind="class" if rows.labels else "number",
+        inputs=tuple(inputs),
+        steps=tuple(steps),
+        model_inputs=tuple(model_inputs),
+        outputs=(output,),
+        labels=rows.labels,
+        target=settings.target,
+    )
+
+
+def _scale(rows: Rows) -> tuple[float, float]:
+    training = rows.targets[rows.train]
+    return float(training.mean()), float(training.std()) or 1.0
+
+
+def _examples(rows: Rows, indices: Indices, targets: Tensor, pipeline: Pipeline) -> TensorExamples:
+    arrays = pipeline(rows.raw(indices))
+    return TensorExamples(tuple(torch.from_numpy(array) for array in arrays.values()), targets[indices])
+
+
+def _description(rows: Rows, settings: Settings) -> dict[str, object]:
+    return {
+        "kind": "rows",
+        "examples": len(rows.targets),
+        "training": len(rows.train),
+        "held_out": len(rows.holdout),
+        "split": rows.split,
+        "target": settings.target,
+        "numeric": list(rows.numbers),
+        "categorical": list(rows.words),
+        "ignored": list(settings.ignore),
+        "empty_columns": list(rows.left_out),
+        "rows_without_target": rows.rows_without_target,
+    }
+
+
+def _limits(rows: Rows, settings: Settings) -> tuple[str, ...]:
+    limits = [
+        f"Measured on {len(rows.holdout)} held-out rows from the same source as the training rows.",
+        "Values far outside the training range are cut to eight standard deviations from its mean.",
+        "A category that was seen less than twice in training counts as unknown.",
+    ]
+    if rows.rows_without_target:
+        limits.append(f"{rows.rows_without_target} rows without a value of {settings.target!r} were left out.")
+    return tuple(limits)

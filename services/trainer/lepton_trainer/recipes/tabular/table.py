@@ -1,0 +1,100 @@
+"""Reads CSV and Parquet files into one table that still knows from which file and row each line came."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lepton_core.errors import LeptonError, invalid
+
+TRAIN_NAMES = {"train", "training"}
+HOLDOUT_NAMES = {"test", "val", "valid", "validation", "holdout"}
+SUFFIXES = {".csv", ".tsv", ".parquet"}
+MAX_BYTES = 2 * 1024**3
+_HEADER_CHARS = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Table:
+    frame: pl.DataFrame
+    # file names, and the number of rows of each, in the order of the frame
+    files: tuple[tuple[str, int], ...]
+    # which rows are held out, if the files say so
+    held: NDArray[np.bool_] | None
+
+    def place(self, row: int) -> str:
+        """Where a row of the frame (counted from 0) stands, as people count: "train.csv, row 17"."""
+        for name, count in self.files:
+            if row < count:
+                return f"{name}, row {row + 1}"
+            row -= count
+        raise AssertionError(f"row {row} lies beyond the table")
+
+
+def read_table(data_dir: Path) -> Table:
+    """All tables of the folder, one below the other. Raises INVALID naming the file that cannot be used."""
+    paths = sorted(path for path in data_dir.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise invalid("data", "no table in the data", allowed="files that end in .csv, .tsv or .parquet")
+    if (size := sum(path.stat().st_size for path in paths)) > MAX_BYTES:
+        raise invalid("data", f"the tables have {size} bytes", allowed=f"at most {MAX_BYTES} bytes")
+    frames = [_read(path, path.relative_to(data_dir).as_posix()) for path in paths]
+    first = frames[0].columns
+    for path, frame in zip(paths, frames, strict=True):
+        if different := sorted(set(first) ^ set(frame.columns)):
+            raise invalid("data", f"{path.name} and {paths[0].name} differ in column {different[0]!r}")
+    files = tuple((path.relative_to(data_dir).as_posix(), frame.height) for path, frame in zip(paths, frames, strict=True))
+    frame = pl.concat([frame.select(first) for frame in frames], how="vertical_relaxed")
+    return Table(frame, files, _held(paths, frames))
+
+
+def _held(paths: list[Path], frames: list[pl.DataFrame]) -> NDArray[np.bool_] | None:
+    # "adult.test.csv" and "test.csv" both say that they are for testing.
+    parts = [set(path.name.lower().split(".")[:-1]) for path in paths]
+    training, held = [bool(part & TRAIN_NAMES) for part in parts], [bool(part & HOLDOUT_NAMES) for part in parts]
+    if not any(held) or not any(training) or not all(a != b for a, b in zip(training, held, strict=True)):
+        return None
+    return np.repeat(held, [frame.height for frame in frames])
+
+
+def _read(path: Path, name: str) -> pl.DataFrame:
+    try:
+        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, name)
+    except pl.exceptions.NoDataError:
+        raise invalid("data", f"{name} is empty", allowed="a line with the names of the columns, and rows") from None
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+        raise invalid("data", f"{name} cannot be read: {str(error)[:500]}") from None
+    if frame.height == 0:
+        raise invalid("data", f"{name} has 0 rows", allowed="at least 2 rows")
+    return frame
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    with path.open("rb") as content:
+        return pl.read_parquet(content)
+
+
+def _read_csv(path: Path, name: str) -> pl.DataFrame:
+    """Every value as text: what is a number is decided for whole columns."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = file.readline(_HEADER_CHARS)
+    if not line.strip():
+        raise pl.exceptions.NoDataError(name)
+    separator = max(",;\t|", key=line.count)
+    header = next(csv.reader([line], delimiter=separator))
+    if problem := _header_problem(header, name):
+        raise problem
+    # An open file, since a path would be read as a pattern.
+    with path.open("rb") as content:
+        return pl.read_csv(content, separator=separator, infer_schema=False)
+
+
+def _header_problem(header: list[str], name: str) -> LeptonError | None:
+    if "" in header:
+        return invalid("data", f"{name}: column {header.index('') + 1} has no name")
+    if twice := [column for column in header if header.count(column) > 1]:
+        return invalid("data", f"{name}: two columns are named {twice[0]!r}")
+    return None
