@@ -176,7 +176,7 @@ def inference_part(wiring: Wiring) -> Part:
             "LEPTON_INFERENCE_CACHE_DIR": str(wiring.home.cache),
         },
         ready=http_answers(http, "/healthz"),
-        stop_seconds=10,
+        stop_seconds=20,
         after=("registry",),
         ports={"http": http, "grpc": rpc},
     )
