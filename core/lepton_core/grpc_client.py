@@ -9,6 +9,7 @@ from typing import Any, Self
 import grpc
 
 from lepton_core.grpc_errors import error_from_call
+from lepton_core.identity.authenticators import ACTING_KEY
 from lepton_core.identity.principals import Principal, encode_acting, principal_or_none
 from lepton_core.request_context import REQUEST_ID_HEADER, request_id_or_none
 
@@ -37,7 +38,7 @@ class _Stamp:
         metadata = [*self._fixed, *given] if given else list(self._fixed)
         principal = self._acting()
         if principal is not None:
-            metadata.append(("x-lepton-acting", self._encode(principal)))
+            metadata.append((ACTING_KEY, self._encode(principal)))
         request_id = request_id_or_none()
         if request_id is not None:
             metadata.append((REQUEST_ID_HEADER, request_id))

@@ -20,14 +20,12 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc_errors import MAX_STATUS_CHARS, error_metadata, status_of
-from lepton_core.identity.authenticators import Authenticator
+from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
 from lepton_core.identity.policies import POLICIES, Policy, authorize_by
-from lepton_core.identity.principals import Principal, PrincipalKind, set_principal, with_acting
-from lepton_core.identity.tokens import refused
+from lepton_core.identity.principals import set_principal
 from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-ACTING_KEY = "x-lepton-acting"
 DEFAULT_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 log = logging.getLogger("lepton.grpc")
@@ -191,25 +189,10 @@ class _Guard:
         if policy is not None and policy.public:
             set_principal(None)
             return
-        principal = await self._principal(authorization, acting)
+        principal = await identify(self._authenticator, authorization, acting)
         if policy is None or not policy.permits(principal):
             authorize_by(policy, principal, self._method)
         set_principal(principal)
-
-    async def _principal(self, authorization: str, acting: str) -> Principal:
-        if authorization[:7].lower() != "bearer ":
-            # A server without authentication knows everybody, also those who present nothing.
-            anonymous = self._authenticator.cached("")
-            if anonymous is None:
-                raise refused()
-            return anonymous
-        token = authorization[7:]
-        principal = self._authenticator.cached(token)
-        if principal is None:
-            principal = await self._authenticator.authenticate(token)
-        if acting and principal.kind is PrincipalKind.SERVICE:
-            return with_acting(principal, acting)
-        return principal
 
     async def _fail(self, error: Exception, context: Any) -> NoReturn:
         """Ends the call with the error's status. Raises, always: that is how grpc.aio aborts a call."""

@@ -159,7 +159,15 @@ def _each(convert: Convert | None) -> Convert | None:
 def _converters(descriptor: FieldDescriptor, annotation: Any) -> tuple[Convert | None, Convert | None]:
     if descriptor.enum_type is not None:
         kind, enum = _class_in(annotation, StrEnum, descriptor), descriptor.enum_type
-        return (lambda value: enum_to_proto(value, enum)), (lambda number: enum_from_proto(number, enum, kind))
+        needed = kind is annotation
+
+        def load(number: int) -> StrEnum | None:
+            value = enum_from_proto(number, enum, kind)
+            if value is None and needed:
+                raise invalid(descriptor.full_name, "unset", None, ", ".join(kind))
+            return value
+
+        return (lambda value: enum_to_proto(value, enum)), load
     if descriptor.message_type is not None:
         model = _class_in(annotation, BaseModel, descriptor)
         nested = _message_class(descriptor)

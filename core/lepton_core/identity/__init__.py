@@ -1,11 +1,13 @@
 """Principals, roles, tokens and THE policy table."""
 
 from lepton_core.identity.authenticators import (
+    ACTING_KEY,
     WORKER_SERVICE,
     Authenticator,
     OpenAuthenticator,
     TokenAuthenticator,
     VerifyKey,
+    identify,
 )
 from lepton_core.identity.policies import (
     POLICIES,
@@ -37,6 +39,7 @@ from lepton_core.identity.tokens import (
 )
 
 __all__ = [
+    "ACTING_KEY",
     "POLICIES",
     "PUBLIC",
     "WORKER_SERVICE",
@@ -54,6 +57,7 @@ __all__ = [
     "authorize_by",
     "current_principal",
     "encode_acting",
+    "identify",
     "methods_without_policy",
     "new_api_key",
     "new_service_token",

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.identity.principals import Principal, PrincipalKind
+from lepton_core.identity.principals import Principal, PrincipalKind, with_acting
 from lepton_core.identity.tokens import Token, attempt_token, parse_token, refused, same, token_sha256
 from lepton_core.ids import is_ulid
 
+ACTING_KEY = "x-lepton-acting"
 # The service token of this name is the pool token of workers.
 WORKER_SERVICE = "trainer"
 
@@ -130,6 +131,20 @@ class TokenAuthenticator:
         if len(self._known) > self._max_cached_keys:
             self._known.popitem(last=False)
         return principal
+
+
+async def identify(authenticator: Authenticator, authorization: str, acting: str) -> Principal:
+    """The caller behind an Authorization header and, beside a service's token only, `x-lepton-acting`."""
+    # A server without authentication knows everybody, also those who present nothing.
+    token = authorization[7:] if authorization[:7].lower() == "bearer " else ""
+    principal = authenticator.cached(token)
+    if principal is None:
+        if not token:
+            raise refused()
+        principal = await authenticator.authenticate(token)
+    if acting and principal.kind is PrincipalKind.SERVICE:
+        return with_acting(principal, acting)
+    return principal
 
 
 class OpenAuthenticator:

@@ -13,4 +13,10 @@ class Resource(BaseModel):
     What a newer server adds is kept out of the way: unknown fields are ignored.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="strings",  # a diverging loss is NaN, which JSON cannot say as a number
+    )
