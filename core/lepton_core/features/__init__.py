@@ -1,1 +1,3 @@
-"""Preprocessing that travels with a model: steps.py says what, pipeline.py does it (numpy), fit.py learns it from data."""
+"""Preprocessing that travels with a model: steps.py says what, pipeline.py does it in numpy,
+fit.py learns it from data.
+"""

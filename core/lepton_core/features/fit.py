@@ -14,7 +14,7 @@ CLIP = 8.0
 
 
 def fit_numbers(columns: Mapping[str, Array], output: str, flags: str) -> list[Step]:
-    """Steps from raw FP64 columns to one scaled FP32 matrix `output`, and `flags` of what was missing if anything was."""
+    """Steps from raw FP64 columns to one scaled FP32 matrix `output`, and to `flags` if anything was missing."""
     matrix = np.stack([np.asarray(column, np.float64).reshape(-1) for column in columns.values()], axis=1)
     medians = tuple(_median(matrix[:, index]) for index in range(matrix.shape[1]))
     missing = np.isnan(matrix)

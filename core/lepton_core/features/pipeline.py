@@ -28,7 +28,7 @@ class Pipeline:
         return cls(signature.steps, [tensor.name for tensor in signature.model_inputs])
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Raw inputs of one batch → what the graph takes. Raises INVALID when a tensor is absent or has the wrong shape."""
+        """Raw inputs of one batch → what the graph takes. Raises INVALID when a tensor is absent or does not fit."""
         space = dict(tensors)
         for sources, output, operation in self._operations:
             arrays = [_named(space, name) for name in sources]
@@ -67,14 +67,13 @@ def _compile(step: Step) -> _Operation:
 
 def _normalize(step: Normalize) -> _Operation:
     # In FP64 for numbers such as 1e9 ± 1, which FP32 would merge; pixels lose nothing in FP32, and are many.
-    means = {np.float32: np.asarray(step.mean, np.float32), np.float64: np.asarray(step.mean, np.float64)}
-    factors = {np.float32: 1 / np.asarray(step.std, np.float32), np.float64: 1 / np.asarray(step.std, np.float64)}
+    mean, factor = np.asarray(step.mean), 1 / np.asarray(step.std)
+    small_mean, small_factor = mean.astype(np.float32), factor.astype(np.float32)
 
     def apply(arrays: list[Array]) -> Array:
-        kind = np.float32 if arrays[0].dtype.itemsize <= 4 else np.float64
-        result = arrays[0].astype(kind)
-        result -= means[kind]
-        result *= factors[kind]
+        small = arrays[0].dtype.itemsize <= 4
+        result: Array = np.subtract(arrays[0], small_mean if small else mean)
+        result *= small_factor if small else factor
         if step.clip is not None:
             np.clip(result, -step.clip, step.clip, out=result)
         return result.astype(np.float32, copy=False)
@@ -96,7 +95,10 @@ def as_text(value: object) -> str:
     """One entry of a text column, however it came (str, bytes, None); the empty string when it is missing."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if value is None or value != value:  # noqa: PLR0124: only NaN differs from itself
+    if value is None:
         return ""
-    text = str(value).strip()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # JSON and Parquet may give 3.0 for what a CSV file calls 3.
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return "" if text in MISSING_TEXTS else text

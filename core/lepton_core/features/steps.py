@@ -36,7 +36,7 @@ class _Many(_Step):
 
 
 class Normalize(_Unary):
-    """(x - mean) / std along the last axis, as FP32, then cut to ±clip; one mean and std for each position of that axis."""
+    """(x - mean) / std along the last axis (one mean and std for each place on it), cut to ±clip, as FP32."""
 
     op: Literal["normalize"] = "normalize"
     mean: tuple[FiniteFloat, ...] = Field(min_length=1)

@@ -16,7 +16,7 @@ class TrainSettings(BaseModel):
         float, Field(gt=0, le=10, description="Highest rate; it warms up to it, then falls to zero along a cosine.")
     ] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=10, description="AdamW's decay of the weights.")] = 0.01
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Makes split, start and order repeatable.")] = 0
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Makes split, start and order repeatable.")] = 1
     holdout_fraction: Annotated[
         float, Field(gt=0, lt=1, description="Share kept for evaluation, when the data brings no split of its own.")
     ] = 0.2

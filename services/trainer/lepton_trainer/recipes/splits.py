@@ -20,7 +20,7 @@ def random_split(count: int, fraction: float, seed: int) -> tuple[Indices, Indic
 
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """The same share of each class is held out, at least one of a class with two or more; a single one is trained on."""
+    """Holds out the same share of each class, at least one of a class with two or more; a single one is trained on."""
     generator = np.random.default_rng(seed)
     held: list[Indices] = []
     for label in np.unique(classes):

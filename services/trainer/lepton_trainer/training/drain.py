@@ -16,7 +16,9 @@ class Drain:
         self._previous = signal.signal(signal.SIGTERM, self._request)  # type: ignore[assignment]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         # What follows the training takes seconds, and a finished run is worth more than a released one.
         signal.signal(signal.SIGTERM, signal.SIG_IGN if kind is None else self._previous)
 

@@ -5,6 +5,7 @@ import copy
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def _largest_difference(serving: nn.Module, inputs: tuple[torch.Tensor, ...], na
 
 
 @contextlib.contextmanager
-def _quiet() -> "contextlib._GeneratorContextManager[None]":  # type: ignore[misc]
+def _quiet() -> Iterator[None]:
     """The exporter reports every stage to stdout and warns of its own internals; users cannot act on any of it."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

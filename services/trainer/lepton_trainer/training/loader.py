@@ -118,7 +118,8 @@ class Sampler:
 
 def share(count: int, rank: int, world_size: int, batch_size: int) -> Iterator[Tensor]:
     """Indices of every world-th example from `rank` on, in batches: how ranks divide an evaluation."""
-    return iter(torch.arange(rank, count, world_size).split(batch_size)) if rank < count else iter(())
+    if rank < count:
+        yield from torch.split(torch.arange(rank, count, world_size), batch_size)
 
 
 def _generator(seed: int, epoch: int) -> torch.Generator:

@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -37,7 +38,7 @@ class Mesh:
         # Buffers (running statistics) are averaged where they are read instead (`average_buffers`): a broadcast in
         # every forward pass costs a tenth of a small model's step. Torch 2.13 renamed the option.
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-        unsynced = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        unsynced: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(model, devices, gradient_as_bucket_view=True, **unsynced)
 
     def average_buffers(self, model: nn.Module) -> None:
@@ -47,7 +48,7 @@ class Mesh:
             return
         flat = torch.cat([buffer.detach().reshape(-1) for buffer in buffers])
         self.sum(flat).div_(self.world_size)
-        for buffer, mean in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+        for buffer, mean in zip(buffers, torch.split(flat, [buffer.numel() for buffer in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))
 
     def sum(self, tensor: Tensor) -> Tensor:

@@ -18,7 +18,12 @@ CARD_FORMAT = 1
 
 
 def write_package(
-    workspace: Workspace, attempt: AttemptFile, recipe: Recipe[Any], model: nn.Module, data: Prepared, evaluation: Evaluation
+    workspace: Workspace,
+    attempt: AttemptFile,
+    recipe: Recipe[Any],
+    model: nn.Module,
+    data: Prepared,
+    evaluation: Evaluation,
 ) -> None:
     """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete."""
     folder = workspace.package.with_name(".package.writing")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import ResumePoint, Workspace
+from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.checkpoint import Checkpoints
 from lepton_trainer.training.drain import Drain
 from lepton_trainer.training.evaluation import Evaluation, evaluate
@@ -22,7 +22,7 @@ from lepton_trainer.training.tracker import Tracker
 WARMUP_SHARE = 0.1
 
 
-class Released(Exception):  # noqa: N818 - not an error: the platform asked for it
+class Released(Exception):
     """The ranks left at a step boundary, after a checkpoint, because they were asked to."""
 
 
@@ -42,7 +42,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe[Any], data: Prepared, mesh: Mesh, workspace: Workspace) -> None:
         self.recipe, self.data, self.mesh, self.workspace = recipe, data, mesh, workspace
-        self.settings = recipe.settings
+        self.settings: TrainSettings = recipe.settings
         _seed(self.settings.seed)
         self.model = recipe.model(data).to(mesh.device)
         # From here on each rank draws its own numbers.
@@ -61,6 +61,7 @@ class Trainer:
         # This rank's part of the losses since the ranks last met, and the flag to stop, in one row: one collective.
         self._meeting = torch.zeros(self.settings.metrics_every_steps + 1, device=mesh.device)
         self._met_at = 0
+        self._samples_per_second = 0.0
 
     def run(self, resume: ResumePoint | None = None) -> Evaluation:
         """Raises Released after a drain, NotFinite when the training diverges."""
@@ -85,7 +86,7 @@ class Trainer:
                 self._meet()
                 self._checkpoint({})
         self._meet()
-        self._speed = (self.step - first_step) * self.settings.batch_size / (time.perf_counter() - started)
+        self._samples_per_second = (self.step - first_step) * self.settings.batch_size / (time.perf_counter() - started)
 
     def _train_step(self, batch: Batch, weight: float) -> None:
         self._set_learning_rate()
@@ -121,7 +122,7 @@ class Trainer:
     def _close_epoch(self) -> None:
         self.mesh.average_buffers(self.model)
         self.evaluation = evaluate(self.recipe, self.model, self.data, self.mesh)
-        more = {"learning_rate": self._learning_rate(), "samples_per_second": self._speed}
+        more = {"learning_rate": self._learning_rate(), "samples_per_second": self._samples_per_second}
         self.tracker.metrics(self.step, {**self.evaluation.metrics, **more, "epoch": float(self.sampler.epoch + 1)})
         self.sampler.next_epoch()
         self._checkpoint(self.evaluation.metrics, self.evaluation.score)
@@ -140,11 +141,12 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         """Rises linearly over the first tenth of the steps, then falls along a cosine. A function of the step alone."""
+        highest = float(self.settings.learning_rate)
         warmup = max(1, math.ceil(self.steps * WARMUP_SHARE))
         if self.step < warmup:
-            return self.settings.learning_rate * (self.step + 1) / warmup
+            return highest * (self.step + 1) / warmup
         done = (self.step - warmup) / max(1, self.steps - warmup)
-        return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return highest * 0.5 * (1 + math.cos(math.pi * done))
 
     def _set_learning_rate(self) -> None:
         rate = self._learning_rate()

@@ -37,7 +37,9 @@ def check_names(table: Table, settings: Settings) -> None:
 def texts(column: pl.Series) -> pl.Series:
     """The column as trimmed text; missing values in any of their spellings are null."""
     if column.dtype.is_nested():
-        raise invalid("data", f"column {column.name!r} holds lists or structures", allowed="single values, or `ignore` it")
+        raise invalid(
+            "data", f"column {column.name!r} holds lists or structures", allowed="single values, or `ignore` it"
+        )
     if column.dtype == pl.String:
         stripped = column.str.strip_chars()
     else:

@@ -13,7 +13,13 @@ class TabularMLP(nn.Module):
     offsets: Tensor
 
     def __init__(
-        self, dense: int, categories: list[int], hidden: tuple[int, ...], embedding: int, dropout: float, outputs: int | None
+        self,
+        dense: int,
+        categories: list[int],
+        hidden: tuple[int, ...],
+        embedding: int,
+        dropout: float,
+        outputs: int | None,
     ) -> None:
         """`dense`: columns of numbers and flags together; `categories`: entries of each column, the unknown one too."""
         super().__init__()

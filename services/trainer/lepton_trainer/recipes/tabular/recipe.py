@@ -58,8 +58,8 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
         fitted = fit_numbers({name: column[rows.train] for name, column in rows.numbers.items()}, "numbers", "missing")
         steps += fitted
         model_inputs.append(TensorSpec(name="numbers", datatype=Datatype.FP32, shape=(-1, len(rows.numbers))))
-        for flags in [step for step in fitted if isinstance(step, FlagMissing)]:
-            model_inputs.append(TensorSpec(name="missing", datatype=Datatype.FP32, shape=(-1, len(flags.columns))))
+        flagged = [len(step.columns) for step in fitted if isinstance(step, FlagMissing)]
+        model_inputs += [TensorSpec(name="missing", datatype=Datatype.FP32, shape=(-1, count)) for count in flagged]
     if rows.words:
         columns = {name: column[rows.train].tolist() for name, column in rows.words.items()}
         steps.append(fit_words(columns, "categories", settings.max_categories))

@@ -38,6 +38,6 @@ class Settings(TrainSettings):
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1, le=8_192)], ...],
         Field(min_length=1, max_length=16, description="Sizes of the hidden layers."),
-    ] = (128, 64)
+    ] = (64,)
     embedding: Annotated[int, Field(ge=1, le=512, description="Numbers that stand for one category.")] = 8
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of features left out in each training step.")] = 0.2

@@ -46,7 +46,9 @@ def read_table(data_dir: Path) -> Table:
     for path, frame in zip(paths, frames, strict=True):
         if different := sorted(set(first) ^ set(frame.columns)):
             raise invalid("data", f"{path.name} and {paths[0].name} differ in column {different[0]!r}")
-    files = tuple((path.relative_to(data_dir).as_posix(), frame.height) for path, frame in zip(paths, frames, strict=True))
+    files = tuple(
+        (path.relative_to(data_dir).as_posix(), frame.height) for path, frame in zip(paths, frames, strict=True)
+    )
     frame = pl.concat([frame.select(first) for frame in frames], how="vertical_relaxed")
     return Table(frame, files, _held(paths, frames))
 

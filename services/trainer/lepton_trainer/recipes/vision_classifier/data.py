@@ -11,7 +11,7 @@ from lepton_core.errors import invalid
 from lepton_trainer.recipes.splits import Indices, stratified_split
 from lepton_trainer.recipes.vision_classifier.folders import read_folders
 from lepton_trainer.recipes.vision_classifier.npz import read_npz
-from lepton_trainer.recipes.vision_classifier.pixels import Labelled, Pixels
+from lepton_trainer.recipes.vision_classifier.pixels import Pixels
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 
 

@@ -68,7 +68,8 @@ def _eight_bit(path: Path, images: NDArray[Any]) -> Pixels:
         raise _refused(path, f"image {place} (counted from 0) has the value {value}; 0 to 255 (or 0 to 1) are allowed")
     if images.dtype.kind == "b" or (images.dtype.kind == "f" and float(images.max()) <= 1):
         images = images.astype(np.float32) * 255
-    return np.rint(images).astype(np.uint8)
+    rounded: Pixels = np.rint(images).astype(np.uint8)
+    return rounded
 
 
 def _resized(images: Pixels, height: int, width: int, channels: int) -> Pixels:

@@ -36,6 +36,8 @@ def target_shape(shapes: list[tuple[int, int, int]], settings: Settings) -> tupl
         height = width = DEFAULT_SIZE
     channels = {"gray": 1, "rgb": 3}.get(settings.channels) or max(channels for _, _, channels in shapes)
     if (size := len(shapes) * height * width * channels) > MAX_BYTES:
-        message = f"{len(shapes)} images of {height} × {width} take {size} bytes; at most {MAX_BYTES} are held in memory"
+        message = (
+            f"{len(shapes)} images of {height} × {width} take {size} bytes; at most {MAX_BYTES} are held in memory"
+        )
         raise invalid("image_size", message, settings.image_size, "a smaller image_size")
     return height, width, channels

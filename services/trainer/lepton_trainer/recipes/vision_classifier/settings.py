@@ -20,7 +20,9 @@ class Settings(TrainSettings):
     channels: Annotated[
         Literal["auto", "gray", "rgb"], Field(description="auto: gray if every image is gray, else colour.")
     ] = "auto"
-    width: Annotated[int, Field(ge=4, le=512, description="Channels of the first layer; later ones have 2 and 4 times.")] = 32
+    width: Annotated[
+        int, Field(ge=4, le=512, description="Channels of the first layer; later ones have 2 and 4 times.")
+    ] = 32
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of features left out in each training step.")] = 0.1
     augment: Annotated[
         Literal["none", "shift", "shift_flip"],
