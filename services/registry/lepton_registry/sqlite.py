@@ -37,7 +37,9 @@ class _Write:
 
 
 def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
-    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = sa.create_engine(
+        url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -70,7 +72,9 @@ class ProcessLock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(self._handle)
-                    raise RuntimeError(f"another registry already uses this database ({self._path} is locked)") from None
+                    raise RuntimeError(
+                        f"another registry already uses this database ({self._path} is locked)"
+                    ) from None
                 time.sleep(0.05)
 
     def release(self) -> None:

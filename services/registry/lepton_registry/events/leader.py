@@ -7,8 +7,8 @@ import logging
 import time
 
 import sqlalchemy as sa
-from lepton_core.ids import new_ulid
 
+from lepton_core.ids import new_ulid
 from lepton_registry.database import Database, insert_new, table
 from lepton_registry.events.tables import LeaderRow
 
@@ -24,9 +24,7 @@ class NotLeader(Exception):
 def check(conn: sa.Connection, term: int) -> None:
     """In every transaction of the leader, first. It holds the row until the end, and shows that the leader lives."""
     statement = (
-        sa.update(LEADERS)
-        .where(LEADERS.c.name == OFFICE, LEADERS.c.term == term)
-        .values(beat=LEADERS.c.beat + 1)
+        sa.update(LEADERS).where(LEADERS.c.name == OFFICE, LEADERS.c.term == term).values(beat=LEADERS.c.beat + 1)
     )
     if conn.execute(statement).rowcount != 1:
         raise NotLeader(f"term {term} is over")

@@ -1,13 +1,14 @@
 """gRPC of metric series."""
 
 import asyncio
+from typing import Any
 
 import grpc
+
 from lepton_core.errors import invalid
 from lepton_core.identity import require_attempt
 from lepton_proto.v1 import metrics_pb2 as pb
 from lepton_proto.v1 import metrics_pb2_grpc as rpc
-
 from lepton_registry.authentication import caller
 from lepton_registry.cursors import page_limit, position_of
 from lepton_registry.database import Database
@@ -15,7 +16,7 @@ from lepton_registry.metrics import store
 from lepton_registry.metrics.records import check_file, parse_points
 from lepton_registry.rows import to_message
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 MAX_RECORDS_BYTES = 4 * 1024 * 1024
 MAX_POINTS = 10_000
 
@@ -49,9 +50,7 @@ class MetricServicer(rpc.MetricServiceServicer):
         project, after = caller().project, position_of(request.cursor)
         limit = page_limit(request.limit, MAX_POINTS)
         rows, end = await self._database.read(
-            lambda conn: store.query(
-                conn, project, request.run_id, keys=list(request.keys), after=after, limit=limit
-            )
+            lambda conn: store.query(conn, project, request.run_id, keys=list(request.keys), after=after, limit=limit)
         )
         return pb.QueryMetricsResponse(
             points=[to_message(row, pb.MetricPoint) for row in rows],

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from lepton_core.errors import ErrorCode, LeptonError
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.database import insert_new, table
 from lepton_registry.metrics.records import Point
 from lepton_registry.metrics.tables import JournalOffsetRow, MetricHeadRow, MetricPointRow
@@ -109,9 +109,7 @@ def _visible(conn: sa.Connection, run_id: str) -> sa.ColumnElement[bool]:
     """The last attempt whole; each attempt that it goes back to only up to the checkpoint where it was resumed; the
     others not at all. (Checkpoint at step 400, crash at 500, resume: steps 401 to 500 happened once.)"""
     by_id = {row.id: row for row in conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == run_id))}
-    checkpoints = {
-        row.id: row for row in conn.execute(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id))
-    }
+    checkpoints = {row.id: row for row in conn.execute(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id))}
     if not by_id:
         return sa.false()
     attempt = max(by_id.values(), key=lambda row: row.number)
@@ -124,7 +122,7 @@ def _visible(conn: sa.Connection, run_id: str) -> sa.ColumnElement[bool]:
 
 def _before(cut: sa.Row[Any]) -> sa.ColumnElement[bool]:
     """Journals that the checkpoint names are cut at its offset, those that it does not name at its step."""
-    offsets = {rank: offset for rank, offset in ((_rank_of(f), o) for f, o in json.loads(cut.offsets_json).items())}
+    offsets = {_rank_of(file): offset for file, offset in json.loads(cut.offsets_json).items()}
     named = [sa.and_(POINTS.c.rank == rank, POINTS.c.file_offset <= offset) for rank, offset in offsets.items()]
     unnamed = sa.and_(POINTS.c.rank.not_in(list(offsets)), POINTS.c.step <= cut.step)
     return sa.or_(*named, unnamed)

@@ -1,18 +1,20 @@
 """gRPC of projects and keys."""
 
+from typing import Any
+
 import grpc
+
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal, Role, current_principal
 from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import projects_pb2 as pb
 from lepton_proto.v1 import projects_pb2_grpc as rpc
-
 from lepton_registry.authentication import caller
 from lepton_registry.database import Database
 from lepton_registry.projects import store
 from lepton_registry.rows import to_message
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 _ROLE = pb.Role.DESCRIPTOR
 
 

@@ -1,14 +1,16 @@
 """gRPC of the recipe catalogue."""
 
+from typing import Any
+
 import grpc
+
 from lepton_proto.v1 import recipes_pb2 as pb
 from lepton_proto.v1 import recipes_pb2_grpc as rpc
-
 from lepton_registry.database import Database
 from lepton_registry.recipes import store
 from lepton_registry.rows import to_message
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RecipeServicer(rpc.RecipeServiceServicer):

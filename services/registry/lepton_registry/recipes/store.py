@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_label
-
 from lepton_registry.database import insert_new, now_us, table
 from lepton_registry.recipes.schemas import check_schema
 from lepton_registry.recipes.tables import RecipeRow

@@ -14,6 +14,7 @@ class RecipeRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     version: str = Field(primary_key=True)
     title: str
-    schema_json: str = Field(sa_type=sa.Text)
+    # The attribute cannot have the column's name: SQLModel has a method that is called so.
+    schema_text: str = Field(sa_column=sa.Column("schema_json", sa.Text, nullable=False))
     schema_digest: str
     created_at_us: int = Field(sa_type=sa.BigInteger)

@@ -3,8 +3,8 @@
 from typing import Any
 
 import sqlalchemy as sa
-from lepton_core.errors import ErrorCode, LeptonError
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.database import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.runs.states import ENDED, Account, AttemptState, RunState, after_attempt
@@ -78,3 +78,9 @@ def end(
     told = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
     outbox.write(conn, run.project, f"run.{verdict.state}", run.id, told | {"name": run.name}, now)
     return verdict.state
+
+
+def running_by_worker(conn: sa.Connection) -> dict[str, str]:
+    """Worker id → the attempt that it runs."""
+    statement = sa.select(ATTEMPTS.c.worker_id, ATTEMPTS.c.id).where(ATTEMPTS.c.state == AttemptState.RUNNING)
+    return {row.worker_id: row.id for row in conn.execute(statement)}

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import new_id
-
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike
 from lepton_registry.database import now_us, table

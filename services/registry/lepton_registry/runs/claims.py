@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-
 from lepton_registry.database import hold_lock, now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges

@@ -1,34 +1,13 @@
 """The state machine of runs and attempts. Pure: what an attempt's end means for its run."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from lepton_core.resources.runs import AttemptState, RunState
 
 MAX_LOST_IN_A_ROW = 5
-
-
-class RunState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class AttemptState(StrEnum):
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    LOST = "lost"
-    RELEASED = "released"
-    PREEMPTED = "preempted"
-    CANCELLED = "cancelled"
-
-
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 # What a worker may report; the others are the registry's to say.
-REPORTED = frozenset(
-    {AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.RELEASED, AttemptState.CANCELLED}
-)
+REPORTED = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.RELEASED, AttemptState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +51,6 @@ def after_attempt(end: AttemptState, account: Account, reason: str = "", *, fina
         return Verdict(RunState.QUEUED, reason, spent + 1, lost)
     assert end in (AttemptState.RELEASED, AttemptState.PREEMPTED), end
     return Verdict(RunState.QUEUED, reason, spent, lost)
+
+
+__all__ = ["ENDED", "MAX_LOST_IN_A_ROW", "REPORTED", "Account", "AttemptState", "RunState", "Verdict", "after_attempt"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
+
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import digest_of, new_id
 from lepton_core.jobs import JobSpec, check_submittable, parse_job
 from lepton_core.validation import canonical_json
-
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.database import insert_new_row, now_us, table
 from lepton_registry.datasets import store as datasets
@@ -77,16 +77,18 @@ class Submission:
 def parse_submission(
     project: str, key: Key, spec_json: str, recipe: str, recipe_version: str, created_by: str
 ) -> Submission:
-    """The gateway has validated the job against the catalogue; here its form and its agreement with the pinned recipe."""
+    """The gateway has validated the job against the catalogue; here its form, and that the pinned recipe is its own."""
     spec = parse_job(spec_json)
     check_submittable(spec)
     if recipe != spec.recipe_name or bool(recipe) != bool(recipe_version):
-        raise invalid("recipe", "does not agree with the spec", f"{recipe}@{recipe_version}", f"a version of {spec.recipe!r}")
+        raise invalid(
+            "recipe", "does not agree with the spec", f"{recipe}@{recipe_version}", f"a version of {spec.recipe!r}"
+        )
     return Submission(project, key, spec, json.loads(spec_json), recipe, recipe_version, created_by)
 
 
 def submit(conn: sa.Connection, job: Submission) -> tuple[sa.Row[Any], bool]:
-    """The run of this key, and whether it is new. What `@latest` means is settled here, in the inserting transaction."""
+    """The run of this key, and whether it is new. What `@latest` means is settled here, in the transaction."""
     try:
         values = _values(conn, job)
     except LeptonError:
@@ -147,7 +149,8 @@ def find_by_key(conn: sa.Connection, project: str, key: Key) -> sa.Row[Any] | No
     ).first()
     if found is not None and found.request_digest != key.digest:
         raise LeptonError(
-            ErrorCode.CONFLICT, f"the idempotency key {key.key!r} was used for another job (run {found.id}); take a new key"
+            ErrorCode.CONFLICT,
+            f"the idempotency key {key.key!r} was used for another job (run {found.id}); take a new key",
         )
     return found
 
@@ -177,9 +180,7 @@ def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[An
     ended = conn.execute(
         sa.update(RUNS)
         .where(mine, RUNS.c.state == RunState.QUEUED)
-        .values(
-            state=RunState.CANCELLED, cancel_requested=True, reason="cancelled on request", finished_at_us=now_us()
-        )
+        .values(state=RunState.CANCELLED, cancel_requested=True, reason="cancelled on request", finished_at_us=now_us())
         .returning(*RUNS.c)
     ).first()
     if ended is not None:

@@ -1,0 +1,18 @@
+"""Wake-up calls for workers, at most one in the queue."""
+
+import asyncio
+
+import redis.asyncio as redis
+from celery import Celery
+from lepton_core.queue import HINT_QUEUE, WAKE_TASK
+
+
+class Waker:
+    def __init__(self, app: Celery, client: redis.Redis) -> None:
+        self._app = app
+        self._client = client
+
+    async def wake(self) -> None:
+        """Publish a hint unless one lies there: without a consumer they would fill the queue server."""
+        if await self._client.llen(HINT_QUEUE) == 0:
+            await asyncio.to_thread(self._app.send_task, WAKE_TASK, queue=HINT_QUEUE, retry=False)

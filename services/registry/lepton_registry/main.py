@@ -1,0 +1,178 @@
+"""Composition root: reads the settings, builds every part of the registry, serves until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import redis.asyncio as redis
+import uvloop
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc_server import Registration, RpcServer, build_server
+from lepton_core.settings import load_settings
+from lepton_proto.v1 import (
+    attempts_pb2_grpc,
+    datasets_pb2_grpc,
+    deployments_pb2_grpc,
+    events_pb2_grpc,
+    lineage_pb2_grpc,
+    metrics_pb2_grpc,
+    projects_pb2_grpc,
+    recipes_pb2_grpc,
+    runs_pb2_grpc,
+    workers_pb2_grpc,
+)
+from lepton_registry import schema
+from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
+from lepton_registry.database import Database, open_database
+from lepton_registry.datasets.servicer import DatasetServicer
+from lepton_registry.deployments.servicer import DeploymentServicer
+from lepton_registry.deployments.watch import ServingWatch
+from lepton_registry.events.feed import Feed
+from lepton_registry.events.leader import Leadership
+from lepton_registry.events.relay import Relay, Sink
+from lepton_registry.events.servicer import EventServicer
+from lepton_registry.events.sinks import Hinter, Stream
+from lepton_registry.lineage.servicer import LineageServicer
+from lepton_registry.metrics.servicer import MetricServicer
+from lepton_registry.projects import store as projects
+from lepton_registry.projects.servicer import KeyServicer, ProjectServicer
+from lepton_registry.recipes.servicer import RecipeServicer
+from lepton_registry.runs.attempt_servicer import AttemptServicer
+from lepton_registry.runs.finishing import Package
+from lepton_registry.runs.servicer import RunServicer
+from lepton_registry.runs.sweeper import Sweeper
+from lepton_registry.settings import RegistrySettings
+from lepton_registry.workers.servicer import WorkerServicer
+
+log = logging.getLogger("lepton.registry")
+Task = Callable[[], Awaitable[None]]
+Wake = Callable[[], Awaitable[None]]
+
+
+class Registry:
+    """What is built for one process; `tasks` run beside the server."""
+
+    def __init__(self, server: RpcServer, tasks: Sequence[Task], leadership: Leadership) -> None:
+        self.server = server
+        self.tasks = tasks
+        self.leadership = leadership
+
+
+def build(settings: RegistrySettings, database: Database, clients: contextlib.AsyncExitStack) -> Registry:
+    """Builds every part; network clients are closed with `clients`."""
+    attempt_secret = settings.attempt_token_secret_file.read_text().strip().encode()
+    hashes = read_service_hashes(settings.service_tokens_file)
+    alone = database.dialect == "sqlite"
+    leadership = Leadership(database, alone=alone, takeover_seconds=settings.leader_takeover_seconds)
+    feed = Feed(database)
+    wake, sinks = _queue(settings, clients)
+    relay = Relay(database, leadership, sinks)
+    sweeper = Sweeper(database, leadership, wake, settings.sweep_seconds)
+    servicers: list[Registration] = [
+        (projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(database)),
+        (projects_pb2_grpc.add_KeyServiceServicer_to_server, KeyServicer(database)),
+        (recipes_pb2_grpc.add_RecipeServiceServicer_to_server, RecipeServicer(database)),
+        (workers_pb2_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(database)),
+        (runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(database, feed)),
+        (
+            attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
+            AttemptServicer(
+                database, _no_inspection, attempt_secret=attempt_secret, lease_seconds=settings.lease_seconds
+            ),
+        ),
+        (metrics_pb2_grpc.add_MetricServiceServicer_to_server, MetricServicer(database)),
+        (events_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(database, feed)),
+        (datasets_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetServicer(database)),
+        (lineage_pb2_grpc.add_LineageServiceServicer_to_server, LineageServicer(database)),
+        (
+            deployments_pb2_grpc.add_DeploymentServiceServicer_to_server,
+            DeploymentServicer(database, ServingWatch(database)),
+        ),
+    ]
+    authenticator = RegistryAuthenticator(database, hashes, attempt_secret)
+    server = build_server(servicers, authenticator, max_message_bytes=settings.max_message_bytes)
+    return Registry(server, [feed.run, relay.run, sweeper.run], leadership)
+
+
+async def _no_inspection(project: str, files: object) -> Package:
+    raise LeptonError(ErrorCode.UNAVAILABLE, "no inspection yet")
+
+
+def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tuple[Wake, list[Sink]]:
+    """How to wake workers, and where events go besides those who read them by position."""
+    if not settings.broker_url:
+        return _nobody_to_wake, []
+    from lepton_core.queue import build_celery
+
+    from lepton_registry.hints import Waker
+
+    client = redis.Redis.from_url(settings.broker_url, socket_timeout=5.0, socket_connect_timeout=5.0)
+    clients.push_async_callback(client.aclose)
+    waker = Waker(build_celery(settings.broker_url), client)
+    return waker.wake, [Hinter(waker.wake), Stream(client)]
+
+
+async def _nobody_to_wake() -> None:
+    """Without a queue workers ask by themselves."""
+
+
+async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+    """Serve until `stop` is set; `ready` is told the port."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = open_database(settings.database_url)
+        stack.push_async_callback(database.close)
+        await _bootstrap(settings, database)
+        registry = build(settings, database, stack)
+        await registry.leadership.try_to_lead()
+        tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
+        port = registry.server.bind(settings.listen)
+        await registry.server.start()
+        ready(port)
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await registry.server.drain(settings.drain_seconds)
+        for task in (stopped, *tasks):
+            task.cancel()
+        await asyncio.gather(stopped, *tasks, return_exceptions=True)
+        await registry.leadership.resign()
+        for task in done - {stopped}:
+            task.result()
+
+
+async def _forever(task: Task) -> None:
+    await task()
+    raise AssertionError(f"{task} has ended")
+
+
+async def _bootstrap(settings: RegistrySettings, database: Database) -> None:
+    if settings.operator_key_file is None:
+        return
+    token = settings.operator_key_file.read_text().strip()
+    await database.write(lambda conn: projects.ensure_operator_key(conn, token))
+
+
+async def run(settings: RegistrySettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop, lambda port: log.info("serving at port %d", port))
+
+
+def main() -> None:
+    try:
+        settings = load_settings(RegistrySettings, "LEPTON_REGISTRY_", os.environ)
+    except LeptonError as error:
+        sys.exit(f"registry: {error}")
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    schema.create_tables(settings.database_url)
+    uvloop.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""gRPC of attempts, for workers."""
+
+from typing import Any
+
+import grpc
+
+from lepton_core.errors import invalid
+from lepton_core.identity import attempt_token, require_attempt
+from lepton_core.ids import digest_of
+from lepton_core.wire import enum_from_proto
+from lepton_proto.v1 import attempts_pb2 as pb
+from lepton_proto.v1 import attempts_pb2_grpc as rpc
+from lepton_proto.v1 import runs_pb2
+from lepton_registry.database import Database
+from lepton_registry.rows import to_message
+from lepton_registry.runs import checkpoints, claims, finishing
+from lepton_registry.runs.claims import Claimed
+from lepton_registry.runs.reports import check_numbers, check_object
+from lepton_registry.runs.states import REPORTED, AttemptState
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_STATE = runs_pb2.AttemptState.DESCRIPTOR
+
+
+class AttemptServicer(rpc.AttemptServiceServicer):
+    def __init__(
+        self, database: Database, inspect: finishing.Inspect, *, attempt_secret: bytes, lease_seconds: int
+    ) -> None:
+        self._database = database
+        self._inspect = inspect
+        self._attempt_secret = attempt_secret
+        self._lease_seconds = lease_seconds
+
+    async def Claim(self, request: pb.ClaimRequest, context: Context) -> pb.ClaimResponse:
+        claimed = await self._database.write(
+            lambda conn: claims.claim(
+                conn,
+                worker_id=request.worker_id,
+                incarnation=request.incarnation,
+                claim_id=request.claim_id,
+                lease_seconds=self._lease_seconds,
+            )
+        )
+        return pb.ClaimResponse(assignment=self._assignment(claimed) if claimed else None)
+
+    def _assignment(self, claimed: Claimed) -> pb.Assignment:
+        resume = to_message(claimed.resume, runs_pb2.Checkpoint) if claimed.resume is not None else None
+        return to_message(
+            claimed.run,
+            pb.Assignment,
+            run_id=claimed.run.id,
+            attempt_id=claimed.attempt.id,
+            number=claimed.attempt.number,
+            attempt_token=attempt_token(claimed.attempt.id, self._attempt_secret),
+            resume=resume,
+            lease_seconds=self._lease_seconds,
+        )
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
+        require_attempt(request.attempt_id)
+        cancel = await self._database.write(
+            lambda conn: claims.heartbeat(conn, request.attempt_id, request.progress, self._lease_seconds)
+        )
+        directive = pb.DIRECTIVE_CANCEL if cancel else pb.DIRECTIVE_CONTINUE
+        return pb.HeartbeatResponse(directive=directive, lease_seconds=self._lease_seconds)
+
+    async def CommitCheckpoint(
+        self, request: pb.CommitCheckpointRequest, context: Context
+    ) -> pb.CommitCheckpointResponse:
+        require_attempt(request.attempt_id)
+        metrics = check_numbers(request.metrics_json, "metrics")
+        row = await self._database.write(
+            lambda conn: checkpoints.commit(
+                conn,
+                request.attempt_id,
+                step=request.step,
+                epoch=request.epoch,
+                files=request.files,
+                metrics_json=metrics,
+                offsets={each.file: each.offset for each in request.offsets},
+            )
+        )
+        return pb.CommitCheckpointResponse(checkpoint=to_message(row, runs_pb2.Checkpoint))
+
+    async def Finish(self, request: pb.FinishRequest, context: Context) -> pb.FinishResponse:
+        principal = require_attempt(request.attempt_id)
+        report = await self._report(request, principal.project)
+        row = await self._database.write(lambda conn: finishing.finish(conn, report))
+        return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
+
+    async def _report(self, request: pb.FinishRequest, project: str) -> finishing.Report:
+        outcome = enum_from_proto(request.outcome, _STATE, AttemptState)
+        if outcome not in REPORTED:
+            raise invalid("outcome", "not an outcome to report", outcome, ", ".join(sorted(REPORTED)))
+        result, package = request.result, None
+        if outcome is AttemptState.SUCCEEDED and result.package:
+            # Reads the files' bytes: before the transaction, never within.
+            package = await self._inspect(project, result.package)
+        return finishing.Report(
+            attempt_id=request.attempt_id,
+            outcome=AttemptState(outcome),
+            digest=digest_of(request.SerializeToString(deterministic=True)),
+            reason=request.reason,
+            final=request.final,
+            metrics_json=check_numbers(result.metrics_json, "result.metrics"),
+            evaluation_json=check_object(result.evaluation_json, "result.evaluation"),
+            statistics_json=check_object(result.statistics_json, "result.statistics"),
+            environment_json=check_object(result.environment_json, "result.environment"),
+            code_digest=result.code_digest,
+            package=package,
+        )

@@ -1,0 +1,105 @@
+"""gRPC of runs, for the gateway."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.wire import enum_from_proto
+from lepton_proto.v1 import runs_pb2 as pb
+from lepton_proto.v1 import runs_pb2_grpc as rpc
+from lepton_registry.authentication import caller
+from lepton_registry.cursors import page_limit
+from lepton_registry.database import Database
+from lepton_registry.events.feed import Feed
+from lepton_registry.rows import to_message
+from lepton_registry.runs import attempts, checkpoints, store
+from lepton_registry.runs.states import ENDED, RunState
+
+Context = grpc.aio.ServicerContext[Any, Any]
+MAX_PAGE, DEFAULT_PAGE = 500, 50
+# Progress makes no event: a stream looks this often.
+PROGRESS_SECONDS = 1.0
+_STATE = pb.RunState.DESCRIPTOR
+
+
+class RunServicer(rpc.RunServiceServicer):
+    def __init__(self, database: Database, feed: Feed) -> None:
+        self._database = database
+        self._feed = feed
+
+    async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:
+        principal = caller()
+        key = store.Key(request.key_namespace, request.idempotency_key, request.request_digest)
+        job = store.parse_submission(
+            principal.project, key, request.spec_json, request.recipe, request.recipe_version, principal.id
+        )
+        row, created = await self._database.write(lambda conn: store.submit(conn, job))
+        return pb.SubmitRunResponse(run=to_message(row, pb.Run), created=created)
+
+    async def FindRunByKey(self, request: pb.FindRunByKeyRequest, context: Context) -> pb.FindRunByKeyResponse:
+        project = caller().project
+        key = store.Key(request.key_namespace, request.idempotency_key, request.request_digest)
+        row = await self._database.read(lambda conn: store.find_by_key(conn, project, key))
+        if row is None:
+            raise LeptonError(ErrorCode.NOT_FOUND, f"the idempotency key {key.key!r} is new")
+        return pb.FindRunByKeyResponse(run=to_message(row, pb.Run))
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        project = caller().project
+        row = await self._database.read(lambda conn: store.get(conn, project, request.id))
+        return pb.GetRunResponse(run=to_message(row, pb.Run))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        project, size = caller().project, page_limit(request.page_size, MAX_PAGE, DEFAULT_PAGE)
+        state = enum_from_proto(request.state, _STATE, RunState)
+        wanted = RunState(state) if state else None
+        rows = await self._database.read(
+            lambda conn: store.list_runs(conn, project, state=wanted, before=request.page_token, limit=size + 1)
+        )
+        more = rows[size - 1].id if len(rows) > size else ""
+        return pb.ListRunsResponse(runs=[to_message(row, pb.Run) for row in rows[:size]], next_page_token=more)
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
+        principal = caller()
+        row = await self._database.write(lambda conn: store.cancel(conn, principal.project, request.id, principal.id))
+        return pb.CancelRunResponse(run=to_message(row, pb.Run))
+
+    async def RetryRun(self, request: pb.RetryRunRequest, context: Context) -> pb.RetryRunResponse:
+        principal = caller()
+        row, created = await self._database.write(
+            lambda conn: store.retry(conn, principal.project, request.id, request.idempotency_key, principal.id)
+        )
+        return pb.RetryRunResponse(run=to_message(row, pb.Run), created=created)
+
+    async def ListAttempts(self, request: pb.ListAttemptsRequest, context: Context) -> pb.ListAttemptsResponse:
+        project = caller().project
+
+        def read(conn: sa.Connection) -> list[pb.Attempt]:
+            store.get(conn, project, request.run_id)
+            return [to_message(row, pb.Attempt) for row in attempts.list_of_run(conn, project, request.run_id)]
+
+        return pb.ListAttemptsResponse(attempts=await self._database.read(read))
+
+    async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: Context) -> pb.ListCheckpointsResponse:
+        project = caller().project
+
+        def read(conn: sa.Connection) -> list[pb.Checkpoint]:
+            store.get(conn, project, request.run_id)
+            return [to_message(row, pb.Checkpoint) for row in checkpoints.list_of_run(conn, project, request.run_id)]
+
+        return pb.ListCheckpointsResponse(checkpoints=await self._database.read(read))
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
+        project, last = caller().project, None
+        with self._feed.watch(request.id) as watch:
+            while True:
+                row = await self._database.read(lambda conn: store.get(conn, project, request.id))
+                if last != row:
+                    last = row
+                    yield pb.WatchRunResponse(run=to_message(row, pb.Run))
+                if row.state in ENDED:
+                    return
+                await watch.wait(PROGRESS_SECONDS)

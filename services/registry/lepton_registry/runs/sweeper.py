@@ -1,0 +1,104 @@
+"""The leader's beat: lease time moves on, attempts whose lease is over are lost, and queued runs have a hint."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import LeptonError
+from lepton_registry.database import Database, table
+from lepton_registry.events import leader
+from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.runs import attempts, leases
+from lepton_registry.runs.states import AttemptState, RunState
+from lepton_registry.runs.tables import AttemptRow, RunRow
+
+log = logging.getLogger(__name__)
+ATTEMPTS = table(AttemptRow)
+RUNS = table(RunRow)
+MAX_LOST_A_BEAT = 200
+LEASE_OVER = "its lease ran out: no heartbeat from the worker"
+
+
+def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bool]:
+    """One beat of the leader; the attempts that were lost, and whether runs are waiting."""
+    leader.check(conn, term)
+    now = leases.advance(conn, passed_us)
+    over = ATTEMPTS.c.lease_ends_us < now
+    expired = conn.execute(
+        sa.select(ATTEMPTS)
+        .where(ATTEMPTS.c.state == AttemptState.RUNNING, over)
+        .order_by(ATTEMPTS.c.lease_ends_us)
+        .limit(MAX_LOST_A_BEAT)
+    ).all()
+    lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_OVER, over)]
+    waiting = conn.execute(sa.select(RUNS.c.id).where(RUNS.c.state == RunState.QUEUED).limit(1)).first()
+    return lost, waiting is not None
+
+
+def lose(
+    conn: sa.Connection, attempt: sa.Row[Any], reason: str, condition: sa.ColumnElement[bool] | None = None
+) -> bool:
+    """False when a heartbeat or the attempt's own end came first."""
+    return attempts.end(conn, attempt, AttemptState.LOST, reason, condition=condition) is not None
+
+
+def free_earlier_incarnations(conn: sa.Connection, worker_id: str, incarnation: int) -> None:
+    """A worker that starts anew has killed what it ran before."""
+    earlier = sa.select(ATTEMPTS).where(
+        ATTEMPTS.c.worker_id == worker_id,
+        ATTEMPTS.c.incarnation < incarnation,
+        ATTEMPTS.c.state == AttemptState.RUNNING,
+    )
+    for attempt in conn.execute(earlier).all():
+        lose(conn, attempt, "the worker was started anew")
+
+
+class Sweeper:
+    def __init__(
+        self,
+        database: Database,
+        leadership: Leadership,
+        wake: Callable[[], Awaitable[None]],
+        beat_seconds: float = 1.0,
+    ) -> None:
+        self._database = database
+        self._leadership = leadership
+        self._wake = wake
+        self._beat_seconds = beat_seconds
+        self._last_beat: tuple[int, float] | None = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                if await self._leadership.try_to_lead():
+                    await self.beat()
+            except NotLeader as error:
+                self._leadership.lost(error)
+            except LeptonError as error:
+                log.warning("no sweep: %s", error.detail)
+            except Exception:
+                log.exception("no sweep")
+            await asyncio.sleep(self._beat_seconds)
+
+    async def beat(self) -> None:
+        term = self._leadership.term
+        assert term is not None
+        now = time.monotonic()
+        # Nothing has passed for a leader that has just begun: it does not know since when nobody counted.
+        passed = now - self._last_beat[1] if self._last_beat and self._last_beat[0] == term else 0.0
+        lost, waiting = await self._database.write(lambda conn: sweep(conn, term, int(passed * 1_000_000)))
+        self._last_beat = (term, now)
+        for attempt_id in lost:
+            log.warning("attempt %s is lost: %s", attempt_id, LEASE_OVER)
+        if waiting:
+            await self._hint()
+
+    async def _hint(self) -> None:
+        try:
+            await self._wake()
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: workers also ask by themselves
+            log.warning("no hint was sent: %s", error)

@@ -1,0 +1,61 @@
+"""gRPC of workers."""
+
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+
+from lepton_core.errors import invalid
+from lepton_core.ids import digest_of
+from lepton_proto.v1 import workers_pb2 as pb
+from lepton_proto.v1 import workers_pb2_grpc as rpc
+from lepton_registry.database import Database
+from lepton_registry.recipes.store import Announced
+from lepton_registry.rows import to_message
+from lepton_registry.runs import attempts, sweeper
+from lepton_registry.workers import store
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class WorkerServicer(rpc.WorkerServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def RegisterWorker(self, request: pb.RegisterWorkerRequest, context: Context) -> pb.RegisterWorkerResponse:
+        announcement = _announcement(request)
+
+        def register(conn: sa.Connection) -> pb.Worker:
+            row = store.register(conn, announcement)
+            sweeper.free_earlier_incarnations(conn, row.id, row.incarnation)
+            return _message(row, store.announced(conn).get(row.id, []), "")
+
+        return pb.RegisterWorkerResponse(worker=await self._database.write(register))
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
+        def read(conn: sa.Connection) -> list[pb.Worker]:
+            recipes, current = store.announced(conn), attempts.running_by_worker(conn)
+            return [_message(row, recipes.get(row.id, []), current.get(row.id, "")) for row in store.list_workers(conn)]
+
+        return pb.ListWorkersResponse(workers=await self._database.read(read))
+
+
+def _announcement(request: pb.RegisterWorkerRequest) -> store.Announcement:
+    for at, recipe in enumerate(request.recipes):
+        if recipe.schema_digest and recipe.schema_digest != digest_of(recipe.schema_json.encode()):
+            raise invalid(
+                f"recipes[{at}].schema_digest", "not the digest of the schema", recipe.schema_digest, "its SHA-256"
+            )
+    return store.Announcement(
+        id=request.id,
+        hostname=request.hostname,
+        incarnation=request.incarnation,
+        recipes=[Announced(each.name, each.version, each.title, each.schema_json) for each in request.recipes],
+        accepts_scripts=request.accepts_scripts,
+        max_ranks=request.max_ranks,
+        gpus=request.gpus,
+    )
+
+
+def _message(row: sa.Row[Any], recipes: list[str], attempt_id: str) -> pb.Worker:
+    return to_message(row, pb.Worker, recipes=recipes, alive=store.is_alive(row), current_attempt_id=attempt_id)
