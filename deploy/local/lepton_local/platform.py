@@ -77,7 +77,7 @@ class Platform:
             try:
                 return self._supervisor.start(self._settings.start_seconds, stop)
             except LeptonError:
-                self._drain(lambda: True)
+                self._drain(lambda: False)
                 # Two platforms that start together may choose the same ports: the parts of one of them cannot bind.
                 if not tries_left or all(is_free(port) for port in ports.values()):
                     raise

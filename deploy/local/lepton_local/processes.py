@@ -92,23 +92,25 @@ class Supervisor:
         Parts whose turn has not come are still restarted: a trainer that drains needs its registry.
         """
         for name in order:
-            if name in self.watched:
+            if name in self.watched and self.watched[name].state is not State.WAITING:
                 self._stop(self.watched[name], hurry)
 
     def _stop(self, each: Watched, hurry: Callable[[], bool]) -> None:
-        if each.process is not None:
-            self._change(each, State.STOPPING, "stopping")
-            with contextlib.suppress(ProcessLookupError):
-                each.process.terminate()
-            deadline = time.monotonic() + each.part.stop_seconds
-            while each.process.poll() is None and time.monotonic() < deadline and not hurry():
-                self._look()
-                time.sleep(POLL_SECONDS)
-            killed = each.process.poll() is None
-            self._kill(each)
-            text = f"killed: it did not stop within {each.part.stop_seconds:g} s" if killed else "stopped"
-        else:
-            text = "stopped"
+        if each.process is None:
+            if each.state is not State.STOPPED:
+                self._change(each, State.STOPPED, "stopped")
+            return
+        self._change(each, State.STOPPING, "stopping")
+        with contextlib.suppress(ProcessLookupError):
+            each.process.terminate()
+        deadline = time.monotonic() + each.part.stop_seconds
+        while each.process.poll() is None and time.monotonic() < deadline and not hurry():
+            self._look()
+            time.sleep(POLL_SECONDS)
+        text = "stopped"
+        if each.process.poll() is None:
+            text = "killed" if hurry() else f"killed: it did not stop within {each.part.stop_seconds:g} s"
+        self._kill(each)
         self._change(each, State.STOPPED, text)
 
     def _stands(self, names: Iterable[str]) -> bool:
