@@ -123,9 +123,9 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = problem_response(
-        LeptonError(code_for_http(error.status_code), str(error.detail)), status=error.status_code
-    )
+    # FastAPI's own 400 is for a body that it could not read: to us that is an invalid request like any other.
+    status = None if error.status_code == 400 else error.status_code
+    response = problem_response(LeptonError(code_for_http(error.status_code), str(error.detail)), status=status)
     response.headers.update(error.headers or {})
     return response
 
