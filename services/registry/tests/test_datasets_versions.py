@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_registry.artifacts import places
