@@ -1,0 +1,1 @@
+"""Bytes: the object store, and moving files to and from it."""
