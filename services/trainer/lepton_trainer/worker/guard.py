@@ -131,7 +131,6 @@ class Guard:
 
     def _spawn(self, program: dict[str, Any]) -> None:
         self._log = Log(program["log"], int(program["log_bytes"]))
-        environment = {name: value for name, value in os.environ.items() if name not in program["drop"]}
         os.chdir(program["folder"])
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
@@ -140,7 +139,7 @@ class Guard:
             self._program = os.posix_spawn(
                 program["command"][0],
                 program["command"],
-                environment | program["environment"],
+                dict(os.environ) | program["environment"],
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, write_end, 1),

@@ -20,14 +20,12 @@ _MAX_LINE_BYTES = 8192
 
 @dataclass(frozen=True)
 class Program:
-    """What a guard starts. `drop` are variables of the guard that the program must not see."""
+    """What every guard starts; `environment` is added to the guard's own (the launcher's, and the rank's numbers)."""
 
     command: Sequence[str]
     folder: str
     environment: Mapping[str, str]
-    log: str
     log_bytes: int
-    drop: Sequence[str] = ()
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Guards:
         self._lock = threading.Lock()
         self._connections: dict[int, socket.socket] = {}
         self._fence: float | None = None
-        self._programs: Mapping[int, Program] = {}
+        self._orders: Mapping[int, Mapping[str, Any]] = {}
         self._received: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -68,12 +66,17 @@ class Guards:
             self._fence = deadline
             self._broadcast({"fence": deadline})
 
-    def go(self, programs: Mapping[int, Program]) -> None:
-        """Start the programs, each as soon as its guard is there."""
+    def go(self, program: Program, logs: Mapping[int, str]) -> None:
+        """Start the program on each rank, as soon as its guard is there; `logs` are the files for what they print."""
         with self._lock:
-            self._programs = programs
+            self._orders = {rank: {"go": {**asdict(program), "log": logs[rank]}} for rank in self.ranks}
             for rank in self._connections:
-                self._send(rank, {"go": asdict(programs[rank])})
+                self._send(rank, self._orders[rank])
+
+    @property
+    def started(self) -> bool:
+        """Whether the programs may have begun: there may be something to save."""
+        return bool(self._orders)
 
     def terminate(self) -> None:
         """SIGTERM to each program; it may checkpoint and leave."""
@@ -147,8 +150,8 @@ class Guards:
             self._connections[rank] = connection
             if self._fence is not None:
                 self._send(rank, {"fence": self._fence})
-            if self._programs:
-                self._send(rank, {"go": asdict(self._programs[rank])})
+            if self._orders:
+                self._send(rank, self._orders[rank])
         self._changed()
         return rank
 

@@ -1,0 +1,51 @@
+"""The trainer's composition root: reads the settings, builds the worker, runs it until SIGTERM."""
+
+import logging
+import os
+import signal
+import sys
+
+from lepton_core.errors import LeptonError
+from lepton_core.settings import load_settings
+from lepton_trainer.recipes.catalogue import load_catalogue
+from lepton_trainer.settings import TrainerSettings
+from lepton_trainer.worker.folder import WorkerFolder
+from lepton_trainer.worker.hints import HintListener
+from lepton_trainer.worker.registry import PoolRegistry
+from lepton_trainer.worker.worker import Worker
+
+_log = logging.getLogger("lepton_trainer")
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = load_settings(TrainerSettings, "LEPTON_TRAINER", os.environ)
+        folder = WorkerFolder(settings.home)
+        pool_token = settings.pool_token_file.read_text().strip()
+        worker = Worker(settings, folder, PoolRegistry(settings.registry_address, pool_token), load_catalogue())
+    except (LeptonError, OSError) as error:
+        _log.error("the trainer cannot start: %s", error)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    broker_url = settings.broker_url.get_secret_value()
+    listener = HintListener(broker_url, worker.wake.set) if broker_url else None
+    if listener is not None:
+        listener.start()
+    try:
+        worker.run()
+    except LeptonError as error:
+        _log.error("the trainer has to stop: %s", error)
+        return 1
+    finally:
+        if listener is not None:
+            listener.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    # The queue's threads may hang on a broker that is gone; all that matters is done.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,66 @@
+"""What an operator may set: `LEPTON_TRAINER_<FIELD>`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lepton_core.settings import Settings
+from lepton_trainer.worker.order import Policy
+
+_GIB = 1 << 30
+
+
+class TrainerSettings(Settings):
+    home: Annotated[Path, Field(description="Folder of this worker alone: its id, workspaces and cache.")]
+    registry_address: Annotated[str, Field(min_length=3, description="host:port of the registry.")]
+    pool_token_file: Annotated[Path, Field(description="File with the pool's service token.")]
+    broker_url: Annotated[
+        SecretStr, Field(description="Queue with the wake-up calls; empty: only ask now and then.")
+    ] = SecretStr("")
+    ready_file: Annotated[Path | None, Field(description="Written once the worker has registered.")] = None
+    accepts_scripts: Annotated[bool, Field(description="Whether script jobs may run, as the worker's own user.")] = True
+    max_ranks: Annotated[
+        int, Field(ge=0, le=1024, description="Largest job; 0: one rank a GPU, without GPUs 8 or one a core.")
+    ] = 0
+    poll_seconds: Annotated[float, Field(gt=0, le=300, description="How often it asks for work by itself.")] = 3.0
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=30, description="How often a lease is renewed.")] = 2.0
+    self_fence_seconds: Annotated[
+        float, Field(gt=0, description="Without a renewal for this long, an attempt kills its own processes.")
+    ] = 30.0
+    drain_seconds: Annotated[
+        float, Field(gt=0, description="How long SIGTERM may take: a last checkpoint, and its commit.")
+    ] = 25.0
+    cancel_grace_seconds: Annotated[
+        float, Field(ge=0, le=5, description="From SIGTERM to SIGKILL when a run is cancelled.")
+    ] = 2.0
+    max_disk_bytes: Annotated[int, Field(gt=0, description="Disk of an attempt whose job names no limit.")] = 50 * _GIB
+    disk_reserve_bytes: Annotated[int, Field(ge=0, description="Disk that no attempt may eat into.")] = _GIB // 2
+    timeout_seconds: Annotated[int, Field(gt=0, description="Time of an attempt whose job names no limit.")] = 7 * 86400
+    rank_log_bytes: Annotated[int, Field(gt=0, description="Largest log of one rank; the rest is dropped.")] = 64 << 20
+    max_package_bytes: Annotated[int, Field(gt=0, description="Largest model package or checkpoint.")] = 20 * _GIB
+    cache_bytes: Annotated[int, Field(ge=0, description="Input files kept for later attempts.")] = 20 * _GIB
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.heartbeat_seconds * 2 > self.self_fence_seconds:
+            raise ValueError("self_fence_seconds must be at least twice heartbeat_seconds")
+        return self
+
+    def policy(self) -> Policy:
+        return Policy(
+            heartbeat_seconds=self.heartbeat_seconds,
+            self_fence_seconds=self.self_fence_seconds,
+            cancel_grace_seconds=self.cancel_grace_seconds,
+            max_disk_bytes=self.max_disk_bytes,
+            disk_reserve_bytes=self.disk_reserve_bytes,
+            timeout_seconds=self.timeout_seconds,
+            rank_log_bytes=self.rank_log_bytes,
+            max_package_bytes=self.max_package_bytes,
+            cache_bytes=self.cache_bytes,
+        )
+
+    def ranks_at_most(self, gpus: int) -> int:
+        # Without GPUs more ranks than cores are only slow, and how one tries out a larger job.
+        return self.max_ranks or gpus or max(8, os.cpu_count() or 1)

@@ -1,0 +1,89 @@
+"""Checkpoints go to the store beside the training; one row in the registry makes each of them exist."""
+
+import logging
+import threading
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.workspace_files import CheckpointRecord
+from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.control import Control
+from lepton_trainer.worker.order import Order
+from lepton_trainer.worker.progress import ControlFollower
+from lepton_trainer.worker.registry import AttemptRegistry
+from lepton_trainer.worker.retrying import AbandonedError, retry
+from lepton_trainer.worker.shipper import JournalShipper
+from lepton_trainer.worker.transfers import Transfers
+from lepton_trainer.worker.untrusted_files import FolderLimits, list_files
+
+_log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.25
+MAX_FILES = 10_000
+
+
+class CheckpointShipper:
+    """A thread that commits the newest complete checkpoint; one that was overtaken while it waited is skipped."""
+
+    def __init__(
+        self,
+        registry: AttemptRegistry,
+        order: Order,
+        follower: ControlFollower,
+        journals: JournalShipper,
+        control: Control,
+    ) -> None:
+        self._registry = registry
+        self._root = order.workspace
+        self._follower = follower
+        self._journals = journals
+        self._control = control
+        self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
+        self._transfers = Transfers(ArtifactRegistry(registry.channel), control)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Nothing is written any more, and all journals are shipped: commit what is left, and return."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closing.is_set()
+            recorded = self._follower.new_checkpoints()
+            if recorded:
+                try:
+                    self._commit(recorded[-1])
+                except AbandonedError:
+                    return
+                except (LeptonError, FileNotFoundError) as error:
+                    # The run goes on: it has earlier checkpoints, and will make more.
+                    _log.warning("the checkpoint of step %d is not committed: %s", recorded[-1].step, error)
+            if closing:
+                return
+            self._closing.wait(LOOK_SECONDS)
+
+    def _commit(self, record: CheckpointRecord) -> None:
+        files = list_files(self._root, record.dir, self._limits)
+        if not files:
+            raise FileNotFoundError(f"{record.dir} is empty or gone")
+        entries = self._transfers.upload(self._root, record.dir, files)
+        self._wait_shipped(record)
+        commit = self._registry.commit_checkpoint
+        retry(
+            lambda: commit(record.step, record.epoch, entries, record.metrics, record.offsets),
+            self._control,
+            "committing a checkpoint",
+        )
+        _log.info("checkpoint of step %d: %d files", record.step, len(entries))
+
+    def _wait_shipped(self, record: CheckpointRecord) -> None:
+        """A later attempt resumes here, so every point before it has to be with the registry."""
+        while not all(self._journals.committed.get(file, 0) >= offset for file, offset in record.offsets.items()):
+            if self._control.abandoned.wait(LOOK_SECONDS):
+                raise AbandonedError
+            if self._closing.is_set():
+                # All that was written has been shipped by now.
+                raise LeptonError(ErrorCode.INVALID, "it names journals that are shorter than it says")

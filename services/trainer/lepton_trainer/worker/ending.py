@@ -1,0 +1,129 @@
+"""The end of an attempt: judge it, collect what it left, offer that to the registry until it is accepted or refused."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.jobs import JobSpec
+from lepton_core.workspace_files import Outcome
+from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.control import Control, Stop
+from lepton_trainer.worker.guards import Guards
+from lepton_trainer.worker.launchers import Launched
+from lepton_trainer.worker.machine import describe_environment, source_digest
+from lepton_trainer.worker.order import Order
+from lepton_trainer.worker.registry import AttemptRegistry, File, Finished, Result
+from lepton_trainer.worker.retrying import REFUSALS, retry
+from lepton_trainer.worker.transfers import Transfers
+from lepton_trainer.worker.untrusted_files import FolderLimits, list_files, read_json_object, read_tail, refused
+from lepton_trainer.worker.verdict import RankEnd, TreeEnd, Verdict, judge
+
+_log = logging.getLogger(__name__)
+MAX_PACKAGE_FILES = 1000
+TAIL_BYTES = 4096
+
+
+class Ending:
+    def __init__(
+        self,
+        order: Order,
+        spec: JobSpec,
+        registry: AttemptRegistry,
+        guards: Guards,
+        launched: Launched,
+        control: Control,
+    ) -> None:
+        self._order = order
+        self._spec = spec
+        self._registry = registry
+        self._guards = guards
+        self._launched = launched
+        self._control = control
+        self._root = order.workspace
+
+    def offer(self) -> Result | None:
+        """What the registry accepted; None if it refused all of it. AbandonedError when the attempt is lost."""
+        offers = [self._finished(self._judge())]
+        while offers:
+            finished = offers.pop(0)
+            if self._control.stopped_by(Stop.CANCELLED):
+                finished, offers = Finished(Result.CANCELLED, "cancelled"), []
+            try:
+                retry(partial(self._registry.finish, finished), self._control, "finishing")
+                return finished.result
+            except LeptonError as error:
+                _log.warning("the registry refuses the outcome %s: %s", finished.result, error)
+                if error.code in REFUSALS:
+                    return None
+                if finished.result is Result.SUCCEEDED:
+                    offers = [Finished(Result.FAILED, f"the registry refused the result: {error}", final=True)]
+                    # It may only be that a cancel has come in between.
+                    if error.code is ErrorCode.FAILED_PRECONDITION:
+                        offers.insert(0, Finished(Result.CANCELLED, "cancelled"))
+        return None
+
+    def _judge(self) -> Verdict:
+        try:
+            outcome = self._outcome()
+        except LeptonError as error:
+            return Verdict(Result.FAILED, error.detail, final=True)
+        return judge(self._control.stop, outcome, self._tree(), script=self._spec.script is not None)
+
+    def _outcome(self) -> Outcome | None:
+        document = read_json_object(self._root, "outcome.json")
+        if document is None:
+            return None
+        try:
+            return Outcome.model_validate(document)
+        except ValidationError as error:
+            raise refused("outcome.json", f"not an outcome: {error.errors()[0]['msg']}") from None
+
+    def _tree(self) -> TreeEnd:
+        ranks = self._guards.ranks
+        failed = None
+        first = self._guards.first_failed
+        if first is not None:
+            tail = read_tail(self._root, f"logs/rank-{first}.log", TAIL_BYTES).decode(errors="replace")
+            failed = RankEnd(first, ranks[first].exit_code, ranks[first].problem, tail)
+        return TreeEnd(
+            complete=all(known.exit_code == 0 for known in ranks.values()),
+            failed=failed,
+            launcher=self._launched.exit_code(),
+            launcher_tail=read_tail(self._root, "logs/launcher.log", TAIL_BYTES).decode(errors="replace"),
+        )
+
+    def _finished(self, verdict: Verdict) -> Finished:
+        if verdict.result is not Result.SUCCEEDED:
+            return Finished(verdict.result, verdict.reason, verdict.final, environment=describe_environment())
+        try:
+            return Finished(
+                Result.SUCCEEDED,
+                metrics=dict(verdict.metrics),
+                evaluation=self._document("evaluation.json"),
+                statistics=self._document("statistics.json"),
+                environment={**describe_environment(), **self._document("environment.json")},
+                package=self._package(),
+                code_digest=self._code_digest(),
+            )
+        except LeptonError as error:
+            # What a program left that cannot be taken as it is: it would leave the same again.
+            return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
+
+    def _document(self, name: str) -> dict[str, Any]:
+        return read_json_object(self._root, name) or {}
+
+    def _package(self) -> list[File]:
+        if self._spec.register is None:
+            return []
+        limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._order.policy.max_package_bytes)
+        files = list_files(self._root, "package", limits)
+        if not files:
+            raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
+        transfers = Transfers(ArtifactRegistry(self._registry.channel), self._control)
+        return transfers.upload(self._root, "package", files)
+
+    def _code_digest(self) -> str:
+        return self._order.assignment.code_digest or source_digest(self._order.recipe_entry)

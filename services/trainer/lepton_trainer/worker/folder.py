@@ -1,0 +1,91 @@
+"""The worker's own folder: its lock, its identity, the workspaces of its attempts, its cache of inputs."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.ids import is_id, new_id
+from lepton_core.workspace_files import write_file
+
+
+class WorkerFolder:
+    """Raises FAILED_PRECONDITION when another worker runs in the folder. The lock lasts as long as the process."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.attempts = self.home / "attempts"
+        self.cache = self.home / "cache"
+        for folder in (self.home, self.attempts, self.cache):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _locked(self.home / "lock")
+        self.worker_id = self._identity()
+
+    def _identity(self) -> str:
+        """Random, made once: processes of an earlier life carry it, and the registry knows us by it."""
+        file = self.home / "worker-id"
+        with contextlib.suppress(FileNotFoundError):
+            known = file.read_text().strip()
+            if is_id(known, "wrk"):
+                return known
+        worker_id = new_id("wrk")
+        write_file(file, f"{worker_id}\n".encode())
+        return worker_id
+
+    def next_incarnation(self) -> int:
+        """Microseconds now, and always more than the last one, whatever the clock does."""
+        file = self.home / "incarnation"
+        last = 0
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            last = int(file.read_text())
+        incarnation = max(time.time_ns() // 1000, last + 1)
+        write_file(file, f"{incarnation}\n".encode())
+        return incarnation
+
+    def new_workspace(self, attempt_id: str) -> Path:
+        workspace = self.attempts / attempt_id
+        remove_folder(workspace)
+        workspace.mkdir(mode=0o700)
+        return workspace
+
+    def clear_workspaces(self) -> None:
+        for workspace in self.attempts.iterdir():
+            remove_folder(workspace)
+
+
+def remove_folder(folder: Path) -> None:
+    """Also what its owner has made unreadable. Links inside are removed, not followed."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        folder.unlink()
+        return
+    shutil.rmtree(folder, onerror=_make_removable)
+
+
+def _make_removable(remove: Callable[..., Any], path: str, _error: Any) -> None:
+    parent = Path(path).parent
+    for each in (parent, Path(path)):
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.lstat(each).st_mode):
+                each.chmod(0o700)
+    with contextlib.suppress(FileNotFoundError):
+        if remove in (os.open, os.scandir, os.rmdir) and Path(path).is_dir() and not Path(path).is_symlink():
+            shutil.rmtree(path)
+        else:
+            remove(path)
+
+
+def _locked(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        detail = f"another worker runs in {file.parent}; each worker needs a folder of its own (LEPTON_TRAINER_HOME)"
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, detail) from None
+    return descriptor

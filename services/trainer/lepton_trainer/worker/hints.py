@@ -1,0 +1,46 @@
+"""Wake-up calls from the queue. A hint carries nothing: lost, doubled or late, it changes nothing."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+
+_log = logging.getLogger(__name__)
+RESTART_SECONDS = 5.0
+
+
+class HintListener:
+    """A Celery consumer in a thread; its one task only wakes the worker's loop and returns."""
+
+    def __init__(self, broker_url: str, wake: Callable[[], None]) -> None:
+        self._app = build_celery(broker_url)
+        self._app.task(name=WAKE_TASK)(wake)
+        self._consumer: Any = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float = 2.0) -> None:
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            # `solo`: the task is too small for a pool, and nothing may fork where gRPC runs.
+            self._consumer = self._app.WorkController(
+                pool="solo",
+                queues=[HINT_QUEUE],
+                without_gossip=True,
+                without_mingle=True,
+                without_heartbeat=True,
+            )
+            self._consumer.start()
+            # It comes back from lost connections by itself; anything else is worth another try, not a worker's life.
+            _log.warning("the queue's consumer has stopped")
+            self._stopping.wait(RESTART_SECONDS)

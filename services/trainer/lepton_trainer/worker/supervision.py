@@ -1,0 +1,84 @@
+"""The worker's end of a supervisor: start it, tell it to drain, see how it ends."""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+
+from lepton_trainer.worker.clock import boottime
+from lepton_trainer.worker.environment import attempt_environment
+from lepton_trainer.worker.order import Order
+from lepton_trainer.worker.process_tree import MARKER, kill_marked
+
+_log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.1
+# Of the time that a drain may take, the share that belongs to the programs; the rest is for committing what they left.
+PROGRAMS_SHARE = 0.6
+# From the result to the process's end.
+LEAVE_SECONDS = 5.0
+
+
+class SupervisorProcess:
+    """One attempt's supervisor. When we die, it sees the end of the socket and kills its tree."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lepton_trainer.worker.supervisor", str(theirs.fileno())],
+                cwd=order.workspace,
+                env=attempt_environment(os.environ, order.workspace) | {MARKER: order.marker},
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                # A session of its own: Ctrl-C and a terminal's end are the worker's to handle.
+                start_new_session=True,
+            )
+        self._connection.sendall(order.encode())
+        self._drain_until: float | None = None
+
+    def wait(self, drain: threading.Event, drain_seconds: float) -> str | None:
+        """The result it told, or None when it died, or had to be killed. Nothing of the attempt is left then."""
+        received = b""
+        while b"\n" not in received:
+            readable, _, _ = select.select([self._connection], [], [], LOOK_SECONDS)
+            if readable:
+                data = self._receive()
+                if not data:
+                    break
+                received += data
+            if drain.is_set() and self._drain_until is None:
+                self._drain_until = boottime() + drain_seconds
+                self._send({"drain_seconds": drain_seconds * PROGRAMS_SHARE})
+            if self._drain_until is not None and boottime() > self._drain_until:
+                _log.warning("attempt %s did not drain in time", self._order.assignment.attempt_id)
+                break
+        self._end()
+        return str(json.loads(received)["result"]) if b"\n" in received else None
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(4096)
+        except ConnectionError:
+            return b""
+
+    def _send(self, message: dict[str, float]) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def _end(self) -> None:
+        self._connection.close()
+        try:
+            code = self._process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        if code:
+            _log.warning("the supervisor of %s ended with %d", self._order.assignment.attempt_id, code)
+        # Its guards have killed the ranks by now, or do so at this moment; what slipped away carries the marker.
+        kill_marked(self._order.marker)

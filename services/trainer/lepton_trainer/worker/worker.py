@@ -1,0 +1,123 @@
+"""The worker's loop: ask for work, have it supervised, ask again. One attempt at a time.
+
+More at once on one machine are more workers, each with a folder of its own: so the death of a supervisor can be told
+to the registry by registering anew, which frees exactly the lease that was lost.
+"""
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Mapping
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.ids import new_ulid
+from lepton_trainer.recipes.catalogue import RecipeEntry
+from lepton_trainer.settings import TrainerSettings
+from lepton_trainer.worker.announce import announcement
+from lepton_trainer.worker.clock import boottime
+from lepton_trainer.worker.folder import WorkerFolder, remove_folder
+from lepton_trainer.worker.order import Assignment, Order
+from lepton_trainer.worker.process_tree import kill_marked
+from lepton_trainer.worker.registry import PoolRegistry
+from lepton_trainer.worker.supervision import SupervisorProcess
+
+_log = logging.getLogger(__name__)
+LONGEST_DELAY_SECONDS = 5.0
+
+
+class Worker:
+    """`wake` may be set by anybody to make it ask at once, `drain` to make it leave; both by signal handlers too."""
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        folder: WorkerFolder,
+        registry: PoolRegistry,
+        recipes: Mapping[tuple[str, str], RecipeEntry],
+    ) -> None:
+        self.wake = threading.Event()
+        self.drain = threading.Event()
+        self._settings = settings
+        self._folder = folder
+        self._registry = registry
+        self._recipes = recipes
+        self._incarnation = 0
+        self._claim_id = new_ulid()
+
+    def run(self) -> None:
+        """Until it is drained."""
+        # Whatever an earlier life of this worker left running would share the machine with the next attempt.
+        kill_marked(self._folder.worker_id)
+        self._folder.clear_workspaces()
+        if not self._register():
+            return
+        if self._settings.ready_file is not None:
+            self._settings.ready_file.write_text(f"{self._folder.worker_id}\n")
+        while not self.drain.is_set():
+            self.wake.clear()
+            claimed_at = boottime()
+            assignment = self._claim()
+            if assignment is not None:
+                self._supervise(assignment, claimed_at)
+            else:
+                # Jitter, so that many workers do not ask in step.
+                self.wake.wait(self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - not for secrets
+
+    def stop(self) -> None:
+        self.drain.set()
+        self.wake.set()
+
+    def _register(self) -> bool:
+        """Announce a new incarnation, which frees the leases of earlier ones; False if drained meanwhile."""
+        self._incarnation = self._folder.next_incarnation()
+        told = announcement(self._settings, self._folder.worker_id, self._incarnation, self._recipes)
+        delay = 0.1
+        while not self.drain.is_set():
+            try:
+                self._registry.register(told)
+            except LeptonError as error:
+                if not error.retryable and error.code is not ErrorCode.INTERNAL:
+                    raise
+                _log.warning("cannot register yet: %s", error.detail)
+                self.drain.wait(delay)
+                delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            else:
+                names = ", ".join(f"{recipe.name}@{recipe.version}" for recipe in told.recipes)
+                _log.info("worker %s: %s; %d ranks, %d GPUs", told.worker_id, names, told.max_ranks, told.gpus)
+                return True
+        return False
+
+    def _claim(self) -> Assignment | None:
+        try:
+            assignment = self._registry.claim(self._folder.worker_id, self._incarnation, self._claim_id)
+        except LeptonError as error:
+            # The same claim_id again next time: if an attempt was given out and the answer lost, we get that one.
+            _log.warning("cannot ask for work: %s", error.detail)
+            if error.code in (ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND):
+                self._register()
+            return None
+        self._claim_id = new_ulid()
+        return assignment
+
+    def _supervise(self, assignment: Assignment, claimed_at: float) -> None:
+        spec = json.loads(assignment.spec)
+        recipe = self._recipes.get((assignment.recipe, assignment.recipe_version))
+        order = Order(
+            assignment=assignment,
+            policy=self._settings.policy(),
+            worker_id=self._folder.worker_id,
+            registry_address=self._settings.registry_address,
+            workspace=self._folder.new_workspace(assignment.attempt_id),
+            cache=self._folder.cache,
+            recipe_entry=recipe.entry if recipe else "",
+            ranks=int(spec["resources"]["ranks"]),
+            claimed_at=claimed_at,
+        )
+        result = SupervisorProcess(order).wait(self.drain, self._settings.drain_seconds)
+        _log.info("attempt %s of run %s: %s", assignment.attempt_id, assignment.run_id, result or "lost")
+        if result is None:
+            # Nobody speaks for the attempt any more. A new incarnation tells the registry so, and it need not wait
+            # until the lease runs out.
+            self._register()
+        remove_folder(order.workspace)

@@ -1,0 +1,143 @@
+"""Fill an attempt's workspace: inputs by digest, code, checkpoint to resume from, attempt.json; then let it start."""
+
+import os
+import sys
+import threading
+from pathlib import Path, PurePosixPath
+
+from lepton_core.errors import LeptonError
+from lepton_core.jobs import JobSpec, ScriptSpec
+from lepton_core.workspace_files import (
+    ATTEMPT_FILE_VARIABLE,
+    AttemptFile,
+    Limits,
+    RecipeRef,
+    ResumePoint,
+    ScriptRef,
+    Workspace,
+    write_file,
+)
+from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.cache import InputCache
+from lepton_trainer.worker.control import Control, Stop
+from lepton_trainer.worker.guards import Guards, Program
+from lepton_trainer.worker.order import Order
+from lepton_trainer.worker.registry import AttemptRegistry, File
+from lepton_trainer.worker.requirements import check_requirements
+from lepton_trainer.worker.retrying import AbandonedError, retry
+from lepton_trainer.worker.transfers import Transfers
+from lepton_trainer.worker.untrusted_files import refused
+
+
+class Preparation:
+    """Runs beside the launcher's start, in a thread. Its faults end the attempt with their words as the reason."""
+
+    def __init__(
+        self, order: Order, spec: JobSpec, registry: AttemptRegistry, guards: Guards, control: Control
+    ) -> None:
+        self._order = order
+        self._spec = spec
+        self._guards = guards
+        self._control = control
+        self._artifacts = ArtifactRegistry(registry.channel)
+        self._transfers = Transfers(self._artifacts, control)
+        self._cache = InputCache(order.cache)
+        self._workspace = Workspace(order.workspace)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="preparation", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._prepare()
+        except AbandonedError:
+            return
+        except LeptonError as error:
+            self._control.request(Stop.FAULT, str(error), final=not error.retryable)
+        except OSError as error:
+            self._control.request(Stop.FAULT, f"the workspace cannot be prepared: {error.strerror} ({error.filename})")
+
+    def _prepare(self) -> None:
+        assignment = self._order.assignment
+        self._cache.shrink(self._order.policy.cache_bytes)
+        if assignment.data_digest:
+            self._place(assignment.data_digest, self._workspace.inputs / "data")
+        script = self._spec.script
+        if script is not None:
+            self._place(assignment.code_digest or script.code, self._workspace.code)
+            if script.requirements:
+                check_requirements(self._workspace.code / script.requirements, script.requirements)
+        if assignment.resume is not None:
+            self._place(assignment.resume.manifest_digest, self._workspace.resume)
+        write_file(self._workspace.attempt_file, self._attempt_file().model_dump_json(indent=1).encode())
+        arguments, folder, environment = self._script(script) if script else self._recipe()
+        program = Program(
+            command=[sys.executable, *arguments],
+            folder=str(folder),
+            environment={ATTEMPT_FILE_VARIABLE: str(self._workspace.attempt_file), **environment},
+            log_bytes=self._order.policy.rank_log_bytes,
+        )
+        logs = {rank: str(self._workspace.rank_log(rank)) for rank in range(self._order.ranks)}
+        self._guards.go(program, logs)
+
+    def _place(self, manifest_digest: str, folder: Path) -> None:
+        """Files come from the cache, and into it first; damaged ones are fetched again."""
+        files = retry(lambda: self._artifacts.manifest(manifest_digest), self._control, "reading a manifest")
+        for file in files:
+            check_path(file.path)
+        pending = files
+        while pending:
+            self._transfers.fetch((file.digest for file in pending), self._cache)
+            pending = [file for file in pending if not self._copy(file, folder)]
+
+    def _copy(self, file: File, folder: Path) -> bool:
+        if self._control.abandoned.is_set():
+            raise AbandonedError
+        destination = folder / file.path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        return self._cache.place(file.digest, destination)
+
+    def _attempt_file(self) -> AttemptFile:
+        order, assignment, spec = self._order, self._order.assignment, self._spec
+        recipe = script = resume = None
+        if spec.script is not None:
+            script = ScriptRef(entry_point=spec.script.entry, arguments=tuple(spec.script.args))
+        else:
+            recipe = RecipeRef(name=assignment.recipe, version=assignment.recipe_version, entry=order.recipe_entry)
+        if assignment.resume is not None:
+            point = assignment.resume
+            resume = ResumePoint(
+                dir="resume", step=point.step, epoch=point.epoch, checkpoint_id=point.checkpoint_id
+            )
+        return AttemptFile(
+            run_id=assignment.run_id,
+            attempt_id=assignment.attempt_id,
+            project=assignment.project,
+            ranks=order.ranks,
+            recipe=recipe,
+            script=script,
+            settings=spec.train,
+            resume=resume,
+            model=spec.register.model if spec.register else "",
+            limits=Limits(disk_bytes=spec.limits.max_disk_bytes or order.policy.max_disk_bytes),
+        )
+
+    def _recipe(self) -> tuple[list[str], Path, dict[str, str]]:
+        """Arguments for Python, working directory and variables of a rank."""
+        return ["-P", "-m", "lepton_trainer.rank"], self._workspace.root, {}
+
+    def _script(self, script: ScriptSpec) -> tuple[list[str], Path, dict[str, str]]:
+        entry = self._workspace.code / script.entry
+        if not entry.is_file():
+            raise refused(f"script.entry {script.entry!r}", "not in the code folder")
+        # As if started there by hand: the program's folder and the code folder are on the path.
+        inherited = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([str(self._workspace.code), *([inherited] if inherited else [])])
+        return [str(entry), *script.args], self._workspace.code, {"PYTHONPATH": path}
+
+
+def check_path(path: str) -> None:
+    """A manifest's path, before it becomes one on this disk. The registry checked it; a second look costs nothing."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
+        raise refused(path, "not a relative path within the folder")
