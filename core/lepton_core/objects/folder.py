@@ -24,9 +24,16 @@ class LocalFile:
     bytes: int
 
 
-def scan(
-    root: Path, *, skip: Callable[[str], bool] = lambda path: False, advance: Advance = lambda moved: None
-) -> list[LocalFile]:
+def unseen(moved: int) -> None:
+    """For callers that show no progress."""
+
+
+def nothing(path: str) -> bool:
+    """For callers that leave nothing out."""
+    return False
+
+
+def scan(root: Path, *, skip: Callable[[str], bool] = nothing, advance: Advance = unseen) -> list[LocalFile]:
     """Every regular file below `root` (or `root` itself), sorted by path, hashed.
 
     `skip` is asked for each relative path, folders too. Raises NOT_FOUND, or INVALID for what cannot travel: links that
@@ -43,7 +50,7 @@ def scan(
     return sorted(files, key=lambda file: file.path)
 
 
-def hashed(source: Path, path: str, advance: Advance = lambda moved: None) -> LocalFile:
+def hashed(source: Path, path: str, advance: Advance = unseen) -> LocalFile:
     """Raises CONFLICT if the file changes while it is read."""
     digest = hashlib.sha256()
     size = 0

@@ -1,13 +1,13 @@
-"""Moving files by digest, both ways. Whoever calls brings the wires: HTTP through the gateway, or gRPC to the registry.
+"""Moving files by digest, both ways. Whoever calls brings the wires: HTTP to the gateway, or gRPC to the registry.
 
-Up: ask what is missing, send small files in batches and large ones by presigned part URLs. Down: fetch ranges (many small
-files lie in one object, a pack), verify each file's SHA-256, and let it appear under its name only then.
+Up: ask what is missing, send small files in batches and large ones by presigned part URLs. Down: fetch ranges (many
+small files lie in one object, a pack), verify each file's SHA-256, and let it appear under its name only then.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.inline_batch import MAX_BATCH_BYTES, MAX_FILE_BYTES
-from lepton_core.objects.folder import Advance, LocalFile, changed
+from lepton_core.objects.folder import Advance, LocalFile, changed, unseen
 from lepton_core.paths import check_path
 from lepton_core.resources import FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
 
@@ -49,7 +49,7 @@ class Receiver(Protocol):
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]: ...
 
 
-def send(files: Iterable[LocalFile], sender: Sender, *, advance: Advance = lambda moved: None) -> int:
+def send(files: Iterable[LocalFile], sender: Sender, *, advance: Advance = unseen) -> int:
     """Sends what the platform lacks; answers how many bytes that was. Raises CONFLICT if a file has changed."""
     distinct = {file.digest: file for file in files}
     missing: list[LocalFile] = []
@@ -67,9 +67,7 @@ def send(files: Iterable[LocalFile], sender: Sender, *, advance: Advance = lambd
     return sum(file.bytes for file in missing)
 
 
-def fetch(
-    files: Iterable[FileEntry], folder: Path, receiver: Receiver, *, advance: Advance = lambda moved: None
-) -> None:
+def fetch(files: Iterable[FileEntry], folder: Path, receiver: Receiver, *, advance: Advance = unseen) -> None:
     """Writes `files` below `folder`. Raises CORRUPT naming the file whose bytes are not what its digest says."""
     wanted: dict[str, list[FileEntry]] = {}
     for file in files:

@@ -13,13 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import httpx
 import uvicorn
 import uvloop
-from lepton_core.http_app import check_bind
 from lepton_core.observability import configure_logging
 from redis.asyncio import Redis
 
 from lepton_core.errors import LeptonError
 from lepton_core.grpc_client import open_channel
 from lepton_core.grpc_server import RpcServer, build_server
+from lepton_core.http_app import check_bind
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_id
 from lepton_core.settings import load_settings

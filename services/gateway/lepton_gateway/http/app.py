@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 from fastapi import FastAPI
-from lepton_core.http_app import build_app
 
+from lepton_core.http_app import build_app
 from lepton_core.identity import TokenAuthenticator
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import (

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Query
@@ -78,10 +77,9 @@ def position(last_event_id: str, after: int) -> int:
 
 
 async def events(registry: Registry, after: int, subject: str) -> AsyncIterator[str]:
-    async with aclosing(registry.watch_events(after, subject)) as batches:
-        async for batch in batches:
-            for event in batch:
-                yield message(event.type, event.model_dump_json(), str(event.position))
+    async for batch in registry.watch_events(after, subject):
+        for event in batch:
+            yield message(event.type, event.model_dump_json(), str(event.position))
 
 
 async def tail(read: Callable[[str], Awaitable[Tail]], name: str, cursor: str) -> AsyncIterator[str]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-
-from lepton_core.queue import reply_stream
+from typing import Any
 
 from lepton_core.errors import LeptonError
 from lepton_gateway.intake.messages import peek_message_id
@@ -20,11 +19,10 @@ DEAD_LETTERS_KEPT = 10_000
 MAX_LETTER_BYTES = 64 * 1024
 
 
-def reply_name(producer: str) -> str:
-    return reply_stream(producer)
+Fields = dict[Any, Any]  # redis-py's own type of a stream entry is a union of every encodable type
 
 
-def accepted(message_id: str, submission: Submission) -> dict[str, str]:
+def accepted(message_id: str, submission: Submission) -> Fields:
     return {
         "message_id": message_id,
         "status": "accepted",
@@ -33,11 +31,11 @@ def accepted(message_id: str, submission: Submission) -> dict[str, str]:
     }
 
 
-def refused(data: object, error: LeptonError) -> dict[str, str]:
+def refused(data: object, error: LeptonError) -> Fields:
     return {"message_id": peek_message_id(data), "status": "refused", "error": _problem(error)}
 
 
-def dead_letter(data: object, error: LeptonError, source: str) -> dict[str, str | bytes]:
+def dead_letter(data: object, error: LeptonError, source: str) -> Fields:
     body = data if isinstance(data, bytes) else json.dumps(data, default=str)
     return {
         "source": source,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Any
 
+from lepton_core.queue import reply_stream
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -63,20 +65,20 @@ class StreamIntake:
                 raise
 
     async def _take_abandoned(self) -> None:
-        answer = await self._redis.xautoclaim(
+        answer: Any = await self._redis.xautoclaim(
             self._binding.stream, GROUP, self._consumer, min_idle_time=ABANDONED_MILLISECONDS, count=BATCH
         )
         await self._handle(answer[1])
 
     async def _take_own(self) -> None:
         """Entries this consumer got before and has not answered: the registry was away, or the process restarted."""
-        answer = await self._redis.xreadgroup(GROUP, self._consumer, {self._binding.stream: "0"}, count=BATCH)
+        answer: Any = await self._redis.xreadgroup(GROUP, self._consumer, {self._binding.stream: "0"}, count=BATCH)
         for _, entries in answer or []:
             if entries and not await self._handle(entries):
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _take_new(self) -> None:
-        answer = await self._redis.xreadgroup(
+        answer: Any = await self._redis.xreadgroup(
             GROUP, self._consumer, {self._binding.stream: ">"}, count=BATCH, block=BLOCK_MILLISECONDS
         )
         for _, entries in answer or []:
@@ -117,8 +119,8 @@ class StreamIntake:
             self._acknowledge(pipe, entry_id)
             await pipe.execute()
 
-    def _reply(self, pipe: Redis, reply: dict[str, str]) -> None:
-        name = replies.reply_name(self._binding.principal)
+    def _reply(self, pipe: Redis, reply: replies.Fields) -> None:
+        name = reply_stream(self._binding.principal)
         pipe.xadd(name, reply, maxlen=replies.REPLIES_KEPT, approximate=True)
 
     def _acknowledge(self, pipe: Redis, entry_id: bytes) -> None:

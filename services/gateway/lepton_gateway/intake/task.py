@@ -15,7 +15,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Message, Queue
 from kombu.exceptions import KombuError
-from lepton_core.queue import SUBMIT_TASK
+from lepton_core.queue import SUBMIT_TASK, reply_stream
 from redis.asyncio import Redis
 
 from lepton_core.errors import LeptonError, invalid
@@ -102,8 +102,8 @@ class TaskIntake:
             await pipe.execute()
         return True
 
-    def _reply(self, pipe: Redis, reply: dict[str, str]) -> None:
-        name = replies.reply_name(self._binding.principal)
+    def _reply(self, pipe: Redis, reply: replies.Fields) -> None:
+        name = reply_stream(self._binding.principal)
         pipe.xadd(name, reply, maxlen=replies.REPLIES_KEPT, approximate=True)
 
 

@@ -38,7 +38,7 @@ class PeopleCalls:
         """The key and its secret, which is not to be had again."""
         request = projects_pb2.CreateKeyRequest(
             name=name,
-            role=projects_pb2.Role.Value(f"ROLE_{role.value.upper()}"),
+            role=f"ROLE_{role.value.upper()}",
             ttl_seconds=ttl_seconds,
             project=project,
         )

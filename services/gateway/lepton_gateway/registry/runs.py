@@ -76,9 +76,9 @@ class RunCalls:
         return wire.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
 
     async def list_runs(self, state: str, page_token: str, page_size: int) -> Page[Run]:
-        number = runs_pb2.RunState.Value(f"RUN_STATE_{state.upper()}") if state else runs_pb2.RUN_STATE_UNSPECIFIED
+        wanted = f"RUN_STATE_{state.upper()}" if state else None
         answer = await self._runs.ListRuns(
-            runs_pb2.ListRunsRequest(state=number, page_token=page_token, page_size=page_size)
+            runs_pb2.ListRunsRequest(state=wanted, page_token=page_token, page_size=page_size)
         )
         return page(answer.runs, Run, answer.next_page_token)
 

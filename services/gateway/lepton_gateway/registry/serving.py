@@ -92,7 +92,7 @@ class ServingCalls:
     async def get_lineage(self, id: str, direction: str, max_depth: int) -> Lineage:
         request = lineage_pb2.GetLineageRequest(
             id=id,
-            direction=lineage_pb2.LineageDirection.Value(f"LINEAGE_DIRECTION_{direction.upper()}"),
+            direction=f"LINEAGE_DIRECTION_{direction.upper()}",
             max_depth=max_depth,
         )
         return wire.from_proto(await self._lineage.GetLineage(request), Lineage)
