@@ -28,12 +28,7 @@ def unseen(moved: int) -> None:
     """For callers that show no progress."""
 
 
-def nothing(path: str) -> bool:
-    """For callers that leave nothing out."""
-    return False
-
-
-def scan(root: Path, *, skip: Callable[[str], bool] = nothing, advance: Advance = unseen) -> list[LocalFile]:
+def scan(root: Path, *, skip: Callable[[str], bool] | None = None, advance: Advance = unseen) -> list[LocalFile]:
     """Every regular file below `root` (or `root` itself), sorted by path, hashed.
 
     `skip` is asked for each relative path, folders too. Raises NOT_FOUND, or INVALID for what cannot travel: links that
@@ -70,11 +65,11 @@ def changed(source: Path) -> LeptonError:
     return LeptonError(ErrorCode.CONFLICT, f"{source} changed while it was being read; try again when it is at rest")
 
 
-def _walk(folder: Path, base: Path, skip: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, base: Path, skip: Callable[[str], bool] | None) -> Iterator[tuple[str, Path]]:
     for entry in sorted(os.scandir(folder), key=lambda found: found.name):
         source = Path(entry.path)
         path = source.relative_to(base).as_posix()
-        if skip(path):
+        if skip is not None and skip(path):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(source, base, skip)

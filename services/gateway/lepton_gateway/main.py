@@ -13,15 +13,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import httpx
 import uvicorn
 import uvloop
-from lepton_core.observability import configure_logging
 from redis.asyncio import Redis
 
+from lepton_core.binding import check_bind
 from lepton_core.errors import LeptonError
 from lepton_core.grpc_client import open_channel
 from lepton_core.grpc_server import RpcServer, build_server
-from lepton_core.http_app import check_bind
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_id
+from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
 from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.grpc.jobs import JobServicer
@@ -172,7 +172,7 @@ def main() -> int:
         settings = load_settings(GatewaySettings, "LEPTON_GATEWAY", os.environ)
         configure_logging("gateway", settings.log_level)
         for listen in (settings.http_listen, settings.grpc_listen):
-            check_bind(listen, authenticated=True)
+            check_bind(listen.rpartition(":")[0], authenticated=True)
         uvloop.run(serve(settings))
     except LeptonError as error:
         sys.stderr.write(f"gateway: {error}\n")

@@ -15,10 +15,11 @@ from typing import Any
 
 from kombu import Connection, Consumer, Message, Queue
 from kombu.exceptions import KombuError
-from lepton_core.queue import SUBMIT_TASK, reply_stream
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from lepton_core.errors import LeptonError, invalid
+from lepton_core.queue import SUBMIT_TASK, reply_stream
 from lepton_gateway.intake import replies
 from lepton_gateway.intake.messages import RETRIED, parse_message, submit_message
 from lepton_gateway.settings import Binding
@@ -59,7 +60,7 @@ class TaskIntake:
                     consumer.on_message = lambda message: self._one(message, loop)
                     with consumer:
                         self._drain(connection)
-            except (OSError, KombuError, *Connection(self._broker_url).recoverable_connection_errors) as error:
+            except (OSError, KombuError, RedisError) as error:
                 log.warning("queue %s: queue server: %s", self._binding.celery_queue, error)
                 self._stop.wait(RETRY_SECONDS)
 
@@ -90,7 +91,7 @@ class TaskIntake:
             if error.code in RETRIED:
                 return False
             letter = replies.dead_letter(
-                body if body is not None else _raw(message), error, f"queue {self._binding.celery_queue}"
+                body if body is not None else message.body, error, f"queue {self._binding.celery_queue}"
             )
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.xadd(self._binding.dead_letters, letter, maxlen=replies.DEAD_LETTERS_KEPT, approximate=True)
@@ -130,8 +131,3 @@ def task_body(message: Message) -> Mapping[str, Any]:
     if isinstance(kwargs, Mapping) and not args and kwargs:
         return kwargs
     raise invalid("args", "not one message", None, '{"message_id": …, "job": {…}} as the one argument, or as keywords')
-
-
-def _raw(message: Message) -> object:
-    body = message.body
-    return body if isinstance(body, bytes) else str(body)
