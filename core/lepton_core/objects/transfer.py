@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.inline_batch import MAX_BATCH_BYTES, MAX_FILE_BYTES
 from lepton_core.objects.folder import Advance, LocalFile, changed, unseen
 from lepton_core.paths import check_path
@@ -183,7 +183,9 @@ def _write(
                 digest.update(piece)
                 stream.write(piece)
         if f"sha256:{digest.hexdigest()}" != place.digest:
-            raise LeptonError(ErrorCode.CORRUPT, f"{entries[0].path}: the stored bytes are not those of {place.digest}")
+            detail = f"{entries[0].path}: the stored bytes are not those of {place.digest}"
+            field = FieldError("digest", "other bytes in the store", place.digest)
+            raise LeptonError(ErrorCode.CORRUPT, detail, [field])
         part.replace(first)
     finally:
         part.unlink(missing_ok=True)

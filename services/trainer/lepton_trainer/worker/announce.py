@@ -16,7 +16,7 @@ _GPU_DEVICE = re.compile(r"nvidia\d+")
 
 
 def announcement(
-    settings: TrainerSettings, worker_id: str, incarnation: int, recipes: Mapping[str, RecipeEntry]
+    settings: TrainerSettings, worker_id: str, incarnation: int, recipes: Mapping[tuple[str, str], RecipeEntry]
 ) -> Announcement:
     gpus = count_gpus(os.environ, Path("/dev"))
     return Announcement(

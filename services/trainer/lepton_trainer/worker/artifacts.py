@@ -1,66 +1,63 @@
-"""The registry's artifacts, as an attempt sees them: manifests, places to read from, uploads. Protobuf stays here."""
+"""The wires of an attempt for files by digest: gRPC to the registry, HTTP to the object store."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+
+import httpx
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc_client import SyncChannel
+from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
+from lepton_core.wire import from_proto, list_from_proto, list_to_proto
 from lepton_proto.v1 import artifacts_pb2
 from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
-from lepton_trainer.worker.registry import File
 
 PAGE = 5000
+_CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the bytes of a digest lie: a short-lived URL, and the range within that object."""
+class ArtifactWire:
+    """Sender and Receiver of `lepton_core.objects.transfer`. What the store refuses or cannot do now is UNAVAILABLE:
+    asking the registry again gives fresh URLs."""
 
-    digest: str
-    url: str
-    offset: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Part:
-    number: int
-    url: str
-    offset: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """An upload: `parts` are to be sent; none when the registry has the bytes already."""
-
-    id: str
-    parts: Sequence[Part]
-
-
-class ArtifactRegistry:
     def __init__(self, channel: SyncChannel) -> None:
         self._artifacts = ArtifactServiceStub(channel)
+        # The store is reached directly; a proxy from the environment would be somebody else's.
+        self._http = httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
 
-    def manifest(self, digest: str) -> list[File]:
+    def manifest(self, digest: str) -> list[FileEntry]:
         """All files of a folder."""
-        files: list[File] = []
+        files: list[FileEntry] = []
         after = ""
         while True:
             request = artifacts_pb2.GetManifestRequest(manifest_digest=digest, after=after, limit=PAGE)
             page = self._artifacts.GetManifest(request)
-            files += [File(entry.path, entry.digest, entry.bytes) for entry in page.files]
+            files += list_from_proto(page.files, FileEntry)
             after = page.next_after
             if not after:
                 return files
 
-    def locate(self, digests: Sequence[str]) -> list[Place]:
-        found = self._artifacts.Locate(artifacts_pb2.LocateRequest(digests=digests)).locations
-        return [Place(each.digest, each.url, each.offset, each.bytes) for each in found]
-
     def report_damage(self, digest: str) -> bool:
         """Whether the registry found the damage too."""
         return bool(self._artifacts.ReportDamage(artifacts_pb2.ReportDamageRequest(digest=digest)).confirmed)
+
+    def locate(self, digests: Sequence[str]) -> list[Location]:
+        found = self._artifacts.Locate(artifacts_pb2.LocateRequest(digests=digests)).locations
+        return list_from_proto(found, Location)
+
+    def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        received = 0
+        try:
+            with self._http.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + length - 1}"}) as response:
+                # 200 is the whole object: right when that is what was asked for.
+                if response.status_code != 206 and not (response.status_code == 200 and offset == 0):
+                    raise _refused(response.status_code)
+                for chunk in response.iter_bytes(_CHUNK_BYTES):
+                    yield chunk[: length - received]
+                    received += len(chunk)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        if received < length:
+            raise LeptonError(ErrorCode.UNAVAILABLE, f"the object store sent {received} bytes of {length}")
 
     def find_missing(self, digests: Sequence[str]) -> list[str]:
         return list(self._artifacts.FindMissing(artifacts_pb2.FindMissingRequest(digests=digests)).digests)
@@ -69,24 +66,31 @@ class ArtifactRegistry:
         sent = [artifacts_pb2.InlineFile(digest=digest, data=data) for digest, data in files]
         self._artifacts.PutInline(artifacts_pb2.PutInlineRequest(files=sent))
 
-    def create_upload(self, digest: str, size: int) -> Ticket:
-        upload = self._artifacts.CreateUpload(artifacts_pb2.CreateUploadRequest(digest=digest, bytes=size)).upload
-        if upload.state == artifacts_pb2.UPLOAD_STATE_COMMITTED:
-            return Ticket(upload.id, ())
-        return Ticket(upload.id, [Part(part.number, part.url, part.offset, part.bytes) for part in upload.parts])
+    def create_upload(self, digest: str, size: int) -> Upload:
+        request = artifacts_pb2.CreateUploadRequest(digest=digest, bytes=size)
+        return from_proto(self._artifacts.CreateUpload(request).upload, Upload)
 
-    def complete_upload(self, upload_id: str, etags: Sequence[tuple[int, str]]) -> bool:
-        """Whether it is committed already; otherwise ask `is_committed` again."""
-        parts = [artifacts_pb2.UploadedPart(number=number, etag=etag) for number, etag in etags]
-        request = artifacts_pb2.CompleteUploadRequest(id=upload_id, parts=parts)
-        return _committed(self._artifacts.CompleteUpload(request).upload)
+    def put_part(self, url: str, data: bytes) -> str:
+        try:
+            response = self._http.put(url, content=data, headers={"Content-Type": "application/octet-stream"})
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        if response.status_code != 200:
+            raise _refused(response.status_code)
+        return str(response.headers.get("etag", "")).strip('"')
 
-    def is_committed(self, upload_id: str) -> bool:
-        """Raises CORRUPT when other bytes arrived than were announced."""
-        return _committed(self._artifacts.GetUpload(artifacts_pb2.GetUploadRequest(id=upload_id)).upload)
+    def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
+        sent = list_to_proto(parts, artifacts_pb2.UploadedPart)
+        answer = self._artifacts.CompleteUpload(artifacts_pb2.CompleteUploadRequest(id=id, parts=sent))
+        return from_proto(answer.upload, Upload)
+
+    def get_upload(self, id: str) -> Upload:
+        return from_proto(self._artifacts.GetUpload(artifacts_pb2.GetUploadRequest(id=id)).upload, Upload)
 
 
-def _committed(upload: artifacts_pb2.Upload) -> bool:
-    if upload.state == artifacts_pb2.UPLOAD_STATE_FAILED:
-        raise LeptonError(ErrorCode.CORRUPT, f"the upload of {upload.digest} failed: {upload.error}")
-    return upload.state == artifacts_pb2.UPLOAD_STATE_COMMITTED
+def _refused(status: int) -> LeptonError:
+    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store answered {status}")
+
+
+def _unreachable(error: httpx.TransportError) -> LeptonError:
+    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store cannot be reached: {type(error).__name__}")

@@ -5,7 +5,7 @@ import threading
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import CheckpointRecord
-from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.artifacts import ArtifactWire
 from lepton_trainer.worker.control import Control
 from lepton_trainer.worker.order import Order
 from lepton_trainer.worker.progress import ControlFollower
@@ -17,7 +17,8 @@ from lepton_trainer.worker.untrusted_files import FolderLimits, list_files
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
-MAX_FILES = 10_000
+# Each is open while it is sent.
+MAX_FILES = 200
 
 
 class CheckpointShipper:
@@ -37,7 +38,7 @@ class CheckpointShipper:
         self._journals = journals
         self._control = control
         self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
-        self._transfers = Transfers(ArtifactRegistry(registry.channel), control)
+        self._transfers = Transfers(ArtifactWire(registry.channel), control)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 

@@ -8,21 +8,23 @@ from pydantic import ValidationError
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.jobs import JobSpec
+from lepton_core.resources import FileEntry
 from lepton_core.workspace_files import Outcome
-from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.artifacts import ArtifactWire
 from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.guards import Guards
 from lepton_trainer.worker.launchers import Launched
 from lepton_trainer.worker.machine import describe_environment, source_digest
 from lepton_trainer.worker.order import Order
-from lepton_trainer.worker.registry import AttemptRegistry, File, Finished, Result
+from lepton_trainer.worker.registry import AttemptRegistry, Finished, Result
 from lepton_trainer.worker.retrying import REFUSALS, retry
 from lepton_trainer.worker.transfers import Transfers
 from lepton_trainer.worker.untrusted_files import FolderLimits, list_files, read_json_object, read_tail, refused
 from lepton_trainer.worker.verdict import RankEnd, TreeEnd, Verdict, judge
 
 _log = logging.getLogger(__name__)
-MAX_PACKAGE_FILES = 1000
+# Each is open while it is sent.
+MAX_PACKAGE_FILES = 200
 TAIL_BYTES = 4096
 
 
@@ -115,14 +117,14 @@ class Ending:
     def _document(self, name: str) -> dict[str, Any]:
         return read_json_object(self._root, name) or {}
 
-    def _package(self) -> list[File]:
+    def _package(self) -> list[FileEntry]:
         if self._spec.register is None:
             return []
         limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._order.policy.max_package_bytes)
         files = list_files(self._root, "package", limits)
         if not files:
             raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
-        transfers = Transfers(ArtifactRegistry(self._registry.channel), self._control)
+        transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
         return transfers.upload(self._root, "package", files)
 
     def _code_digest(self) -> str:

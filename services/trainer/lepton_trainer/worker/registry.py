@@ -1,12 +1,14 @@
 """The registry, as a worker and its attempts see it. Protobuf stays in this file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from lepton_core.grpc_client import open_sync_channel
+from lepton_core.resources import FileEntry
+from lepton_core.validation import canonical_json
+from lepton_core.wire import list_to_proto
 from lepton_proto.v1 import artifacts_pb2, attempts_pb2, logs_pb2, metrics_pb2, recipes_pb2, runs_pb2, workers_pb2
 from lepton_proto.v1.attempts_pb2_grpc import AttemptServiceStub
 from lepton_proto.v1.logs_pb2_grpc import LogServiceStub
@@ -53,13 +55,6 @@ class Announcement:
 
 
 @dataclass(frozen=True)
-class File:
-    path: str
-    digest: str
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Finished:
     """How an attempt ended, and what it leaves. The JSON objects are empty where there is nothing to say."""
 
@@ -70,7 +65,7 @@ class Finished:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     statistics: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    package: Sequence[File] = ()
+    package: Sequence[FileEntry] = ()
     code_digest: str = ""
 
 
@@ -145,26 +140,31 @@ class AttemptRegistry:
         return int(answer.committed_offset), bool(answer.full)
 
     def commit_checkpoint(
-        self, step: int, epoch: int, files: Sequence[File], metrics: Mapping[str, float], offsets: Mapping[str, int]
+        self,
+        step: int,
+        epoch: int,
+        files: Sequence[FileEntry],
+        metrics: Mapping[str, float],
+        offsets: Mapping[str, int],
     ) -> None:
         self._attempts.CommitCheckpoint(
             attempts_pb2.CommitCheckpointRequest(
                 attempt_id=self.attempt_id,
                 step=step,
                 epoch=epoch,
-                files=_entries(files),
-                metrics_json=_json(metrics),
+                files=list_to_proto(files, artifacts_pb2.FileEntry),
+                metrics_json=canonical_json(metrics),
                 offsets=[attempts_pb2.FileOffset(file=name, offset=offset) for name, offset in offsets.items()],
             )
         )
 
     def finish(self, finished: Finished) -> None:
         result = attempts_pb2.AttemptResult(
-            metrics_json=_json(finished.metrics),
-            evaluation_json=_json(finished.evaluation),
-            statistics_json=_json(finished.statistics),
-            environment_json=_json(finished.environment),
-            package=_entries(finished.package),
+            metrics_json=canonical_json(finished.metrics),
+            evaluation_json=canonical_json(finished.evaluation),
+            statistics_json=canonical_json(finished.statistics),
+            environment_json=canonical_json(finished.environment),
+            package=list_to_proto(finished.package, artifacts_pb2.FileEntry),
             code_digest=finished.code_digest,
         )
         self._attempts.Finish(
@@ -188,14 +188,6 @@ _OUTCOMES = {
     Result.RELEASED: runs_pb2.ATTEMPT_STATE_RELEASED,
     Result.CANCELLED: runs_pb2.ATTEMPT_STATE_CANCELLED,
 }
-
-
-def _entries(files: Sequence[File]) -> list[artifacts_pb2.FileEntry]:
-    return [artifacts_pb2.FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files]
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _assignment(found: attempts_pb2.Assignment) -> Assignment:

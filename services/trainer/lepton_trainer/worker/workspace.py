@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lepton_core.errors import LeptonError
 from lepton_core.jobs import JobSpec, ScriptSpec
@@ -17,14 +17,14 @@ from lepton_core.workspace_files import (
     Workspace,
     write_file,
 )
-from lepton_trainer.worker.artifacts import ArtifactRegistry
+from lepton_trainer.worker.artifacts import ArtifactWire
 from lepton_trainer.worker.cache import InputCache
 from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.guards import Guards, Program
 from lepton_trainer.worker.order import Order
-from lepton_trainer.worker.registry import AttemptRegistry, File
+from lepton_trainer.worker.registry import AttemptRegistry
 from lepton_trainer.worker.requirements import check_requirements
-from lepton_trainer.worker.retrying import AbandonedError, retry
+from lepton_trainer.worker.retrying import AbandonedError
 from lepton_trainer.worker.transfers import Transfers
 from lepton_trainer.worker.untrusted_files import refused
 
@@ -39,8 +39,7 @@ class Preparation:
         self._spec = spec
         self._guards = guards
         self._control = control
-        self._artifacts = ArtifactRegistry(registry.channel)
-        self._transfers = Transfers(self._artifacts, control)
+        self._transfers = Transfers(ArtifactWire(registry.channel), control)
         self._cache = InputCache(order.cache)
         self._workspace = Workspace(order.workspace)
 
@@ -61,14 +60,14 @@ class Preparation:
         assignment = self._order.assignment
         self._cache.shrink(self._order.policy.cache_bytes)
         if assignment.data_digest:
-            self._place(assignment.data_digest, self._workspace.inputs / "data")
+            self._transfers.fetch_folder(assignment.data_digest, self._workspace.inputs / "data", self._cache)
         script = self._spec.script
         if script is not None:
-            self._place(assignment.code_digest or script.code, self._workspace.code)
+            self._transfers.fetch_folder(assignment.code_digest or script.code, self._workspace.code, self._cache)
             if script.requirements:
                 check_requirements(self._workspace.code / script.requirements, script.requirements)
         if assignment.resume is not None:
-            self._place(assignment.resume.manifest_digest, self._workspace.resume)
+            self._transfers.fetch_folder(assignment.resume.manifest_digest, self._workspace.resume, self._cache)
         write_file(self._workspace.attempt_file, self._attempt_file().model_dump_json(indent=1).encode())
         arguments, folder, environment = self._script(script) if script else self._recipe()
         program = Program(
@@ -79,23 +78,6 @@ class Preparation:
         )
         logs = {rank: str(self._workspace.rank_log(rank)) for rank in range(self._order.ranks)}
         self._guards.go(program, logs)
-
-    def _place(self, manifest_digest: str, folder: Path) -> None:
-        """Files come from the cache, and into it first; damaged ones are fetched again."""
-        files = retry(lambda: self._artifacts.manifest(manifest_digest), self._control, "reading a manifest")
-        for file in files:
-            check_path(file.path)
-        pending = files
-        while pending:
-            self._transfers.fetch((file.digest for file in pending), self._cache)
-            pending = [file for file in pending if not self._copy(file, folder)]
-
-    def _copy(self, file: File, folder: Path) -> bool:
-        if self._control.abandoned.is_set():
-            raise AbandonedError
-        destination = folder / file.path
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        return self._cache.place(file.digest, destination)
 
     def _attempt_file(self) -> AttemptFile:
         order, assignment, spec = self._order, self._order.assignment, self._spec
@@ -134,10 +116,3 @@ class Preparation:
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([str(self._workspace.code), *([inherited] if inherited else [])])
         return [str(entry), *script.args], self._workspace.code, {"PYTHONPATH": path}
-
-
-def check_path(path: str) -> None:
-    """A manifest's path, before it becomes one on this disk. The registry checked it; a second look costs nothing."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
-        raise refused(path, "not a relative path within the folder")
