@@ -1,1 +1,98 @@
-"""Python client and command line of the Lepton platform."""
+"""Python client and command line of the Lepton platform.
+
+    import lepton
+
+    client = lepton.Client()
+    client.datasets.push("digits", "digits/")
+    run = client.jobs.submit("digits.yaml").wait()
+
+Everything public is listed here. `log`, `checkpoint` and `log_model` are for programs that run inside a job.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lepton.client import Client
+from lepton.keys import NewKey
+from lepton.predictions import Prediction
+from lepton.runs import Run, RunFailedError
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.jobs import JobSpec
+from lepton_core.resources import (
+    Alias,
+    ApiKey,
+    Attempt,
+    AttemptState,
+    Checkpoint,
+    Dataset,
+    DatasetVersion,
+    Deployment,
+    FileEntry,
+    Lineage,
+    LineageEdge,
+    LineageNode,
+    MetricPoint,
+    Model,
+    ModelVersion,
+    Recipe,
+    Revision,
+    RevisionState,
+    Role,
+    RunState,
+    Worker,
+)
+
+if TYPE_CHECKING:
+    from lepton.inside import checkpoint, log, log_model
+
+__all__ = [
+    "Alias",
+    "ApiKey",
+    "Attempt",
+    "AttemptState",
+    "Checkpoint",
+    "Client",
+    "Dataset",
+    "DatasetVersion",
+    "Deployment",
+    "ErrorCode",
+    "FieldError",
+    "FileEntry",
+    "JobSpec",
+    "LeptonError",
+    "Lineage",
+    "LineageEdge",
+    "LineageNode",
+    "MetricPoint",
+    "Model",
+    "ModelVersion",
+    "NewKey",
+    "Prediction",
+    "Recipe",
+    "Revision",
+    "RevisionState",
+    "Role",
+    "Run",
+    "RunFailedError",
+    "RunState",
+    "Worker",
+    "checkpoint",
+    "log",
+    "log_model",
+]
+
+_INSIDE = frozenset({"checkpoint", "log", "log_model"})
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: a client outside a job has no need of the journal.
+    if name in _INSIDE:
+        from lepton import inside
+
+        return getattr(inside, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

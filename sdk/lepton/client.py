@@ -1,0 +1,110 @@
+"""The client: one object with a group of verbs for each resource."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel
+
+from lepton.datasets import Datasets
+from lepton.deployments import Deployments
+from lepton.jobs import Jobs
+from lepton.keys import Keys
+from lepton.login import find_login
+from lepton.models import Models
+from lepton.predictions import Prediction, predict
+from lepton.runs import Runs
+from lepton.transport import Transport, part
+from lepton_core.resources import Lineage, Recipe, Worker
+
+
+class _Recipes(BaseModel):
+    recipes: list[Recipe]
+
+
+class _Workers(BaseModel):
+    workers: list[Worker]
+
+
+class Caller(BaseModel):
+    """Who the presented key is."""
+
+    id: str
+    project: str
+    role: str
+
+
+class Client:
+    """Talks to one platform with one API key, which selects the project.
+
+    Without arguments it finds the login that `lepton up` or `lepton login` made, or `LEPTON_URL` and
+    `LEPTON_API_KEY`. Calls raise `LeptonError` with a stable code; requests are repeated for `retry_seconds` while the
+    platform cannot be reached. A client may be used by several threads.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        retry_seconds: float = 30.0,
+    ) -> None:
+        login = find_login(url, api_key)
+        self.url = login.url
+        self._transport = Transport(login, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
+        self.datasets = Datasets(self._transport)
+        self.jobs = Jobs(self, self._transport)
+        self.runs = Runs(self, self._transport)
+        self.models = Models(self._transport)
+        self.deployments = Deployments(self._transport)
+        self.keys = Keys(self._transport)
+
+    def predict(
+        self,
+        deployment: str,
+        *,
+        image: str | Path | bytes | None = None,
+        row: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """What the deployed model says about one image (a file or its bytes) or one row."""
+        return Prediction.model_validate(predict(self._transport, deployment, image=image, row=row))
+
+    def predict_rows(self, deployment: str, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
+        """One prediction a row, in their order."""
+        answer = predict(self._transport, deployment, rows=rows)
+        about = {name: value for name, value in answer.items() if name != "predictions"}
+        return [Prediction.model_validate(about | each) for each in answer["predictions"]]
+
+    def lineage(self, id: str, direction: Literal["up", "down", "both"] = "up", *, max_depth: int = 20) -> Lineage:
+        """The closure of anything with an id (a prediction's too), or of a reference such as `digits@champion`:
+        `up` to what it came from, `down` to what was made of it."""
+        params = {"direction": direction, "max_depth": max_depth}
+        return self._transport.get(f"/v1/lineage/{part(id, 'id')}", Lineage, params)
+
+    def recipes(self) -> list[Recipe]:
+        """What the platform's workers can train, with the JSON Schema of each one's settings."""
+        return self._transport.get("/v1/recipes", _Recipes).recipes
+
+    def workers(self) -> list[Worker]:
+        return self._transport.get("/v1/workers", _Workers).workers
+
+    def whoami(self) -> Caller:
+        return self._transport.get("/v1/whoami", Caller)
+
+    @staticmethod
+    def new_key() -> str:
+        """A fresh idempotency key."""
+        return str(uuid.uuid4())
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,230 @@
+"""Folders up and down: what moves and how is core's (`objects.transfer`), the wires are HTTP to gateway and store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import BaseModel
+
+from lepton.progress import transferring
+from lepton.transport import RETRIED_STATUSES, Transport, backoff, is_loopback, part
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.inline_batch import MEDIA_TYPE, write_batch
+from lepton_core.objects import transfer
+from lepton_core.objects.folder import hashed, scan
+from lepton_core.paths import check_path
+from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
+
+STORE_TIMEOUT_SECONDS = 60.0
+STORE_TRIES = 6
+CHUNK_BYTES = 256 * 1024
+
+
+class _Digests(BaseModel):
+    digests: list[str]
+
+
+class _Locations(BaseModel):
+    locations: list[Location]
+
+
+class _Committed(BaseModel):
+    manifest_digest: str
+    bytes: int
+    files: int
+
+
+class _Files(BaseModel):
+    files: list[FileEntry]
+    next_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A folder that the platform now holds; `sent_bytes` of it were new to it."""
+
+    manifest_digest: str
+    files: tuple[FileEntry, ...]
+    bytes: int
+    sent_bytes: int
+
+
+def push_folder(transport: Transport, path: Path, *, title: str, progress: bool = True) -> Pushed:
+    """Sends what the platform lacks of the files in `path` (a folder or one file), and commits the list of them.
+
+    Left out: files and folders whose name begins with a dot, and `__pycache__`. Links are followed to files within
+    the folder; one that leads out of it, or to a folder, is INVALID. CONFLICT if a file changes meanwhile.
+    """
+    with transferring(f"{title}: reading", None, wanted=progress) as advance:
+        local = scan(path, skip=is_left_out, advance=advance)
+    size = sum(file.bytes for file in {file.digest: file for file in local}.values())
+    with Wires(transport) as wires, transferring(f"{title}: sending", size, wanted=progress) as advance:
+        sent = transfer.send(local, wires, advance=advance)
+    entries = tuple(FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in local)
+    body = {"files": [entry.model_dump() for entry in entries]}
+    committed = transport.send("POST", "/v1/manifests", _Committed, body)
+    return Pushed(committed.manifest_digest, entries, committed.bytes, sent)
+
+
+def is_left_out(path: str) -> bool:
+    """Of a pushed folder, by relative path: hidden things (`.git`, `.DS_Store`, `.venv`) and compiled Python."""
+    name = PurePosixPath(path).name
+    return name.startswith(".") or name == "__pycache__"
+
+
+def read_manifest(transport: Transport, digest: str) -> list[FileEntry]:
+    found: list[FileEntry] = []
+    after = ""
+    while True:
+        path = f"/v1/manifests/{part(digest, 'manifest_digest')}"
+        page = transport.get(path, _Files, {"after": after, "limit": 10_000})
+        found += page.files
+        after = page.next_after
+        if not after:
+            return found
+
+
+def pull_files(
+    transport: Transport, files: Sequence[FileEntry], folder: Path, *, title: str, progress: bool = True
+) -> int:
+    """Writes `files` below `folder`, each verified; answers how many bytes came. What is there already stays."""
+    missing = [file for file in files if not _is_there(file, _inside(folder, file.path))]
+    size = sum(file.bytes for file in {file.digest: file for file in missing}.values())
+    with Wires(transport) as wires, transferring(title, size, wanted=progress) as advance:
+        transfer.fetch(missing, folder, wires, advance=advance)
+    return size
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """The names come from a server: none may lead out of `folder`, be it by a link that lies there already."""
+    target = folder / check_path(path, "path")
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise invalid("path", "leads out of the folder through a link", path, f"paths within {folder}")
+    return target
+
+
+def _is_there(file: FileEntry, target: Path) -> bool:
+    if target.is_symlink() or not target.is_file() or target.stat().st_size != file.bytes:
+        return False
+    return hashed(target, file.path).digest == file.digest
+
+
+class Wires:
+    """The gateway for what must be known, the object store for the bytes of large files."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._gateway = transport
+        self._store: httpx.Client | None = None
+
+    def find_missing(self, digests: Sequence[str]) -> Sequence[str]:
+        return self._gateway.send("POST", "/v1/artifacts:missing", _Digests, {"digests": list(digests)}).digests
+
+    def put_inline(self, files: Sequence[tuple[str, bytes]]) -> None:
+        body, headers = write_batch(files), {"content-type": MEDIA_TYPE}
+        self._gateway.request("POST", "/v1/artifacts:inline", content=body, headers=headers)
+
+    def create_upload(self, digest: str, size: int) -> Upload:
+        return self._gateway.send("POST", "/v1/uploads", Upload, {"digest": digest, "bytes": size})
+
+    def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
+        body = {"parts": [each.model_dump() for each in parts]}
+        return self._gateway.send("POST", f"/v1/uploads/{part(id, 'id')}:complete", Upload, body)
+
+    def get_upload(self, id: str) -> Upload:
+        return self._gateway.get(f"/v1/uploads/{part(id, 'id')}", Upload)
+
+    def put_part(self, url: str, data: bytes) -> str:
+        def put() -> str:
+            answer = self._client(url).put(url, content=data)
+            _check(answer, 200, 201)
+            etag: str = answer.headers.get("etag", "")
+            if not etag:
+                raise LeptonError(ErrorCode.INTERNAL, "the object store gave no ETag for a part")
+            return etag
+
+        return _insistently(put)
+
+    def locate(self, digests: Sequence[str]) -> Sequence[Location]:
+        return self._gateway.send("POST", "/v1/artifacts:locate", _Locations, {"digests": list(digests)}).locations
+
+    def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        """Exactly `length` bytes; a connection that breaks is taken up again where it broke."""
+        done, failures = 0, 0
+        while done < length:
+            before = done
+            try:
+                for piece in self._range(url, offset + done, length - done):
+                    done += len(piece)
+                    yield piece
+                if done < length:
+                    raise httpx.ReadError(f"the store sent {done} of {length} bytes")
+            except (httpx.HTTPError, LeptonError) as error:
+                failures = failures + 1 if done == before else 1
+                if failures >= STORE_TRIES or not _passing(error):
+                    raise _explained(error) from None
+                time.sleep(backoff(failures))
+
+    def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        headers = {"range": f"bytes={offset}-{offset + length - 1}", "accept-encoding": "identity"}
+        with self._client(url).stream("GET", url, headers=headers) as answer:
+            if answer.status_code != 206:
+                answer.read()
+            _check(answer, 206)
+            if not answer.headers.get("content-range", "").startswith(f"bytes {offset}-{offset + length - 1}/"):
+                raise LeptonError(ErrorCode.INTERNAL, "the object store sent another range than was asked for")
+            left = length
+            for piece in answer.iter_bytes(CHUNK_BYTES):
+                left -= len(piece)
+                if left < 0:
+                    raise LeptonError(ErrorCode.INTERNAL, "the object store sent more than was asked for")
+                yield piece
+
+    def _client(self, url: str) -> httpx.Client:
+        """Without our key: the URLs are signed, and the store is another server."""
+        if self._store is None:
+            self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_loopback(httpx.URL(url).host))
+        return self._store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+
+
+def _check(answer: httpx.Response, *expected: int) -> None:
+    if answer.status_code not in expected:
+        code = ErrorCode.UNAVAILABLE if answer.status_code in (*RETRIED_STATUSES, 500) else ErrorCode.INTERNAL
+        # Neither URL nor body: a signed URL is as good as a key while it lives.
+        told = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
+        raise LeptonError(code, told)
+
+
+def _insistently(call: Callable[[], str]) -> str:
+    for attempt in range(STORE_TRIES):
+        try:
+            return call()
+        except (httpx.HTTPError, LeptonError) as error:
+            if attempt == STORE_TRIES - 1 or not _passing(error):
+                raise _explained(error) from None
+            time.sleep(backoff(attempt))
+    raise AssertionError("the last try returns or raises")
+
+
+def _passing(error: Exception) -> bool:
+    return not isinstance(error, LeptonError) or error.retryable
+
+
+def _explained(error: Any) -> LeptonError:
+    if isinstance(error, LeptonError):
+        return error
+    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store cannot be reached ({type(error).__name__})")

@@ -1,0 +1,87 @@
+"""Submitting jobs from a file, a mapping, or a JobSpec."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lepton.folders import push_folder
+from lepton.runs import Run
+from lepton.transport import Transport
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.jobs import JobSpec, parse_job
+from lepton_core.resources import Run as RunResource
+
+if TYPE_CHECKING:
+    from lepton.client import Client
+
+MAX_FILE_BYTES = 1024 * 1024
+Job = str | Path | Mapping[str, Any] | JobSpec
+
+
+class Jobs:
+    def __init__(self, client: Client, transport: Transport) -> None:
+        self._client = client
+        self._transport = transport
+
+    def submit(self, job: Job, *, idempotency_key: str | None = None, progress: bool = True) -> Run:
+        """Submits `job`: the path of a YAML, TOML or JSON file, a mapping, or a JobSpec.
+
+        A script's code folder is uploaded first. Returns once the platform has accepted the job; raises INVALID naming
+        each wrong field. The same `idempotency_key` gives the same run, so a script that is run twice trains once.
+        """
+        body, base = read_job(job)
+        parse_job(body)
+        body = self._with_code(body, base, progress)
+        key = idempotency_key or self._client.new_key()
+        resource = self._transport.send("POST", "/v1/jobs", RunResource, body, headers={"idempotency-key": key})
+        return Run(self._client, resource)
+
+    def _with_code(self, body: dict[str, Any], base: Path, progress: bool) -> dict[str, Any]:
+        script = body.get("script")
+        if not isinstance(script, dict) or "folder" not in script:
+            return body
+        folder = (base / script["folder"]).resolve()
+        if not (folder / script["entry"]).is_file():
+            raise invalid("script.entry", f"no such file in {folder}", script["entry"], "a path within `script.folder`")
+        pushed = push_folder(self._transport, folder, title="code", progress=progress)
+        rest = {name: value for name, value in script.items() if name != "folder"}
+        return {**body, "script": {**rest, "code": pushed.manifest_digest}}
+
+
+def read_job(job: Job) -> tuple[dict[str, Any], Path]:
+    """What the client set, and the folder that relative paths in it start from."""
+    if isinstance(job, JobSpec):
+        return job.model_dump(mode="json", exclude_unset=True), Path.cwd()
+    if isinstance(job, Mapping):
+        return dict(job), Path.cwd()
+    file = Path(job)
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise LeptonError(ErrorCode.TOO_LARGE, f"{file}: a job file has at most {MAX_FILE_BYTES} bytes")
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: no such job file") from None
+    except IsADirectoryError:
+        raise LeptonError(ErrorCode.INVALID, f"{file} is a folder; a job file is expected") from None
+    except UnicodeDecodeError as error:
+        raise LeptonError(ErrorCode.INVALID, f"{file}: not UTF-8 text (byte {error.start})") from None
+    return _parse(file, text), file.resolve().parent
+
+
+def _parse(file: Path, text: str) -> dict[str, Any]:
+    try:
+        # ruamel reads YAML 1.2, where 2e-3 is a number; JSON is a part of it.
+        found = tomllib.loads(text) if file.suffix.lower() == ".toml" else YAML(typ="safe", pure=True).load(text)
+    except (tomllib.TOMLDecodeError, YAMLError) as error:
+        raise LeptonError(ErrorCode.INVALID, f"{file}: {error}") from None
+    except RecursionError:
+        raise LeptonError(ErrorCode.INVALID, f"{file}: nested too deeply") from None
+    if not isinstance(found, dict):
+        raise LeptonError(ErrorCode.INVALID, f"{file}: a job file holds named fields, not {type(found).__name__}")
+    return found

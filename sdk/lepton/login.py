@@ -1,0 +1,109 @@
+"""Where the platform is and who is calling: from arguments, the environment, or the login file.
+
+`lepton up` and `lepton login` write `<LEPTON_HOME>/login.json` (default `~/.lepton`), readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """`api_key` is left out of the representation: logs and tracebacks must not hold it."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+
+def home_folder(environ: Mapping[str, str] | None = None) -> Path:
+    found = (os.environ if environ is None else environ).get("LEPTON_HOME")
+    return Path(found).expanduser() if found else Path.home() / ".lepton"
+
+
+def login_file(environ: Mapping[str, str] | None = None) -> Path:
+    return home_folder(environ) / "login.json"
+
+
+def find_login(url: str | None = None, api_key: str | None = None, environ: Mapping[str, str] | None = None) -> Login:
+    """Arguments first, then `LEPTON_URL` and `LEPTON_API_KEY`, then the login file.
+
+    Raises UNAUTHENTICATED saying what to do when there is none. A key from the file goes to the file's own URL only:
+    it must not be sent to another server that somebody named.
+    """
+    environment = os.environ if environ is None else environ
+    url = url or environment.get("LEPTON_URL")
+    api_key = api_key or environment.get("LEPTON_API_KEY")
+    if url and api_key:
+        return checked(url, api_key)
+    file = login_file(environment)
+    saved = _read(file)
+    if saved is None:
+        raise LeptonError(
+            ErrorCode.UNAUTHENTICATED,
+            f"No login: {file} does not exist. Start a platform with `lepton up`, or log in to one with "
+            "`lepton login URL`, or set LEPTON_URL and LEPTON_API_KEY.",
+        )
+    # An empty variable is no key: only a key that was really given may go to another URL than the file's.
+    if not api_key and url and url.rstrip("/") != saved.url:
+        raise LeptonError(
+            ErrorCode.UNAUTHENTICATED,
+            f"There is a login for {saved.url}, none for {url}. Use `lepton login {url}`, or set LEPTON_API_KEY.",
+        )
+    return checked(url or saved.url, api_key or saved.api_key)
+
+
+def checked(url: str, api_key: str) -> Login:
+    """Raises INVALID for what cannot be an address or a key; the message never shows the key."""
+    try:
+        address = urlsplit(url.strip())
+        usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        usable = False
+    if not usable or address.username or address.query or address.fragment:
+        raise invalid("url", "not the address of a platform", url, "http://host:port or https://host")
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise invalid("api_key", "not an API key", allowed="lpk_ and what `lepton keys create` printed behind it")
+    return Login(url.strip().rstrip("/"), key)
+
+
+def save_login(login: Login, environ: Mapping[str, str] | None = None) -> Path:
+    """Writes the login file in one step, readable by its owner only from its first moment on."""
+    file = login_file(environ)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(file, json.dumps({"url": login.url, "api_key": login.api_key}, indent=2) + "\n")
+    return file
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replaces `file`; at no moment can anybody but the owner read it."""
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        fresh.replace(file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _read(file: Path) -> Login | None:
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        return Login(str(saved["url"]).rstrip("/"), str(saved["api_key"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LeptonError(
+            ErrorCode.INVALID, f"The login file {file} cannot be read ({type(error).__name__}); log in again."
+        ) from None

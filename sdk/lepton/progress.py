@@ -1,0 +1,59 @@
+"""Progress bars for long work: in a terminal only, never in the way of a script's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+
+if TYPE_CHECKING:
+    from lepton.runs import Run
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def shown(progress: Callable[[Run], None] | bool) -> Iterator[Callable[[Run], None]]:
+    """What to call after each look at a run: the caller's own function, a bar, or nothing."""
+    if callable(progress):
+        yield progress
+        return
+    console = Console(stderr=True)
+    if not progress or not console.is_terminal:
+        yield lambda run: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("waiting", total=1.0)
+
+        def show(run: Run) -> None:
+            done = 1.0 if run.state.value == "succeeded" else run.progress
+            bar.update(task, description=f"{run.name} {run.state.value}", completed=done)
+
+        yield show
+
+
+@contextmanager
+def transferring(title: str, total_bytes: int | None, *, wanted: bool = True) -> Iterator[Advance]:
+    """Call what this gives with the bytes that were just moved; None: nobody knows yet how many there are."""
+    console = Console(stderr=True)
+    if not wanted or not console.is_terminal:
+        yield lambda moved: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total_bytes)
+        yield lambda moved: bar.advance(task, moved)
+        if total_bytes is None:
+            bar.update(task, total=bar.tasks[0].completed)
