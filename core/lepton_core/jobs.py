@@ -84,74 +84,74 @@ class LimitSpec(_Part):
 
 
 with warnings.catch_warnings():
-    # Every class has ABCMeta's `register`; instances do not, so the field of that name stands in nothing's way.
+    # Every class has ABCMeta's `register`, and instances do not: the field stands in nothing's way. It has to be a
+    # field of this very class, since pydantic would take that method for the default of an inherited one.
     warnings.filterwarnings("ignore", message='Field name "register"')
 
-    class _Registered(_Part):
+    class JobSpec(_Part):
+        """A training job: a recipe (or a script of your own), its data and its settings."""
+
+        spec_version: Literal[1] = Field(1, description="Version of this format.")
+        name: Label = Field(description="What people call the job.", examples=["digits"])
+        recipe: str = Field(
+            "",
+            description="What to train: a recipe's name, or name@version. Exactly one of `recipe` and `script`.",
+            examples=["vision.classifier", "tabular@1.0"],
+        )
+        script: ScriptSpec | None = None
+        data: str = Field(
+            "",
+            description="The dataset: name, name@latest, name@<version> or name@sha256:<digest>. "
+            "It is resolved to an exact version when the job is accepted.",
+            examples=["digits@latest"],
+        )
+        train: dict[str, Any] = Field(
+            {},
+            description="Settings of the recipe; `lepton recipe show` lists them.",
+            examples=[{"epochs": 12, "batch_size": 32, "learning_rate": 0.002, "seed": 7}],
+        )
+        resources: ResourceSpec = Field(default_factory=ResourceSpec)
         register: RegisterSpec | None = Field(None, description="Register the result as a version of a model.")
+        retries: int = Field(
+            2,
+            ge=0,
+            le=10,
+            strict=True,
+            description="How often a failed attempt is tried again. Lost machines cost nothing.",
+        )
+        limits: LimitSpec = Field(default_factory=LimitSpec)
+        labels: dict[Label, LabelText] = Field(
+            {}, max_length=MAX_LABELS, description="Words of your own, to find it by."
+        )
 
+        @model_validator(mode="after")
+        def _whole(self) -> Self:
+            if bool(self.recipe) == (self.script is not None):
+                told = "both are set" if self.recipe else "neither is set"
+                message = f"exactly one of recipe and script is needed, {told}"
+                raise wrong_field("JobSpec", "recipe", message, self.recipe or None)
+            if self.recipe and not _RECIPE.fullmatch(self.recipe):
+                raise wrong_field("JobSpec", "recipe", "not a recipe: name or name@version", self.recipe)
+            if self.recipe and not self.data:
+                raise wrong_field("JobSpec", "data", "a recipe needs a dataset, e.g. 'digits@latest'", None)
+            if self.data:
+                try:
+                    parse_reference(self.data, "data")
+                except LeptonError as error:
+                    found = error.fields[0]
+                    message = f"{found.message}; allowed: {found.allowed}"
+                    raise wrong_field("JobSpec", "data", message, self.data) from None
+            _check_train(self.train)
+            return self
 
-class JobSpec(_Registered):
-    """A training job: a recipe (or a script of your own), its data and its settings."""
+        @property
+        def recipe_name(self) -> str:
+            return self.recipe.partition("@")[0]
 
-    spec_version: Literal[1] = Field(1, description="Version of this format.")
-    name: Label = Field(description="What people call the job.", examples=["digits"])
-    recipe: str = Field(
-        "",
-        description="What to train: a recipe's name, or name@version. Exactly one of `recipe` and `script`.",
-        examples=["vision.classifier", "tabular@1.0"],
-    )
-    script: ScriptSpec | None = None
-    data: str = Field(
-        "",
-        description="The dataset: name, name@latest, name@<version> or name@sha256:<digest>. "
-        "It is resolved to an exact version when the job is accepted.",
-        examples=["digits@latest"],
-    )
-    train: dict[str, Any] = Field(
-        {},
-        description="Settings of the recipe; `lepton recipe show` lists them.",
-        examples=[{"epochs": 12, "batch_size": 32, "learning_rate": 0.002, "seed": 7}],
-    )
-    resources: ResourceSpec = Field(default_factory=ResourceSpec)
-    retries: int = Field(
-        2,
-        ge=0,
-        le=10,
-        strict=True,
-        description="How often a failed attempt is tried again. Lost machines cost nothing.",
-    )
-    limits: LimitSpec = Field(default_factory=LimitSpec)
-    labels: dict[Label, LabelText] = Field({}, max_length=MAX_LABELS, description="Words of your own, to find it by.")
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if bool(self.recipe) == (self.script is not None):
-            told = "both are set" if self.recipe else "neither is set"
-            message = f"exactly one of recipe and script is needed, {told}"
-            raise wrong_field("JobSpec", "recipe", message, self.recipe or None)
-        if self.recipe and not _RECIPE.fullmatch(self.recipe):
-            raise wrong_field("JobSpec", "recipe", "not a recipe: name or name@version", self.recipe)
-        if self.recipe and not self.data:
-            raise wrong_field("JobSpec", "data", "a recipe needs a dataset, e.g. 'digits@latest'", None)
-        if self.data:
-            try:
-                parse_reference(self.data, "data")
-            except LeptonError as error:
-                found = error.fields[0]
-                message = f"{found.message}; allowed: {found.allowed}"
-                raise wrong_field("JobSpec", "data", message, self.data) from None
-        _check_train(self.train)
-        return self
-
-    @property
-    def recipe_name(self) -> str:
-        return self.recipe.partition("@")[0]
-
-    @property
-    def recipe_version(self) -> str:
-        """Empty when the job leaves the version open."""
-        return self.recipe.partition("@")[2]
+        @property
+        def recipe_version(self) -> str:
+            """Empty when the job leaves the version open."""
+            return self.recipe.partition("@")[2]
 
 
 def parse_job(data: object) -> JobSpec:
