@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -24,7 +25,7 @@ def zip_of(entries: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def tar_of(entries: dict[str, bytes], mode: str = "w", form: int = tarfile.PAX_FORMAT) -> bytes:
+def tar_of(entries: dict[str, bytes], mode: Literal["w", "w:gz"] = "w", form: int = tarfile.PAX_FORMAT) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode, format=form) as archive:
         for name, data in entries.items():
@@ -83,9 +84,8 @@ def test_long_names_unpack(form: int, tmp_path: Path) -> None:
     assert read_tree(tmp_path / "out") == {name: b"1"}
 
 
-HOSTILE_NAMES = [
-    "../evil", "a/../../evil", "/evil", "//evil", "a\\..\\evil", "C:/evil", "C:evil", "bell\x07", "x" * 2000, "d/" * 40 + "x",
-]  # fmt: skip
+HOSTILE_NAMES = ["../evil", "a/../../evil", "/evil", "//evil", "a\\..\\evil", "C:/evil", "C:evil", "bell\x07"]
+HOSTILE_NAMES += ["x" * 2000, "d/" * 40 + "x"]
 
 
 @pytest.mark.parametrize("make", [zip_of, tar_of, lambda entries: tar_of(entries, "w:gz")], ids=["zip", "tar", "gz"])
