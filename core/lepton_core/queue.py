@@ -64,5 +64,8 @@ def celery_settings() -> dict[str, Any]:
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            # Of the workers alone: kombu lets every consumer put back what another one left unacknowledged, and a
+            # worker has no access to the submissions.
+            **{f"{name}_key": f"{HINT_QUEUE}.{name}" for name in ("unacked", "unacked_index", "unacked_mutex")},
         },
     }

@@ -11,13 +11,13 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.home import write_private
 
 # What each user may touch. Producers write submissions and read replies, but cannot read what others submitted.
-# `%W~` and `%R~`: write-only and read-only key patterns. Celery keeps its queues in `_kombu.binding.*` and `unacked*`.
+# `%W~` and `%R~`: write-only and read-only key patterns. Celery notes its queues in `_kombu.binding*`.
 # `@dangerous` holds FLUSHALL, KEYS, CONFIG and the like; Celery asks INFO for the server's version.
 USERS = {
     "operator": "~* &* +@all",
     "services": "~* &* +@all -@dangerous -@admin +info",
-    "workers": "~lepton.hints* ~_kombu.binding.* ~unacked* &* +@all -@dangerous -@admin +info",
-    "producers": "%W~lepton:submissions %R~lepton:replies:* ~lepton.submissions* ~_kombu.binding.* "
+    "workers": "~lepton.hints* ~_kombu.binding*.lepton.hints resetchannels +@all -@dangerous -@admin +info",
+    "producers": "%W~lepton:submissions %R~lepton:replies:* %W~lepton.submissions ~_kombu.binding*.lepton.submissions "
     "resetchannels +@all -@dangerous -@admin +info",
 }
 

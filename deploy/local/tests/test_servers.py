@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import psutil
 import pytest
@@ -16,6 +19,7 @@ from minio.error import S3Error
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
 from lepton_fixtures.processes import wait_until
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys, ensure_keys
@@ -90,7 +94,10 @@ def test_store_refuses_a_foreign_key(servers: Servers) -> None:
         ("producers", ("XRANGE", "lepton:submissions", "-", "+")),
         ("producers", ("XADD", "lepton:replies:other", "*", "run", "x")),
         ("producers", ("LPUSH", "lepton.hints", "x")),
+        ("producers", ("LRANGE", "lepton.submissions", "0", "-1")),
         ("producers", ("PUBLISH", "x", "x")),
+        ("workers", ("LRANGE", "lepton.submissions", "0", "-1")),
+        ("workers", ("HGETALL", "unacked")),
         ("workers", ("XADD", "lepton:submissions", "*", "body", "x")),
         ("workers", ("XREAD", "STREAMS", "lepton:replies:other", "0")),
         ("services", ("FLUSHALL",)),
@@ -100,6 +107,40 @@ def test_store_refuses_a_foreign_key(servers: Servers) -> None:
 def test_queue_users_are_kept_to_their_keys(servers: Servers, user: str, command: tuple[str, ...]) -> None:
     with servers.queue(user) as client, pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
+
+
+HINTED = """
+import sys
+from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+app = build_celery(sys.argv[1])
+def wake(): print("woken", flush=True)
+app.task(name=WAKE_TASK)(wake)
+alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+app.WorkController(pool="solo", queues=[HINT_QUEUE], **alone).start()
+"""
+
+
+def test_a_worker_hears_hints_with_a_worker_s_rights(servers: Servers) -> None:
+    command = [sys.executable, "-c", HINTED, servers.wiring.broker_url("workers")]
+    build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=HINT_QUEUE)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        assert worker.stdout.readline() == "woken\n", worker.stderr.read()
+        build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=HINT_QUEUE)
+        assert worker.stdout.readline() == "woken\n"
+        worker.kill()
+        said = worker.stderr.read()
+    assert "NOPERM" not in said
+    with servers.queue("operator") as queue:
+        assert cast("list[str]", queue.acl_log()) == []
+
+
+def test_a_producer_calls_the_celery_task_with_a_producer_s_rights(servers: Servers) -> None:
+    app = build_celery(servers.wiring.broker_url("producers"))
+    app.send_task(SUBMIT_TASK, args=[{"message_id": "1"}], queue=SUBMISSION_QUEUE)
+    with servers.queue("services") as queue:
+        assert queue.llen(SUBMISSION_QUEUE) == 1
 
 
 def test_queue_refuses_strangers(servers: Servers) -> None:
