@@ -12,13 +12,15 @@ from lepton_local.home import write_private
 
 # What each user may touch. Producers write submissions and read replies, but cannot read what others submitted.
 # `%W~` and `%R~`: write-only and read-only key patterns. Celery notes its queues in `_kombu.binding*`.
-# `@dangerous` holds FLUSHALL, KEYS, CONFIG and the like; Celery asks INFO for the server's version.
+# `@dangerous` holds FLUSHALL, KEYS, CONFIG and the like; Celery asks INFO for the server's version. Its clients count
+# their queue, which needs the right to read it: so producers' commands are listed, and none reads a list.
 USERS = {
     "operator": "~* &* +@all",
     "services": "~* &* +@all -@dangerous -@admin +info",
     "workers": "~lepton.hints* ~_kombu.binding*.lepton.hints resetchannels +@all -@dangerous -@admin +info",
-    "producers": "%W~lepton:submissions %R~lepton:replies:* %W~lepton.submissions ~_kombu.binding*.lepton.submissions "
-    "resetchannels +@all -@dangerous -@admin +info",
+    "producers": "%W~lepton:submissions %R~lepton:replies:* ~lepton.submissions* ~_kombu.binding*.lepton.submissions "
+    "resetchannels +@connection +@transaction +llen +lpush +sadd +smembers +sismember +xadd +xread +xrange "
+    "-@dangerous +info",
 }
 
 
