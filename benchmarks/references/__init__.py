@@ -1,0 +1,1 @@
+"""What people would write without this project: the other side of each comparison."""
