@@ -1,29 +1,161 @@
-"""Fixtures of the registry's tests: an open database with all tables, on SQLite and on PostgreSQL."""
+"""Fixtures of the registry's tests: an open database with all tables, and scenes played in it, on both databases."""
 
-import importlib
-import pkgutil
+import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 
-import lepton_registry
 import pytest
 import sqlalchemy as sa
+
+from lepton_core.errors import LeptonError
+from lepton_core.ids import digest_of, new_id
+from lepton_core.validation import canonical_json
+from lepton_registry import schema
+from lepton_registry.artifacts import places
+from lepton_registry.artifacts.manifest import File
 from lepton_registry.database import Database, open_database
-from sqlmodel import SQLModel
+from lepton_registry.events import leader
+from lepton_registry.runs import checkpoints, claims, finishing, store, sweeper
+from lepton_registry.runs.states import AttemptState
+from lepton_registry.workers import store as workers
+
+PROJECT = "prj_a"
+LEASE_SECONDS = 30
 
 
-def _create_tables(url: str) -> None:
-    for module in pkgutil.walk_packages(lepton_registry.__path__, "lepton_registry."):
-        if module.name.endswith(".tables"):
-            importlib.import_module(module.name)
-    engine = sa.create_engine(url)
-    SQLModel.metadata.create_all(engine)
-    engine.dispose()
+class Scene:
+    """Workers and runs in a database, each step as the servicers take it."""
+
+    project = PROJECT
+    lease_seconds = LEASE_SECONDS
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.term = 0
+        self._numbers = itertools.count(1)
+
+    async def worker(self, *, id: str = "", incarnation: int = 1, ranks: int = 4, **more: Any) -> sa.Row[Any]:
+        recipes = [
+            workers.Announced(*each.split("@"), "", '{"type":"object"}') for each in more.get("recipes", ["r@1"])
+        ]
+        announcement = workers.Announcement(
+            id or new_id("wrk"), "host", incarnation, recipes, more.get("scripts", False), ranks, 0
+        )
+
+        def work(conn: sa.Connection) -> sa.Row[Any]:
+            row = workers.register(conn, announcement)
+            sweeper.free_earlier_incarnations(conn, row.id, row.incarnation)
+            return row
+
+        return await self.database.write(work)
+
+    async def files(self, *contents: str, project: str = PROJECT) -> list[File]:
+        files = [File(f"file{at}", digest_of(text.encode()), len(text)) for at, text in enumerate(contents)]
+        stored = [places.Stored(file.digest, file.bytes, "key", 0) for file in files]
+        await self.database.write(lambda conn: places.add(conn, project, stored))
+        return files
+
+    async def dataset(self, content: str, project: str = PROJECT) -> sa.Row[Any]:
+        from lepton_registry.artifacts import store as artifacts
+        from lepton_registry.datasets import store as datasets
+
+        files = await self.files(content, project=project)
+
+        def work(conn: sa.Connection) -> sa.Row[Any]:
+            digest = artifacts.commit_manifest(conn, project, files).digest
+            return datasets.create_version(conn, project, name="digits", manifest_digest=digest)[0]
+
+        return await self.database.write(work)
+
+    def job(self, *, key: str = "", project: str = PROJECT, namespace: str = "client", **spec: Any) -> store.Submission:
+        """A job of recipe r@1 on digits@latest, unless the spec says otherwise."""
+        body = {"spec_version": 1, "name": "job", "recipe": "r", "data": "digits@latest", "train": {}} | spec
+        digest = f"1:{digest_of(canonical_json(body).encode())}"
+        found = store.Key(namespace, key or f"key-{next(self._numbers)}", digest)
+        recipe, version = (body["recipe"], "1") if body["recipe"] else ("", "")
+        return store.parse_submission(project, found, canonical_json(body), recipe, version, "key_1")
+
+    async def submit(self, **spec: Any) -> sa.Row[Any]:
+        job = self.job(**spec)
+        return (await self.database.write(lambda conn: store.submit(conn, job)))[0]
+
+    async def run(self, run_id: str, project: str = PROJECT) -> sa.Row[Any]:
+        return await self.database.read(lambda conn: store.get(conn, project, run_id))
+
+    async def claim(self, worker: sa.Row[Any], claim_id: str = "") -> claims.Claimed | None:
+        named = claim_id or f"claim-{next(self._numbers)}"
+        return await self.database.write(
+            lambda conn: claims.claim(
+                conn,
+                worker_id=worker.id,
+                incarnation=worker.incarnation,
+                claim_id=named,
+                lease_seconds=LEASE_SECONDS,
+            )
+        )
+
+    async def started(self, worker: sa.Row[Any], **spec: Any) -> sa.Row[Any]:
+        """A fresh run, claimed; its attempt."""
+        await self.submit(**spec)
+        claimed = await self.claim(worker)
+        assert claimed is not None
+        return claimed.attempt
+
+    async def heartbeat(self, attempt_id: str, progress: float = 0.5) -> bool:
+        return await self.database.write(lambda conn: claims.heartbeat(conn, attempt_id, progress, LEASE_SECONDS))
+
+    async def finish(self, attempt_id: str, outcome: str, **more: Any) -> sa.Row[Any]:
+        state = AttemptState(outcome)
+        digest = more.pop("digest", f"{outcome}{more}")
+        report = finishing.Report(attempt_id, state, digest, **more)
+        return await self.database.write(lambda conn: finishing.finish(conn, report))
+
+    async def checkpoint(self, attempt_id: str, step: int, **more: Any) -> sa.Row[Any]:
+        files = await self.files(more.pop("content", f"weights {attempt_id} {step}"))
+        offsets = more.pop("offsets", {})
+        return await self.database.write(
+            lambda conn: checkpoints.commit(
+                conn, attempt_id, step=step, epoch=0, files=files, metrics_json="{}", offsets=offsets
+            )
+        )
+
+    async def pass_time(self, seconds: float) -> list[str]:
+        """Beats of the leader until its clock has moved by `seconds`; the attempts that were lost."""
+        if not self.term:
+            self.term = await self.database.write(lambda conn: leader.take(conn, "test", 0, 0) or 0)
+        lost: list[str] = []
+        while seconds > 0:
+            passed = int(min(seconds, 2) * 1_000_000)
+            lost += (await self.database.write(lambda conn, p=passed: sweeper.sweep(conn, self.term, p)))[0]  # type: ignore[misc]
+            seconds -= 2
+        return lost
+
+    async def refused(self, call: Any) -> LeptonError:
+        with pytest.raises(LeptonError) as raised:
+            await call
+        return raised.value
+
+    async def events(self) -> list[tuple[str, str]]:
+        """(type, subject) of all events, in the order written."""
+        rows = await self.database.read(
+            lambda conn: conn.execute(sa.text("SELECT * FROM events ORDER BY sequence")).all()
+        )
+        return [(row.type.removeprefix("dev.lepton.").removesuffix(".v1"), row.subject) for row in rows]
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Each test runs on both databases."""
-    _create_tables(database_url)
+    schema.create_tables(database_url)
     opened = open_database(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def scene(database: Database) -> Scene:
+    """A dataset `digits` is there, and recipe r@1 is in the catalogue."""
+    scene = Scene(database)
+    await scene.dataset("one")
+    await scene.worker(id="wrk_00000000000000000000000000")
+    return scene

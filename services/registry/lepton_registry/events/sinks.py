@@ -8,7 +8,8 @@ from typing import Any
 import redis.asyncio as redis
 import sqlalchemy as sa
 
-STREAM = "lepton:events"
+from lepton_core.queue import EVENT_STREAM
+
 MAX_STREAM_LENGTH = 100_000
 SOURCE = "/lepton/registry"
 QUEUED = "dev.lepton.run.queued.v1"
@@ -39,7 +40,7 @@ class Stream:
         pipeline = self._client.pipeline(transaction=False)
         for event in events:
             fields = {"position": event.position, "event": cloud_event(event)}
-            pipeline.xadd(STREAM, fields, maxlen=MAX_STREAM_LENGTH, approximate=True)
+            pipeline.xadd(EVENT_STREAM, fields, maxlen=MAX_STREAM_LENGTH, approximate=True)
         await pipeline.execute()
 
 

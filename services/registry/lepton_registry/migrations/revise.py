@@ -1,0 +1,33 @@
+"""Draft a revision from what the tables have and the migrations lack: `python …/revise.py "what it does"`.
+
+Read and correct the draft: a migration only expands; what it makes superfluous is removed one release later.
+"""
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+
+from lepton_registry import sqlite
+from lepton_registry.migrations.upgrade import configuration
+
+
+def main(message: str) -> None:
+    name = datetime.now(UTC).strftime("%Y_%m_%d_%H%M")
+    with tempfile.TemporaryDirectory() as folder:
+        url = sa.make_url(f"sqlite:///{Path(folder) / 'registry.db'}")
+        engine = sqlite.build_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
+        with engine.begin() as connection:
+            config = configuration(connection)
+            config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+            if any((Path(__file__).parent / "versions").glob("[0-9]*.py")):
+                command.upgrade(config, "head")
+            command.revision(config, message, autogenerate=True, rev_id=name)
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
