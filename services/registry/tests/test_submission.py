@@ -1,0 +1,140 @@
+"""Submission (PROTOCOLS, 1): one key, one run."""
+
+import asyncio
+import json
+
+from lepton_core.errors import ErrorCode
+from lepton_registry.runs import store
+
+
+async def put(scene, job):
+    return await scene.database.write(lambda conn: store.submit(conn, job))
+
+
+async def test_the_same_key_gives_the_same_run(scene):
+    job = scene.job(key="k")
+    first, created = await put(scene, job)
+    again, created_again = await put(scene, job)
+    assert (created, created_again) == (True, False)
+    assert again == first
+    assert [kind for kind, subject in await scene.events() if subject == first.id] == ["run.queued"]
+
+
+async def test_another_body_under_the_same_key_is_a_conflict(scene):
+    await put(scene, scene.job(key="k"))
+    error = await scene.refused(put(scene, scene.job(key="k", name="other")))
+    assert error.code is ErrorCode.CONFLICT
+
+
+async def test_many_at_once_under_one_key_make_one_run(scene):
+    job = scene.job(key="k")
+    answers = await asyncio.gather(*[put(scene, job) for _ in range(20)])
+    assert len({row.id for row, _ in answers}) == 1
+    assert sum(created for _, created in answers) == 1
+
+
+async def test_namespaces_and_projects_keep_keys_apart(scene):
+    await scene.dataset("other", project="prj_b")
+    jobs = [scene.job(key="k"), scene.job(key="k", namespace="ing_x"), scene.job(key="k", project="prj_b")]
+    assert len({(await put(scene, job))[0].id for job in jobs}) == 3
+
+
+async def test_latest_is_resolved_when_the_run_is_made_and_recorded(scene):
+    run = await scene.submit(data="digits@latest")
+    second = await scene.dataset("two")
+    later = await scene.submit(data="digits")
+    assert (run.dataset, run.dataset_version) == ("digits", 1)
+    assert json.loads(run.spec_json)["data"] == "digits@1"
+    assert json.loads(run.spec_json)["recipe"] == "r@1"
+    assert (later.dataset_version_id, later.data_digest) == (second.id, second.digest)
+
+
+async def test_a_retry_after_latest_moved_is_the_same_run(scene):
+    """The answer got lost, then somebody pushed a new version: the retry must not look like another job."""
+    job = scene.job(key="k")
+    first, _ = await put(scene, job)
+    await scene.dataset("two")
+    assert (await put(scene, job))[0] == first
+
+
+async def test_a_known_key_answers_even_when_the_job_would_be_refused_now(scene):
+    first, _ = await put(scene, scene.job(key="k"))
+    refused_now = scene.job(key="k", data="gone@latest")
+    same_digest = store.Submission(
+        refused_now.project,
+        scene.job(key="k").key,
+        refused_now.spec,
+        refused_now.body,
+        "unknown",
+        "7",
+        "key_1",
+    )
+    assert (await put(scene, same_digest))[0] == first
+
+
+async def test_a_missing_dataset_is_refused_with_the_field_and_what_there_is(scene):
+    error = await scene.refused(scene.submit(data="digitz@latest"))
+    assert error.code is ErrorCode.INVALID
+    assert (error.fields[0].field, error.fields[0].allowed) == ("data", "digits")
+    assert (await scene.refused(scene.submit(data="digits@9"))).fields[0].allowed == "1 to 1"
+
+
+async def test_a_recipe_that_nobody_announced_is_refused(scene):
+    error = await scene.refused(scene.submit(recipe="nope"))
+    assert (error.code, error.fields[0].field) == (ErrorCode.INVALID, "recipe")
+    assert "r@1" in error.fields[0].allowed
+
+
+async def test_another_projects_dataset_is_not_seen(scene):
+    assert (await scene.refused(scene.submit(project="prj_b"))).code is ErrorCode.INVALID
+
+
+async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_is_asked(scene):
+    queued = await scene.submit()
+    cancelled = await scene.database.write(lambda conn: store.cancel(conn, scene.project, queued.id, "key_1"))
+    assert (cancelled.state, cancelled.finished_at_us > 0) == ("cancelled", True)
+    attempt = await scene.started(await scene.worker())
+    asked = await scene.database.write(lambda conn: store.cancel(conn, scene.project, attempt.run_id, "key_1"))
+    assert (asked.state, asked.cancel_requested) == ("running", True)
+    assert await scene.heartbeat(attempt.id) is True
+
+
+async def test_cancelling_twice_is_harmless_and_of_an_ended_run_refused(scene):
+    run = await scene.submit()
+    for _ in range(2):
+        assert (await scene.database.write(lambda c: store.cancel(c, scene.project, run.id, "k"))).state == "cancelled"
+    attempt = await scene.started(await scene.worker())
+    await scene.finish(attempt.id, "succeeded")
+    refused = scene.refused(scene.database.write(lambda c: store.cancel(c, scene.project, attempt.run_id, "k")))
+    assert (await refused).code is ErrorCode.FAILED_PRECONDITION
+
+
+async def test_a_retry_repeats_the_exact_versions(scene):
+    run = await scene.submit(data="digits@latest")
+    await scene.dataset("two")
+
+    def again(key):
+        return scene.database.write(lambda conn: store.retry(conn, scene.project, run.id, key, "key_2"))
+
+    assert (await scene.refused(again("k"))).code is ErrorCode.FAILED_PRECONDITION
+    await scene.database.write(lambda conn: store.cancel(conn, scene.project, run.id, "key_1"))
+    retried, created = await again("k")
+    assert created
+    assert (retried.retry_of, retried.dataset_version_id) == (run.id, run.dataset_version_id)
+    assert retried.created_by == "key_2"
+    assert await again("k") == (retried, False)
+
+
+async def test_runs_are_listed_newest_first_by_page(scene):
+    ids = [(await scene.submit()).id for _ in range(5)]
+    await scene.database.write(lambda conn: store.cancel(conn, scene.project, ids[0], "k"))
+
+    def listed(**more):
+        options = {"state": None, "before": "", "limit": 3} | more
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+
+    first = await listed()
+    assert len(first) == 3
+    assert first == sorted(first, reverse=True)
+    assert set(first) | set(await listed(before=first[-1])) == set(ids)
+    assert await listed(state="cancelled") == [ids[0]]
