@@ -28,7 +28,7 @@ class TrainerSettings(Settings):
     heartbeat_seconds: Annotated[float, Field(gt=0, le=30, description="How often a lease is renewed.")] = 2.0
     self_fence_seconds: Annotated[
         float, Field(gt=0, description="Without a renewal for this long, an attempt kills its own processes.")
-    ] = 30.0
+    ] = 20.0
     drain_seconds: Annotated[
         float, Field(gt=0, description="How long SIGTERM may take: a last checkpoint, and its commit.")
     ] = 25.0
