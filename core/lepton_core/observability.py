@@ -52,9 +52,9 @@ def configure_logging(
 
 class _Plain(logging.Formatter):
     def __init__(self, service: str) -> None:
-        super().__init__(
-            f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {service} %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-        )
+        line = f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {service} %(name)s: %(message)s"
+        super().__init__(line, "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         request_id = request_id_or_none()
