@@ -44,6 +44,7 @@ def build_app(
         version=version,
         lifespan=lifespan,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         responses={"default": {"description": "A problem document (RFC 9457)", "model": Problem}},
