@@ -1,0 +1,73 @@
+"""Every route and RPC of every service has a row in the one policy table, and every row stands for something."""
+
+import importlib
+import pkgutil
+from typing import cast
+
+import httpx
+import lepton_proto.inference
+import lepton_proto.v1
+import pytest
+from fastapi import FastAPI
+from google.protobuf.descriptor import FileDescriptor
+from lepton_core.grpc_client import open_channel
+from lepton_core.http_app import methods_of
+from lepton_core.identity import POLICIES, Role, TokenAuthenticator, methods_without_policy
+from lepton_gateway.catalogue import Catalogue
+from lepton_gateway.http.app import build_http_app
+from lepton_gateway.registry import Registry
+from lepton_gateway.submit import Submitter
+
+
+def all_rpcs() -> set[str]:
+    found = set()
+    for package in (lepton_proto.v1, lepton_proto.inference):
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name.endswith("_pb2"):
+                file = cast(
+                    FileDescriptor, importlib.import_module(f"{package.__name__}.{module.name}").DESCRIPTOR
+                )
+                for service in file.services_by_name.values():
+                    found |= {f"/{service.full_name}/{method.name}" for method in service.methods}
+    return found
+
+
+async def gateway_app() -> FastAPI:
+    registry = Registry(open_channel("127.0.0.1:1"))
+    submitter = Submitter(registry, Catalogue(registry), scripts_need=Role.OPERATOR)
+    nobody = httpx.AsyncClient()
+    limits = {"max_body_bytes": 1024, "max_archive_bytes": 1024}
+    return build_http_app(registry, submitter, TokenAuthenticator(), nobody, nobody, **limits)
+
+
+def inference_routes() -> set[str]:
+    from lepton_inference.http.app import route_methods
+
+    return set(route_methods())
+
+
+async def test_every_route_of_the_gateway_has_a_policy() -> None:
+    assert methods_without_policy(methods_of(await gateway_app())) == []
+
+
+def test_every_route_of_inference_has_a_policy() -> None:
+    assert methods_without_policy(inference_routes()) == []
+
+
+def test_every_rpc_has_a_policy() -> None:
+    rpcs = all_rpcs()
+    assert len(rpcs) > 50
+    assert methods_without_policy(rpcs) == []
+
+
+async def test_every_row_stands_for_a_route_or_rpc_that_exists() -> None:
+    real = all_rpcs() | set(methods_of(await gateway_app())) | inference_routes()
+    standard = {row for row in POLICIES if row.startswith("/grpc.")} | {
+        "GET /", "GET /healthz", "GET /readyz", "GET /openapi.json", "GET /docs"
+    }  # fmt: skip
+    assert set(POLICIES) - real - standard == set()
+
+
+@pytest.mark.parametrize("method", ["POST /v1/jobs", "/lepton.v1.JobService/Submit"])
+def test_the_same_act_needs_the_same_role_over_http_and_grpc(method: str) -> None:
+    assert POLICIES[method].role is Role.EDITOR
