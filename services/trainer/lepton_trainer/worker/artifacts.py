@@ -6,6 +6,7 @@ import httpx
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc_client import SyncChannel
+from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
 from lepton_core.wire import from_proto, list_from_proto, list_to_proto
 from lepton_proto.v1 import artifacts_pb2
@@ -47,9 +48,8 @@ class ArtifactWire:
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         received = 0
         try:
-            with self._http.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + length - 1}"}) as response:
-                # 200 is the whole object: right when that is what was asked for.
-                if response.status_code != 206 and not (response.status_code == 200 and offset == 0):
+            with self._http.stream("GET", url, headers={"Range": range_header(offset, length)}) as response:
+                if not is_range(response.status_code, response.headers, offset, length):
                     raise _refused(response.status_code)
                 for chunk in response.iter_bytes(_CHUNK_BYTES):
                     yield chunk[: length - received]

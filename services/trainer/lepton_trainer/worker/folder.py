@@ -4,11 +4,8 @@ import contextlib
 import fcntl
 import os
 import shutil
-import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import is_id, new_id
@@ -26,6 +23,10 @@ class WorkerFolder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self.home / "lock")
         self.worker_id = self._identity()
+
+    def release(self) -> None:
+        """Give up the lock before the process ends."""
+        os.close(self._lock)
 
     def _identity(self) -> str:
         """Random, made once: processes of an earlier life carry it, and the registry knows us by it."""
@@ -64,20 +65,20 @@ def remove_folder(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
         return
-    shutil.rmtree(folder, onerror=_make_removable)
-
-
-def _make_removable(remove: Callable[..., Any], path: str, _error: Any) -> None:
-    parent = Path(path).parent
-    for each in (parent, Path(path)):
-        with contextlib.suppress(OSError):
-            if stat.S_ISDIR(os.lstat(each).st_mode):
-                each.chmod(0o700)
     with contextlib.suppress(FileNotFoundError):
-        if remove in (os.open, os.scandir, os.rmdir) and Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path)
-        else:
-            remove(path)
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            _open_up(folder)
+            shutil.rmtree(folder)
+
+
+def _open_up(folder: Path) -> None:
+    folder.chmod(0o700)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(Path(entry.path))
 
 
 def _locked(file: Path) -> int:

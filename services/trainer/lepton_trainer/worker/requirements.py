@@ -60,5 +60,6 @@ def _problem(line: str) -> str:
 
 
 def _failed(problems: list[FieldError]) -> LeptonError:
-    detail = "the worker's environment lacks what the script requires (nothing is installed on its behalf)"
+    lines = [f"  {each.value}: {each.message}" if each.value else f"  {each.message}" for each in problems]
+    detail = "the worker lacks what the script requires (nothing is installed on its behalf):\n" + "\n".join(lines)
     return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, problems)
