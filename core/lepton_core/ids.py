@@ -44,6 +44,14 @@ def is_ulid(value: str) -> bool:
     return _ULID.fullmatch(value) is not None
 
 
+def ulid_time_us(ulid: str) -> int:
+    """When it was made, to the millisecond."""
+    milliseconds = 0
+    for character in ulid[:10]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(character)
+    return milliseconds * 1000
+
+
 def check_id(value: str, prefix: str, field: str) -> str:
     if not is_id(value, prefix):
         raise invalid(field, "not an id of this kind", value, f"{prefix}_ and a ULID of 26 characters")

@@ -1,7 +1,6 @@
 """Manifests: a folder as a sorted list of (path, digest, bytes). Pure."""
 
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,13 +8,10 @@ from typing import Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
+from lepton_core.paths import check_path
 
 MAX_FILES = 1_000_000
-MAX_PATH_BYTES = 1024
 MAX_FILE_BYTES = 1 << 50
-PATH_RULE = (
-    f"a relative POSIX path without '.', '..', empty parts or control characters, at most {MAX_PATH_BYTES} bytes"
-)
 
 
 class FileLike(Protocol):
@@ -64,31 +60,10 @@ def canonical(files: Sequence[FileLike]) -> bytes:
     return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def check_path(path: str, field: str) -> str:
-    """Readers make folders of these: whatever could leave the folder, or mean two things, is refused."""
-    try:
-        too_long = len(path.encode()) > MAX_PATH_BYTES
-    except UnicodeEncodeError:
-        raise invalid(field, "is not valid Unicode", ascii(path), PATH_RULE) from None
-    unsafe = (
-        too_long
-        or "\\" in path
-        or any(part in ("", ".", "..") for part in path.split("/"))
-        or any(unicodedata.category(character) == "Cc" for character in path)
-    )
-    if unsafe:
-        raise invalid(field, "is not a path that is safe on every machine", path, PATH_RULE)
-    return path
-
-
 def _checked(entry: FileLike, field: str) -> File:
-    path = entry.path
-    # isalnum is the fast way out for plain names; the full check costs some microseconds for each file.
-    if not (path.isascii() and path.replace(".", "").isalnum() and path.strip(".") and len(path) < MAX_PATH_BYTES):
-        check_path(path, f"{field}.path")
     if not 0 <= entry.bytes <= MAX_FILE_BYTES:
         raise invalid(f"{field}.bytes", "is not a size", entry.bytes, f"0 to {MAX_FILE_BYTES}")
-    return File(path, check_digest(entry.digest, f"{field}.digest"), entry.bytes)
+    return File(check_path(entry.path, f"{field}.path"), check_digest(entry.digest, f"{field}.digest"), entry.bytes)
 
 
 def _check_distinct(files: Sequence[File], field: str) -> None:

@@ -1,5 +1,6 @@
 """Models and their versions, in the caller's transaction."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,7 +81,9 @@ def _record(conn: sa.Connection, project: str, row: sa.Row[Any]) -> None:
     """The version's lineage and its event."""
     facts = {"model": row.model, "version": row.version, "digest": row.digest, "bytes": row.bytes}
     made_by = [edges.Edge(row.id, "generated", row.run_id)] if row.run_id else []
-    node = edges.Node(row.id, "model_version", f"{row.model}@{row.version}", facts | {"metrics": row.metrics_json})
+    node = edges.Node(
+        row.id, "model_version", f"{row.model}@{row.version}", facts | {"metrics": json.loads(row.metrics_json)}
+    )
     edges.record(conn, project, made_by, [node])
     outbox.write(conn, project, "model_version.created", row.id, facts | {"run_id": row.run_id or ""})
 

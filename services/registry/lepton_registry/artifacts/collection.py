@@ -1,0 +1,177 @@
+"""Collection: what nobody uses is marked dead, waits, and then loses its bytes. Nothing that is referred to is touched.
+
+Each step is safe to repeat after a crash: rows go after bytes, and an object that no row names is found by listing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from itertools import islice
+
+import sqlalchemy as sa
+
+from lepton_core.errors import LeptonError
+from lepton_core.objects.store import ObjectStore
+from lepton_registry.artifacts import keys, tickets
+from lepton_registry.artifacts.places import ARTIFACTS, DEAD
+from lepton_registry.artifacts.store import MANIFEST_FILES, MANIFESTS
+from lepton_registry.artifacts.tickets import UPLOADS
+from lepton_registry.database import Database, now_us
+
+log = logging.getLogger(__name__)
+
+# Whether some resource needs a row of the manifests table, e.g. datasets.store.references.
+Reference = Callable[[sa.Table], sa.ColumnElement[bool]]
+_SECOND = 1_000_000
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is kept. `wait_seconds` must exceed the life of a URL that was given out before the mark."""
+
+    # Files and folders that no dataset, model, run or checkpoint refers to, since their last use.
+    unused_seconds: int = 24 * 3600
+    # Between the mark and the deletion of the bytes.
+    wait_seconds: int = 2 * 3600
+    # Objects that no row names: left by a crash between writing and committing.
+    orphan_seconds: int = 24 * 3600
+    # Ended upload tickets.
+    ticket_seconds: int = 7 * 24 * 3600
+
+
+@dataclass(slots=True)
+class Collected:
+    uploads: int = 0
+    manifests: int = 0
+    marked: int = 0
+    objects: int = 0
+    orphans: int = 0
+
+
+class Collector:
+    """`references` must name every resource that keeps manifests: what none of them refers to is deleted."""
+
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        references: Sequence[Reference],
+        *,
+        retention: Retention = Retention(),
+        may_collect: Callable[[], bool] = lambda: True,
+        pause_seconds: float = 600.0,
+    ) -> None:
+        assert references, "without references everything would be collected"
+        self._database = database
+        self._objects = objects
+        self._references = list(references)
+        self._retention = retention
+        self._may_collect = may_collect
+        self._pause_seconds = pause_seconds
+
+    async def run(self) -> None:
+        """For ever; one process at a time (`may_collect`: the leader)."""
+        while True:
+            await asyncio.sleep(self._pause_seconds)
+            if not self._may_collect():
+                continue
+            try:
+                done = await self.collect()
+            except LeptonError as error:
+                log.warning("collection stopped, and will be tried again: %s", error.detail)
+                continue
+            if any(getattr(done, field.name) for field in fields(done)):
+                log.info("collected: %s", done)
+
+    async def collect(self) -> Collected:
+        keep = self._retention
+        done = Collected()
+        done.uploads = await self._end_uploads()
+        before = now_us() - keep.unused_seconds * _SECOND
+        done.manifests = await self._database.write(lambda conn: drop_manifests(conn, self._references, before))
+        done.marked = await self._database.write(lambda conn: mark_dead(conn, before))
+        done.objects = await self._delete_dead(now_us() - keep.wait_seconds * _SECOND)
+        done.orphans = await self._delete_orphans(now_us() - keep.orphan_seconds * _SECOND)
+        return done
+
+    async def _end_uploads(self) -> int:
+        """Tickets whose time is over: their parts are thrown away, and the ticket says so."""
+        ended = 0
+        for row in await self._database.read(tickets.list_expired):
+            if await self._database.write(partial(tickets.expire, upload_id=row.id)):
+                await asyncio.to_thread(self._objects.abort_multipart, row.object_key, row.multipart_id)
+                ended += 1
+        old = now_us() - self._retention.ticket_seconds * _SECOND
+        await self._database.write(lambda conn: tickets.delete_ended(conn, old))
+        return ended
+
+    async def _delete_dead(self, before_us: int) -> int:
+        dead = await self._database.read(lambda conn: dead_objects(conn, before_us))
+        for key in dead:
+            await asyncio.to_thread(self._objects.delete, key)
+        await self._database.write(lambda conn: forget_dead(conn, before_us))
+        return len(dead)
+
+    async def _delete_orphans(self, before_us: int) -> int:
+        """Compares the store's listing with the rows. A key is used once, so an old one gets no new row."""
+        orphans = 0
+        listing = self._objects.list_keys(keys.PREFIX)
+        while chunk := await asyncio.to_thread(lambda: list(islice(listing, _BATCH))):
+            old = [key for key in chunk if (keys.made_at_us(key) or before_us) < before_us]
+            known = await self._database.read(partial(known_objects, keys=old))
+            for key in set(old) - known:
+                await asyncio.to_thread(self._objects.delete, key)
+                orphans += 1
+        return orphans
+
+
+def drop_manifests(conn: sa.Connection, references: Sequence[Reference], before_us: int) -> int:
+    """Folders that nothing refers to. A transaction that uses one meanwhile moves `used_at_us`, and so keeps it."""
+    unused = sa.and_(MANIFESTS.c.used_at_us < before_us, *(~reference(MANIFESTS) for reference in references))
+    dropped = list(conn.scalars(sa.delete(MANIFESTS).where(unused).returning(MANIFESTS.c.id)))
+    for start in range(0, len(dropped), _BATCH):
+        part = dropped[start : start + _BATCH]
+        conn.execute(sa.delete(MANIFEST_FILES).where(MANIFEST_FILES.c.manifest_id.in_(part)))
+    return len(dropped)
+
+
+def mark_dead(conn: sa.Connection, before_us: int) -> int:
+    """Files in no folder of their project. Damaged ones too: they are in use as long as a folder names them."""
+    named = (
+        sa.exists()
+        .where(MANIFEST_FILES.c.digest == ARTIFACTS.c.digest)
+        .where(MANIFESTS.c.id == MANIFEST_FILES.c.manifest_id, MANIFESTS.c.project == ARTIFACTS.c.project)
+    )
+    statement = (
+        sa.update(ARTIFACTS)
+        .where(ARTIFACTS.c.state != DEAD, ARTIFACTS.c.used_at_us < before_us, ~named)
+        .values(state=DEAD, ended_at_us=now_us())
+    )
+    return conn.execute(statement).rowcount
+
+
+def dead_objects(conn: sa.Connection, before_us: int) -> list[str]:
+    """Objects of which every range is dead for long enough: a pack stays as long as one of its files lives."""
+    over = sa.and_(ARTIFACTS.c.state == DEAD, ARTIFACTS.c.ended_at_us < before_us)
+    other = ARTIFACTS.alias("other")
+    alive = sa.exists().where(
+        other.c.object_key == ARTIFACTS.c.object_key, (other.c.state != DEAD) | (other.c.ended_at_us >= before_us)
+    )
+    return list(conn.scalars(sa.select(ARTIFACTS.c.object_key).distinct().where(over, ~alive)))
+
+
+def forget_dead(conn: sa.Connection, before_us: int) -> int:
+    """Rows that stayed dead. One that was healed meanwhile is present, at another place."""
+    over = sa.and_(ARTIFACTS.c.state == DEAD, ARTIFACTS.c.ended_at_us < before_us)
+    return conn.execute(sa.delete(ARTIFACTS).where(over)).rowcount
+
+
+def known_objects(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Those that a row names: an artifact, or an upload that is not settled."""
+    artifacts = sa.select(ARTIFACTS.c.object_key).where(ARTIFACTS.c.object_key.in_(keys))
+    unsettled = UPLOADS.c.state.in_((tickets.OPEN, tickets.VERIFYING))
+    uploads = sa.select(UPLOADS.c.object_key).where(UPLOADS.c.object_key.in_(keys), unsettled)
+    return {*conn.scalars(artifacts), *conn.scalars(uploads)}

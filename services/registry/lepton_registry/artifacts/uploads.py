@@ -1,0 +1,165 @@
+"""Big files: ticket → parts → completed → hashed in a thread → committed.
+
+The parts of a multipart upload go to a fresh random key by presigned URLs. Only the registry completes it, and from
+then on no URL can write there; so what was hashed is what stays.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.ids import check_digest
+from lepton_core.objects.store import ObjectStore
+from lepton_registry.artifacts import tickets
+from lepton_registry.artifacts.keys import fresh_key
+from lepton_registry.artifacts.places import Stored
+from lepton_registry.database import Database, now_us
+
+log = logging.getLogger(__name__)
+
+MIN_PART_BYTES = 16 * 1024 * 1024
+MAX_PARTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartUrl:
+    number: int
+    url: str
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """`parts` only while it is open."""
+
+    row: sa.Row[Any]
+    parts: Sequence[PartUrl]
+
+
+class Uploads:
+    """Tickets and their verification. `run` resumes what an earlier process left, and tries again after outages."""
+
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        *,
+        max_bytes: int = 1 << 40,
+        url_seconds: int = 3600,
+        upload_seconds: int = 24 * 3600,
+        retry_seconds: float = 1.0,
+        max_hashing: int = 2,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._max_bytes = max_bytes
+        self._url_seconds = url_seconds
+        self._upload_us = upload_seconds * 1_000_000
+        self._retry_seconds = retry_seconds
+        self._hashing = asyncio.Semaphore(max_hashing)
+        self._verifying: dict[str, asyncio.Task[None]] = {}
+
+    async def create(self, project: str, digest: str, size: int) -> Ticket:
+        check_digest(digest, "digest")
+        if not 0 < size <= self._max_bytes:
+            raise invalid("bytes", "is out of range", size, f"1 to {self._max_bytes}")
+        key = fresh_key()
+        multipart_id = await asyncio.to_thread(self._objects.create_multipart, key)
+        row = None
+        try:
+            row = await self._database.write(
+                lambda conn: tickets.create(
+                    conn,
+                    project,
+                    artifact=Stored(digest, size, key, 0),
+                    part_bytes=max(MIN_PART_BYTES, -(-size // MAX_PARTS)),
+                    multipart_id=multipart_id,
+                    expires_at_us=now_us() + self._upload_us,
+                )
+            )
+        finally:
+            if row is None or row.state == tickets.COMMITTED:
+                await asyncio.to_thread(self._objects.abort_multipart, key, multipart_id)
+        return await self._ticket(row)
+
+    async def complete(self, project: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> Ticket:
+        """Answers at once; the client polls until it is committed or failed."""
+        row = await self._database.write(lambda conn: tickets.complete(conn, project, upload_id, parts))
+        if row.state == tickets.VERIFYING:
+            self._start(row)
+        return await self._ticket(row)
+
+    async def get(self, project: str, upload_id: str) -> Ticket:
+        """With fresh part URLs while it is open."""
+        return await self._ticket(await self._database.read(lambda conn: tickets.get(conn, project, upload_id)))
+
+    async def run(self) -> None:
+        while True:
+            try:
+                for row in await self._database.read(tickets.list_verifying):
+                    self._start(row)
+            except LeptonError as error:
+                log.warning("cannot look for uploads to verify: %s", error.detail)
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _ticket(self, row: sa.Row[Any]) -> Ticket:
+        if row.state != tickets.OPEN:
+            return Ticket(row, ())
+        return Ticket(row, await asyncio.to_thread(self._part_urls, row))
+
+    def _part_urls(self, row: sa.Row[Any]) -> list[PartUrl]:
+        return [
+            PartUrl(
+                number,
+                self._objects.part_url(row.object_key, row.multipart_id, number, self._url_seconds),
+                offset := (number - 1) * row.part_bytes,
+                min(row.part_bytes, row.bytes - offset),
+            )
+            for number in range(1, tickets.part_count(row.bytes, row.part_bytes) + 1)
+        ]
+
+    def _start(self, row: sa.Row[Any]) -> None:
+        if row.id not in self._verifying:
+            task = asyncio.create_task(self._verify(row))
+            self._verifying[row.id] = task
+            task.add_done_callback(lambda _: self._verifying.pop(row.id, None))
+
+    async def _verify(self, row: sa.Row[Any]) -> None:
+        """Leaves the ticket as it is when the store or the database is away: `run` starts it again."""
+        try:
+            async with self._hashing:
+                fault = await asyncio.to_thread(self._find_fault, row)
+            if fault:
+                await self._database.write(lambda conn: tickets.fail(conn, row.id, fault))
+                used = False
+            else:
+                used = await self._database.write(lambda conn: tickets.commit(conn, row))
+            if not used:
+                await asyncio.to_thread(self._objects.delete, row.object_key)
+        except LeptonError as error:
+            log.warning("upload %s is not verified yet: %s", row.id, error.detail)
+        except Exception:
+            log.exception("upload %s could not be verified", row.id)
+
+    def _find_fault(self, row: sa.Row[Any]) -> str:
+        """Completes the object and reads it whole; what is wrong with it, empty if nothing."""
+        parts = [(number, etag) for number, etag in json.loads(row.parts_json)]
+        try:
+            self._objects.complete_multipart(row.object_key, row.multipart_id, parts)
+        except LeptonError as error:
+            if error.code is ErrorCode.UNAVAILABLE:
+                raise
+            # It may be a second try after the first one completed it: then the object is there.
+            if self._objects.size(row.object_key) is None:
+                return f"the store could not put the parts together: {error.detail}"
+        found, size = self._objects.digest(row.object_key)
+        if size != row.bytes:
+            return f"{size} bytes arrived, not {row.bytes}"
+        return "" if found == row.digest else f"the bytes that arrived have the digest {found}, not {row.digest}"

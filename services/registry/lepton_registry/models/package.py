@@ -1,0 +1,97 @@
+"""What a model package holds is checked before it becomes a version: every file is what its name says."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
+from lepton_core.package_check import check_onnx, check_safetensors, check_signature
+from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
+from lepton_registry.artifacts.reading import Reading
+
+REQUIRED = ("model.onnx", "signature.json")
+ALLOWED = "*.onnx, *.safetensors, signature.json, card.json"
+MAX_PACKAGE_BYTES = 16 << 30
+MAX_JSON_BYTES = 8 << 20
+MAX_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package whose files hold what their names say."""
+
+    files: Sequence[FileLike]
+    signature_json: str
+    card_json: str
+
+
+class PackageInspector:
+    """Reads a package's files from the store and checks them; nothing is loaded or run."""
+
+    def __init__(self, reading: Reading, *, max_bytes: int = MAX_PACKAGE_BYTES) -> None:
+        self._reading = reading
+        self._max_bytes = max_bytes
+        self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def inspect(self, project: str, entries: Sequence[FileLike]) -> Package:
+        """INVALID names the file that is not what its name says, or is of no kind that a package may hold."""
+        files = build_manifest(entries).files
+        self._check_names(files)
+        async with self._at_once:
+            with tempfile.TemporaryDirectory(prefix="lepton-package-") as folder:
+                for file in files:
+                    target = Path(folder) / file.path
+                    await self._reading.copy(project, file.digest, target)
+                    await asyncio.to_thread(_check, file.path, target)
+                texts = {name: _text(Path(folder) / name) for name in ("signature.json", "card.json")}
+        return Package(files, texts["signature.json"], texts["card.json"] or "{}")
+
+    def _check_names(self, files: Sequence[File]) -> None:
+        unknown = [file.path for file in files if _check_for(file.path) is None]
+        if unknown:
+            raise LeptonError(
+                ErrorCode.INVALID,
+                f"{unknown[0]!r} is no file that a model package may hold; allowed: {ALLOWED}",
+                [FieldError("files", "not allowed in a model package", shown(path), ALLOWED) for path in unknown[:20]],
+            )
+        missing = [name for name in REQUIRED if name not in {file.path for file in files}]
+        if missing:
+            raise invalid("files", f"the package lacks {missing[0]}", missing[0], f"{' and '.join(REQUIRED)} at least")
+        size = sum(file.bytes for file in files)
+        big = [file.path for file in files if file.path.endswith(".json") and file.bytes > MAX_JSON_BYTES]
+        if size > self._max_bytes or big:
+            limit = f"{MAX_JSON_BYTES} bytes for {big[0]}" if big else f"{self._max_bytes} bytes in all"
+            raise LeptonError(ErrorCode.TOO_LARGE, f"the package is too big; allowed: {limit}")
+
+
+def _check_for(path: str) -> Callable[[Path], object] | None:
+    """By the name; packages have no folders."""
+    if path == "signature.json":
+        return lambda file: check_signature(file.read_bytes())
+    if path == "card.json":
+        return _check_card
+    if "/" in path or path.startswith("."):
+        return None
+    return {"onnx": check_onnx, "safetensors": check_safetensors}.get(path.rpartition(".")[2])
+
+
+def _check_card(file: Path) -> None:
+    try:
+        card = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        card = None
+    if not isinstance(card, dict):
+        raise invalid("card.json", "is no JSON object", allowed="a JSON object in UTF-8")
+
+
+def _check(path: str, file: Path) -> None:
+    check = _check_for(path)
+    assert check is not None
+    check(file)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
