@@ -1,8 +1,8 @@
 """A walk through the protobuf of an ONNX file, without onnx or protobuf: is it a ModelProto, with all data inside?
 
-Every field number and wire type must be one that onnx.proto knows (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto),
-so that other bytes, a pickle for instance, are not taken for a model. Tensors with external data are refused wherever
-they stand: in initializers, attributes, subgraphs, functions, training info.
+Every field number and wire type must be one that https://github.com/onnx/onnx/blob/main/onnx/onnx.proto knows, so
+that other bytes, a pickle for instance, are not taken for a model. Tensors with external data are refused wherever they
+stand: in initializers, attributes, subgraphs, functions, training info.
 """
 
 import mmap
@@ -35,7 +35,8 @@ _MESSAGES: dict[str, Mapping[int, str]] = {
     },
     "Attribute": {
         1: _TEXT, 2: _FLOAT, 3: _NUMBER, 4: _TEXT, 5: "Tensor", 6: "Graph", 7: _FLOAT, 8: _NUMBER, 9: _TEXT,
-        10: "Tensor", 11: "Graph", 13: _TEXT, 14: "Type", 15: "Type", 20: _NUMBER, 21: _TEXT, 22: "SparseTensor", 23: "SparseTensor",
+        10: "Tensor", 11: "Graph", 13: _TEXT, 14: "Type", 15: "Type", 20: _NUMBER, 21: _TEXT, 22: "SparseTensor",
+        23: "SparseTensor",
     },
     "Tensor": {
         1: _NUMBER, 2: _NUMBER, 3: "Segment", 4: _FLOAT, 5: _NUMBER, 6: _TEXT, 7: _NUMBER, 8: _TEXT, 9: _TEXT,
