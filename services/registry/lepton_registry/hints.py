@@ -4,6 +4,7 @@ import asyncio
 
 import redis.asyncio as redis
 from celery import Celery
+
 from lepton_core.queue import HINT_QUEUE, WAKE_TASK
 
 

@@ -11,24 +11,33 @@ from collections.abc import Awaitable, Callable, Sequence
 import redis.asyncio as redis
 import uvloop
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import LeptonError
 from lepton_core.grpc_server import Registration, RpcServer, build_server
+from lepton_core.objects.store import ObjectStore
+from lepton_core.queue import build_celery
 from lepton_core.settings import load_settings
 from lepton_proto.v1 import (
+    artifacts_pb2_grpc,
     attempts_pb2_grpc,
     datasets_pb2_grpc,
     deployments_pb2_grpc,
     events_pb2_grpc,
     lineage_pb2_grpc,
+    logs_pb2_grpc,
     metrics_pb2_grpc,
+    models_pb2_grpc,
     projects_pb2_grpc,
     recipes_pb2_grpc,
     runs_pb2_grpc,
     workers_pb2_grpc,
 )
-from lepton_registry import schema
+from lepton_registry.artifacts.collection import Collector
+from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts.servicer import ArtifactServicer
+from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
 from lepton_registry.database import Database, open_database
+from lepton_registry.datasets import store as datasets
 from lepton_registry.datasets.servicer import DatasetServicer
 from lepton_registry.deployments.servicer import DeploymentServicer
 from lepton_registry.deployments.watch import ServingWatch
@@ -37,13 +46,21 @@ from lepton_registry.events.leader import Leadership
 from lepton_registry.events.relay import Relay, Sink
 from lepton_registry.events.servicer import EventServicer
 from lepton_registry.events.sinks import Hinter, Stream
+from lepton_registry.hints import Waker
 from lepton_registry.lineage.servicer import LineageServicer
+from lepton_registry.logs.chunks import LogChunks
+from lepton_registry.logs.servicer import LogServicer
 from lepton_registry.metrics.servicer import MetricServicer
+from lepton_registry.migrations.upgrade import upgrade
+from lepton_registry.models import store as models
+from lepton_registry.models.package import PackageInspector
+from lepton_registry.models.servicer import ModelServicer
 from lepton_registry.projects import store as projects
 from lepton_registry.projects.servicer import KeyServicer, ProjectServicer
 from lepton_registry.recipes.servicer import RecipeServicer
+from lepton_registry.runs import checkpoints
+from lepton_registry.runs import store as runs
 from lepton_registry.runs.attempt_servicer import AttemptServicer
-from lepton_registry.runs.finishing import Package
 from lepton_registry.runs.servicer import RunServicer
 from lepton_registry.runs.sweeper import Sweeper
 from lepton_registry.settings import RegistrySettings
@@ -67,49 +84,97 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
     """Builds every part; network clients are closed with `clients`."""
     attempt_secret = settings.attempt_token_secret_file.read_text().strip().encode()
     hashes = read_service_hashes(settings.service_tokens_file)
-    alone = database.dialect == "sqlite"
-    leadership = Leadership(database, alone=alone, takeover_seconds=settings.leader_takeover_seconds)
-    feed = Feed(database)
+    objects = _object_store(settings)
+    uploads = Uploads(database, objects)
+    leadership = Leadership(
+        database, alone=database.dialect == "sqlite", takeover_seconds=settings.leader_takeover_seconds
+    )
     wake, sinks = _queue(settings, clients)
-    relay = Relay(database, leadership, sinks)
-    sweeper = Sweeper(database, leadership, wake, settings.sweep_seconds)
-    servicers: list[Registration] = [
+    feed = Feed(database)
+    collector = Collector(
+        database,
+        objects,
+        [datasets.references, models.references, runs.references, checkpoints.references],
+        may_collect=lambda: leadership.term is not None,
+    )
+    tasks: list[Task] = [
+        feed.run,
+        Relay(database, leadership, sinks).run,
+        Sweeper(database, leadership, wake, settings.sweep_seconds).run,
+        uploads.run,
+        collector.run,
+        lambda: _ensure_bucket(objects),
+    ]
+    server = build_server(
+        _servicers(settings, database, objects, uploads, feed, attempt_secret),
+        RegistryAuthenticator(database, hashes, attempt_secret),
+        max_message_bytes=settings.max_message_bytes,
+    )
+    return Registry(server, tasks, leadership)
+
+
+def _servicers(
+    settings: RegistrySettings,
+    database: Database,
+    objects: ObjectStore,
+    uploads: Uploads,
+    feed: Feed,
+    attempt_secret: bytes,
+) -> list[Registration]:
+    reading = Reading(database, objects)
+    inspector = PackageInspector(reading)
+    chunks = LogChunks(database, objects, max_bytes_per_run=settings.max_log_bytes_per_run)
+    attempts = AttemptServicer(
+        database, inspector.inspect, attempt_secret=attempt_secret, lease_seconds=settings.lease_seconds
+    )
+    artifacts = ArtifactServicer(database, objects, uploads, reading)
+    deployments = DeploymentServicer(database, ServingWatch(database))
+    return [
         (projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(database)),
         (projects_pb2_grpc.add_KeyServiceServicer_to_server, KeyServicer(database)),
         (recipes_pb2_grpc.add_RecipeServiceServicer_to_server, RecipeServicer(database)),
         (workers_pb2_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(database)),
         (runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(database, feed)),
-        (
-            attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
-            AttemptServicer(
-                database, _no_inspection, attempt_secret=attempt_secret, lease_seconds=settings.lease_seconds
-            ),
-        ),
+        (attempts_pb2_grpc.add_AttemptServiceServicer_to_server, attempts),
         (metrics_pb2_grpc.add_MetricServiceServicer_to_server, MetricServicer(database)),
+        (logs_pb2_grpc.add_LogServiceServicer_to_server, LogServicer(database, chunks)),
         (events_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(database, feed)),
+        (artifacts_pb2_grpc.add_ArtifactServiceServicer_to_server, artifacts),
         (datasets_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetServicer(database)),
+        (models_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer(database, inspector)),
+        (deployments_pb2_grpc.add_DeploymentServiceServicer_to_server, deployments),
         (lineage_pb2_grpc.add_LineageServiceServicer_to_server, LineageServicer(database)),
-        (
-            deployments_pb2_grpc.add_DeploymentServiceServicer_to_server,
-            DeploymentServicer(database, ServingWatch(database)),
-        ),
     ]
-    authenticator = RegistryAuthenticator(database, hashes, attempt_secret)
-    server = build_server(servicers, authenticator, max_message_bytes=settings.max_message_bytes)
-    return Registry(server, [feed.run, relay.run, sweeper.run], leadership)
 
 
-async def _no_inspection(project: str, files: object) -> Package:
-    raise LeptonError(ErrorCode.UNAVAILABLE, "no inspection yet")
+def _object_store(settings: RegistrySettings) -> ObjectStore:
+    store = settings.object_store
+    return ObjectStore(
+        store.endpoint,
+        store.access_key.get_secret_value(),
+        store.secret_key.get_secret_value(),
+        bucket=store.bucket,
+        region=store.region,
+        public_url=store.public_url,
+    )
+
+
+async def _ensure_bucket(objects: ObjectStore) -> None:
+    """The store may come up later than the registry, or be away: jobs are taken all the same."""
+    while True:
+        try:
+            await asyncio.to_thread(objects.ensure_bucket)
+            break
+        except LeptonError as error:
+            log.warning("the bucket waits: %s", error.detail)
+            await asyncio.sleep(2.0)
+    await asyncio.Event().wait()
 
 
 def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tuple[Wake, list[Sink]]:
     """How to wake workers, and where events go besides those who read them by position."""
     if not settings.broker_url:
         return _nobody_to_wake, []
-    from lepton_core.queue import build_celery
-
-    from lepton_registry.hints import Waker
 
     client = redis.Redis.from_url(settings.broker_url, socket_timeout=5.0, socket_connect_timeout=5.0)
     clients.push_async_callback(client.aclose)
@@ -170,7 +235,7 @@ def main() -> None:
     except LeptonError as error:
         sys.exit(f"registry: {error}")
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    schema.create_tables(settings.database_url)
+    upgrade(settings.database_url)
     uvloop.run(run(settings))
 
 

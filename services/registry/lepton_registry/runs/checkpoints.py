@@ -14,10 +14,12 @@ from lepton_registry.database import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.metrics import store as metrics
 from lepton_registry.runs import attempts
-from lepton_registry.runs.tables import CheckpointRow, RunRow
+from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
 
 CHECKPOINTS = table(CheckpointRow)
 RUNS = table(RunRow)
+ATTEMPTS = table(AttemptRow)
+KEPT = 2
 
 
 def commit(
@@ -57,9 +59,30 @@ def commit(
     }
     row = conn.execute(sa.insert(CHECKPOINTS).returning(*CHECKPOINTS.c), values).one()
     conn.execute(sa.update(RUNS).where(RUNS.c.id == attempt.run_id).values(lost_in_a_row=0))
+    _drop_superseded(conn, attempt.run_id)
     told = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
     outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, told)
     return row
+
+
+def _drop_superseded(conn: sa.Connection, run_id: str) -> None:
+    """The last ones stay, and those that an attempt resumed from: readers of metrics need their cut."""
+    resumed = sa.select(ATTEMPTS.c.resumed_from).where(ATTEMPTS.c.run_id == run_id)
+    last = (
+        sa.select(CHECKPOINTS.c.id)
+        .where(CHECKPOINTS.c.run_id == run_id)
+        .order_by(CHECKPOINTS.c.step.desc(), CHECKPOINTS.c.created_at_us.desc())
+        .limit(KEPT)
+    )
+    superseded = sa.and_(CHECKPOINTS.c.id.not_in(last), CHECKPOINTS.c.id.not_in(resumed))
+    conn.execute(sa.delete(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id, superseded))
+
+
+def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a checkpoint needs a row of `manifests`; collection asks."""
+    return sa.exists().where(
+        CHECKPOINTS.c.project == manifests.c.project, CHECKPOINTS.c.manifest_digest == manifests.c.digest
+    )
 
 
 def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:

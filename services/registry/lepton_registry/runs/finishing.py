@@ -14,21 +14,13 @@ from lepton_registry.database import table
 from lepton_registry.lineage import edges
 from lepton_registry.models import aliases
 from lepton_registry.models import store as models
+from lepton_registry.models.package import Package
 from lepton_registry.runs import attempts
 from lepton_registry.runs.states import REPORTED, AttemptState
 from lepton_registry.runs.tables import RunResultRow, RunRow
 
 RUNS = table(RunRow)
 RESULTS = table(RunResultRow)
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A model package that was inspected: its files hold what their names say."""
-
-    files: Sequence[FileLike]
-    signature_json: str
-    card_json: str
 
 
 # Reads the bytes of a package of the project, and refuses what is not what its name says.

@@ -209,3 +209,8 @@ def retry(conn: sa.Connection, project: str, run_id: str, idempotency_key: str, 
     key = Key(CLIENT_NAMESPACE, idempotency_key, f"retry:{digest_of(run_id.encode())}")
     job = parse_submission(project, key, run.spec_json, run.recipe, run.recipe_version, by)
     return submit(conn, replace(job, retry_of=run_id))
+
+
+def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a run's code needs a row of `manifests`; collection asks."""
+    return sa.exists().where(RUNS.c.project == manifests.c.project, RUNS.c.code_digest == manifests.c.digest)
