@@ -1,0 +1,202 @@
+"""Queue, object store, registry and one trainer as real processes, wired as `lepton up` wires them; no gateway."""
+
+from __future__ import annotations
+
+import json
+import signal
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lepton_core.grpc_client import SyncChannel, open_sync_channel
+from lepton_core.identity.principals import Principal, PrincipalKind, Role
+from lepton_core.jobs import JobSpec, canonical_digest
+from lepton_core.objects.folder import scan
+from lepton_core.objects.transfer import send
+from lepton_core.resources import FileEntry
+from lepton_core.wire import list_to_proto
+from lepton_fixtures.processes import ServerProcess, wait_until
+from lepton_local.home import Home
+from lepton_local.keys import ensure_keys
+from lepton_local.parts import Part, Wiring, build_parts, port_names
+from lepton_local.ports import choose_ports
+from lepton_local.settings import LocalSettings
+from lepton_proto.v1 import artifacts_pb2, datasets_pb2, logs_pb2, metrics_pb2, projects_pb2, runs_pb2, workers_pb2
+from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
+from lepton_proto.v1.datasets_pb2_grpc import DatasetServiceStub
+from lepton_proto.v1.logs_pb2_grpc import LogServiceStub
+from lepton_proto.v1.metrics_pb2_grpc import MetricServiceStub
+from lepton_proto.v1.projects_pb2_grpc import ProjectServiceStub
+from lepton_proto.v1.runs_pb2_grpc import RunServiceStub
+from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
+from lepton_trainer.worker.artifacts import ArtifactWire
+from lepton_trainer.worker.process_tree import MARKER
+
+ENDED = {runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED}
+PARTS = ("queue", "objects", "registry", "trainer")
+
+
+class Stack:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = Home(folder / "home")
+        self.home.create()
+        local = LocalSettings()
+        ports = choose_ports(port_names(local), self.home.ports, any_free=True)
+        keys = ensure_keys(self.home)
+        wiring = Wiring(home=self.home, ports=ports, keys=keys, settings=local)
+        self._parts: dict[str, Part] = {part.name: part for part in build_parts(wiring)}
+        self._settings = dict(settings or {})
+        self.servers: dict[str, ServerProcess] = {}
+        self._operator = Principal(PrincipalKind.KEY, "key_test", "", Role.OPERATOR)
+        self._token = keys.token_files["gateway"].read_text().strip()
+        self._address = wiring.address("registry")
+        self._channels: list[SyncChannel] = []
+
+    def start(self, *names: str) -> Stack:
+        for name in names or PARTS:
+            part = self._parts[name]
+            if part.ready_file is not None:
+                part.ready_file.unlink(missing_ok=True)
+            if name in self.servers:
+                self.servers[name].start()
+                continue
+            environment = {**part.environment, **self._settings}
+            self.servers[name] = ServerProcess(part.command, self.home.logs / f"{name}.log", part.ready, environment)
+        return self
+
+    def stop(self) -> None:
+        for name in reversed(PARTS):
+            if name in self.servers:
+                self.servers[name].stop()
+        for channel in self._channels:
+            channel.close()
+
+    def log(self, name: str) -> str:
+        return (self.home.logs / f"{name}.log").read_text(errors="replace")
+
+    def channel(self) -> SyncChannel:
+        """As the gateway, for an operator of the default project."""
+        if not self._channels:
+            self._channels.append(open_sync_channel(self._address, self._token, acting=lambda: self._operator))
+            projects = ProjectServiceStub(self._channels[0]).ListProjects(projects_pb2.ListProjectsRequest()).projects
+            operator = Principal(PrincipalKind.KEY, "key_test", projects[0].id, Role.OPERATOR)
+            self._channels.append(open_sync_channel(self._address, self._token, acting=lambda: operator))
+        return self._channels[1]
+
+    @property
+    def runs(self) -> RunServiceStub:
+        return RunServiceStub(self.channel())
+
+    def push(self, folder: Path) -> str:
+        """Upload a folder; its manifest's digest."""
+        files = scan(folder)
+        send(files, ArtifactWire(self.channel()))
+        entries = [FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files]
+        request = artifacts_pb2.CommitManifestRequest(files=list_to_proto(entries, artifacts_pb2.FileEntry))
+        return str(ArtifactServiceStub(self.channel()).CommitManifest(request).manifest_digest)
+
+    def dataset(self, name: str, folder: Path) -> str:
+        request = datasets_pb2.CreateDatasetVersionRequest(name=name, manifest_digest=self.push(folder))
+        return str(DatasetServiceStub(self.channel()).CreateDatasetVersion(request).version.id)
+
+    def submit(self, spec: Mapping[str, Any]) -> str:
+        parsed = JobSpec.model_validate(spec)
+        version = "1" if parsed.recipe else ""
+        request = runs_pb2.SubmitRunRequest(
+            spec_json=parsed.model_dump_json(),
+            key_namespace="client",
+            idempotency_key=uuid.uuid4().hex,
+            request_digest=canonical_digest(dict(spec)),
+            recipe=parsed.recipe_name,
+            recipe_version=version,
+        )
+        return str(self.runs.SubmitRun(request).run.id)
+
+    def script(self, folder: Path, program: str, **spec: Any) -> str:
+        """Submit a script job of one file."""
+        folder.mkdir(exist_ok=True)
+        (folder / "train.py").write_text(program)
+        script = {"entry": "train.py", "code": self.push(folder), "args": spec.pop("args", [])}
+        if "requirements" in spec:
+            script["requirements"] = spec.pop("requirements")
+        return self.submit({"name": "script", "script": script, **spec})
+
+    def run(self, run_id: str) -> runs_pb2.Run:
+        return self.runs.GetRun(runs_pb2.GetRunRequest(id=run_id)).run
+
+    def cancel(self, run_id: str) -> None:
+        self.runs.CancelRun(runs_pb2.CancelRunRequest(id=run_id))
+
+    def wait(self, run_id: str, seconds: float = 60.0) -> runs_pb2.Run:
+        try:
+            wait_until(lambda: self.run(run_id).state in ENDED, seconds, f"{run_id} to end")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.run(run_id)}\n{self.log('trainer')[-4000:]}") from None
+        return self.run(run_id)
+
+    def attempts(self, run_id: str) -> list[runs_pb2.Attempt]:
+        return list(self.runs.ListAttempts(runs_pb2.ListAttemptsRequest(run_id=run_id)).attempts)
+
+    def checkpoints(self, run_id: str) -> list[runs_pb2.Checkpoint]:
+        return list(self.runs.ListCheckpoints(runs_pb2.ListCheckpointsRequest(run_id=run_id)).checkpoints)
+
+    def metrics(self, run_id: str) -> list[metrics_pb2.MetricPoint]:
+        points: list[metrics_pb2.MetricPoint] = []
+        cursor = ""
+        stub = MetricServiceStub(self.channel())
+        while True:
+            page = stub.QueryMetrics(metrics_pb2.QueryMetricsRequest(run_id=run_id, cursor=cursor, limit=1000))
+            points += page.points
+            if not page.points:
+                return points
+            cursor = page.next_cursor
+
+    def logs(self, run_id: str, stream: str = "rank-0") -> str:
+        request = logs_pb2.ReadLogRequest(run_id=run_id, stream=stream, limit=1000)
+        chunks = LogServiceStub(self.channel()).ReadLog(request).chunks
+        return b"".join(chunk.data for chunk in chunks).decode()
+
+    def workers(self) -> list[workers_pb2.Worker]:
+        return list(WorkerServiceStub(self.channel()).ListWorkers(workers_pb2.ListWorkersRequest()).workers)
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Living processes of attempts, by what they are: supervisor, launcher, guard, program."""
+        found: dict[str, list[psutil.Process]] = {}
+        for process in psutil.process_iter():
+            try:
+                marker = process.environ().get(MARKER, "")
+                words = process.cmdline()
+            except (psutil.Error, OSError):
+                continue
+            if marker.startswith(self.worker_id) and process.status() != psutil.STATUS_ZOMBIE:
+                found.setdefault(_role(words), []).append(process)
+        return found
+
+    @property
+    def worker_id(self) -> str:
+        return (self.home.worker / "worker-id").read_text().strip()
+
+    def kill_one(self, role: str, number: int = signal.SIGKILL) -> int:
+        """Signal the first process of that role, as soon as there is one; its pid."""
+        wait_until(lambda: self.processes().get(role), 30, f"a {role} to run")
+        process = self.processes()[role][0]
+        process.send_signal(number)
+        return int(process.pid)
+
+
+def _role(words: list[str]) -> str:
+    line = " ".join(words)
+    if "worker.supervisor" in line:
+        return "supervisor"
+    if "torch.distributed.run" in line:
+        return "launcher"
+    if "worker/guard.py" in line:
+        return "guard"
+    return "program"
+
+
+def read_json(text: str) -> Any:
+    return json.loads(text)
