@@ -1,0 +1,51 @@
+"""The workspace's files: the first outcome stands, and files are replaced in one step."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lepton_core.workspace_files import (
+    AttemptFile,
+    CheckpointRecord,
+    Outcome,
+    ProgressRecord,
+    Workspace,
+    parse_control,
+    write_file,
+)
+
+
+def test_the_first_outcome_stands(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.read_outcome() is None
+    assert workspace.write_outcome(Outcome(status="failed", reason="first", final=True))
+    assert not workspace.write_outcome(Outcome(status="succeeded"))
+    outcome = workspace.read_outcome()
+    assert outcome is not None
+    assert (outcome.status, outcome.reason, outcome.final) == ("failed", "first", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
+
+
+def test_an_attempt_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    attempt = AttemptFile(run_id="run_1", attempt_id="att_1", ranks=2, settings={"epochs": 12, "learning_rate": 2e-3})
+    workspace = Workspace(tmp_path)
+    write_file(workspace.attempt_file, attempt.model_dump_json().encode())
+    assert workspace.read_attempt() == attempt
+    assert workspace.folder(attempt.data_dir) == tmp_path / "inputs" / "data"
+    assert workspace.folder("/data") == Path("/data")
+
+
+def test_control_records_are_told_apart_by_kind() -> None:
+    for record in (
+        CheckpointRecord(step=4, epoch=1, dir="checkpoints/step-00000004", offsets={"metrics-rank0.jsonl": 17}),
+        ProgressRecord(epoch=1, epochs=3, step=4, steps=12),
+    ):
+        assert parse_control(record.model_dump()) == record
+    with pytest.raises(ValidationError):
+        parse_control({"kind": "other"})
+
+
+def test_metrics_of_an_outcome_are_numbers() -> None:
+    with pytest.raises(ValidationError):
+        Outcome(status="succeeded", metrics={"loss": float("nan")})
