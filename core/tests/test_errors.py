@@ -1,0 +1,75 @@
+"""The one error table, walked both ways."""
+
+import json
+import pickle
+
+import grpc
+import pytest
+
+from lepton_core.errors import (
+    ERROR_TABLE,
+    ErrorCode,
+    FieldError,
+    LeptonError,
+    code_for_grpc,
+    code_for_http,
+    invalid,
+    shown,
+)
+from lepton_core.problems import error_from_problem, problem_of
+from lepton_proto.v1 import errors_pb2
+
+
+def test_every_code_has_a_row_and_statuses_that_exist() -> None:
+    assert set(ERROR_TABLE) == set(ErrorCode)
+    for code, row in ERROR_TABLE.items():
+        assert row.code is code
+        assert grpc.StatusCode[row.grpc_status] is not grpc.StatusCode.OK
+        assert 400 <= row.http_status < 600
+        assert row.title
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_a_bare_status_comes_back_to_a_code_of_the_same_status(code: ErrorCode) -> None:
+    """Without our own details (a proxy's answer) the code may be a sibling, but both statuses still agree."""
+    row = ERROR_TABLE[code]
+    assert ERROR_TABLE[code_for_grpc(row.grpc_status)].grpc_status == row.grpc_status
+    assert ERROR_TABLE[code_for_http(row.http_status)].http_status == row.http_status
+
+
+@pytest.mark.parametrize("status", [status.name for status in grpc.StatusCode if status is not grpc.StatusCode.OK])
+def test_every_grpc_status_is_read(status: str) -> None:
+    known = {row.grpc_status for row in ERROR_TABLE.values()}
+    assert ERROR_TABLE[code_for_grpc(status)].grpc_status == (status if status in known else "INTERNAL")
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_every_http_status_is_read_as_the_right_side_s_fault(status: int) -> None:
+    assert ERROR_TABLE[code_for_http(status)].http_status // 100 == status // 100 or status in (405, 408)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_both_transports_carry_the_exact_code(code: ErrorCode) -> None:
+    error = LeptonError(code, "why", [FieldError("f", "m", "v", "a")])
+    problem = problem_of(error, "r")
+    read = error_from_problem(int(problem["status"]), json.dumps(problem).encode())
+    assert (read.code, read.detail, read.fields) == (code, "why", error.fields)
+    message = errors_pb2.Error(code=code.value)
+    assert ErrorCode(errors_pb2.Error.FromString(message.SerializeToString()).code) is code
+
+
+def test_an_error_crosses_processes() -> None:
+    error = invalid("train.epochs", "must be positive", -1, "at least 1")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.code, copy.detail, copy.fields) == (error.code, error.detail, error.fields)
+    assert str(copy) == "train.epochs: must be positive (got -1)"
+
+
+def test_what_retrying_may_mend() -> None:
+    retryable = {code for code in ErrorCode if ERROR_TABLE[code].retryable}
+    assert retryable == {ErrorCode.RATE_LIMITED, ErrorCode.OVER_QUOTA, ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT}
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000_000, {"a": "y" * 1000}, object(), float("nan"), b"\xff", [[]] * 999])
+def test_a_refused_value_is_shown_short(value: object) -> None:
+    assert 0 < len(shown(value)) <= 200
