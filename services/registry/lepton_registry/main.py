@@ -235,6 +235,7 @@ def main() -> None:
     except LeptonError as error:
         sys.exit(f"registry: {error}")
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     upgrade(settings.database_url)
     uvloop.run(run(settings))
 

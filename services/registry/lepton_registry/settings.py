@@ -13,7 +13,7 @@ class ObjectStoreSettings(Settings):
     endpoint: str
     access_key: SecretStr
     secret_key: SecretStr
-    bucket: str
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     region: str = "us-east-1"
     public_url: str = ""
 

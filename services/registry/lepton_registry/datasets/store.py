@@ -15,6 +15,13 @@ from lepton_registry.references import names_like, not_there
 
 DATASETS = table(DatasetRow)
 VERSIONS = table(DatasetVersionRow)
+# Every submission asks these two: built once, since building a statement costs more than running it.
+_BY_NAME = sa.select(DATASETS).where(
+    DATASETS.c.project == sa.bindparam("project"), DATASETS.c.name == sa.bindparam("name")
+)
+_BY_NUMBER = sa.select(VERSIONS).where(
+    VERSIONS.c.dataset_id == sa.bindparam("dataset_id"), VERSIONS.c.version == sa.bindparam("version")
+)
 MAX_MESSAGE_CHARS = 10_000
 REFERENCE_RULE = "name, name@latest, name@<version>, name@sha256:<digest> or dsv_<id>"
 
@@ -81,16 +88,13 @@ def resolve(
     if dataset is None:
         names = names_like(conn, DATASETS, project, wanted.name)
         raise not_there(field, reference, f"no dataset named {wanted.name!r}", names, missing)
-    conditions = [VERSIONS.c.dataset_id == dataset.id]
-    if wanted.version is not None:
-        conditions.append(VERSIONS.c.version == wanted.version)
-    elif wanted.digest is not None:
-        conditions.append(VERSIONS.c.digest == wanted.digest)
-    elif wanted.alias == "latest":
-        conditions.append(VERSIONS.c.version == dataset.latest_version)
-    else:
+    if wanted.digest is not None:
+        row = _version_row(conn, VERSIONS.c.dataset_id == dataset.id, VERSIONS.c.digest == wanted.digest)
+    elif wanted.version is None and wanted.alias != "latest":
         raise not_there(field, reference, "datasets have no aliases but 'latest'", REFERENCE_RULE, missing)
-    row = _version_row(conn, *conditions)
+    else:
+        number = dataset.latest_version if wanted.version is None else wanted.version
+        row = conn.execute(_BY_NUMBER, {"dataset_id": dataset.id, "version": number}).first()
     if row is None:
         allowed = f"1 to {dataset.latest_version}" if wanted.version else "the digest of one of its versions"
         raise not_there(field, reference, f"dataset {wanted.name!r} has no such version", allowed, missing)
@@ -98,7 +102,7 @@ def resolve(
 
 
 def find(conn: sa.Connection, project: str, name: str) -> sa.Row[Any] | None:
-    return conn.execute(sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name == name)).first()
+    return conn.execute(_BY_NAME, {"project": project, "name": name}).first()
 
 
 def get(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:

@@ -12,6 +12,10 @@ from lepton_registry.recipes.schemas import check_schema
 from lepton_registry.recipes.tables import RecipeRow
 
 RECIPES = table(RecipeRow)
+# Every submission asks: built once, since building a statement costs more than running it.
+_EXACT = sa.select(RECIPES.c.version).where(
+    RECIPES.c.name == sa.bindparam("name"), RECIPES.c.version == sa.bindparam("version")
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ def get(conn: sa.Connection, name: str, version: str) -> sa.Row[Any]:
 
 def require(conn: sa.Connection, name: str, version: str) -> None:
     """INVALID unless the catalogue has this very version."""
-    exact = sa.select(sa.literal(1)).where(RECIPES.c.name == name, RECIPES.c.version == version)
-    if conn.execute(exact).first() is None:
+    if conn.execute(_EXACT, {"name": name, "version": version}).first() is None:
         raise invalid("recipe", "not in the catalogue", f"{name}@{version}", _known(conn))
 
 
