@@ -136,7 +136,7 @@ def _json_step(name: str, descriptor: FieldDescriptor, default: Any) -> _Step:
             return None if empty is None else type(empty)()
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise LeptonError(ErrorCode.INVALID, f"{descriptor.name} is not JSON text") from None
 
     return _Step(name, descriptor.name, canonical_json, load, False, descriptor)
