@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.environment import attempt_environment
@@ -40,26 +41,38 @@ class SupervisorProcess:
                 start_new_session=True,
             )
         self._connection.sendall(order.encode())
-        self._drain_until: float | None = None
+        self._received = b""
 
     def wait(self, drain: threading.Event, drain_seconds: float) -> str | None:
         """The result it told, or None when it died, or had to be killed. Nothing of the attempt is left then."""
-        received = b""
-        while b"\n" not in received:
+        drain_until: float | None = None
+        heard_at = time.monotonic()
+        result: str | None = None
+        while result is None:
             readable, _, _ = select.select([self._connection], [], [], LOOK_SECONDS)
             if readable:
                 data = self._receive()
                 if not data:
                     break
-                received += data
-            if drain.is_set() and self._drain_until is None:
-                self._drain_until = boottime() + drain_seconds
+                heard_at = time.monotonic()
+                result = self._result(data)
+            if drain.is_set() and drain_until is None:
+                drain_until = boottime() + drain_seconds
                 self._send({"drain_seconds": drain_seconds * PROGRAMS_SHARE})
-            if self._drain_until is not None and boottime() > self._drain_until:
+            if drain_until is not None and boottime() > drain_until:
                 _log.warning("attempt %s did not drain in time", self._order.assignment.attempt_id)
                 break
-        self._end()
-        return str(json.loads(received)["result"]) if b"\n" in received else None
+            # On the clock that stands still while the machine sleeps: then nobody could speak.
+            if time.monotonic() - heard_at > self._order.policy.self_fence_seconds:
+                _log.warning("the supervisor of %s is stopped or stuck", self._order.assignment.attempt_id)
+                break
+        self._end(killed=result is None)
+        return result
+
+    def _result(self, data: bytes) -> str | None:
+        *lines, self._received = (self._received + data).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        return next((str(message["result"]) for message in messages if "result" in message), None)
 
     def _receive(self) -> bytes:
         try:
@@ -71,8 +84,10 @@ class SupervisorProcess:
         with contextlib.suppress(OSError):
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
-    def _end(self) -> None:
+    def _end(self, *, killed: bool) -> None:
         self._connection.close()
+        if killed:
+            self._process.kill()
         try:
             code = self._process.wait(LEAVE_SECONDS)
         except subprocess.TimeoutExpired:

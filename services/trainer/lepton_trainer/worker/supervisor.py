@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+from typing import Any
 
 from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.control import Control, Stop
@@ -23,6 +24,8 @@ from lepton_trainer.worker.order import Order, decode_order
 
 _log = logging.getLogger(__name__)
 GUARD_SOCKET = "guards.sock"
+# How often the worker hears that this process is not stopped or stuck.
+ALIVE_SECONDS = 1.0
 # How long a drain may take when somebody other than the worker asks for it.
 OWN_DRAIN_SECONDS = 20.0
 
@@ -33,21 +36,36 @@ class WorkerLink:
     def __init__(self, connection: socket.socket) -> None:
         self._lines = connection.makefile("rb")
         self._connection = connection
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
 
     def read_order(self) -> Order | None:
         line = self._lines.readline()
         return decode_order(line) if line else None
 
     def watch(self, control: Control) -> None:
-        threading.Thread(target=self._run, args=(control,), name="worker-link", daemon=True).start()
+        threading.Thread(target=self._listen, args=(control,), name="worker-link", daemon=True).start()
+        threading.Thread(target=self._live, name="alive", daemon=True).start()
 
     def tell(self, result: str) -> None:
-        try:
-            self._connection.sendall(json.dumps({"result": result}).encode() + b"\n")
-        except OSError:
+        """How the attempt ended; the last word."""
+        self._ended.set()
+        if not self._send({"result": result}):
             _log.warning("the worker has gone before it could be told the result: %s", result)
 
-    def _run(self, control: Control) -> None:
+    def _live(self) -> None:
+        while not self._ended.wait(ALIVE_SECONDS) and self._send({"alive": True}):
+            pass
+
+    def _send(self, message: dict[str, Any]) -> bool:
+        with self._lock:
+            try:
+                self._connection.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                return False
+        return True
+
+    def _listen(self, control: Control) -> None:
         try:
             for line in self._lines:
                 message = json.loads(line)

@@ -1,0 +1,119 @@
+"""Script jobs from submission to end, with real processes and servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scripts import COUNTING, STUBBORN
+from stack import Stack
+
+from lepton_fixtures.processes import wait_until
+from lepton_proto.v1 import runs_pb2
+
+SUCCEEDED, FAILED, CANCELLED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> object:
+    stack = Stack(tmp_path_factory.mktemp("stack"), {"LEPTON_TRAINER_HEARTBEAT_SECONDS": "0.5"}).start()
+    yield stack
+    stack.stop()
+
+
+def test_a_script_runs_with_metrics_logs_and_checkpoints(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", COUNTING, args=["12", "0.02"], resources={"ranks": 2})
+    run = stack.wait(run_id)
+    assert run.state == SUCCEEDED, run.reason
+    assert [point.step for point in stack.metrics(run_id)] == list(range(1, 13))
+    assert stack.checkpoints(run_id)[-1].step == 10
+    assert stack.logs(run_id, "rank-1") == "rank 1 begins at 0\nrank 1 is done\n"
+    assert run.progress == 1.0
+
+
+def test_the_lepton_package_is_there_and_the_folder_is_importable(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("WORD = 'from my own module'")
+    run_id = stack.script(tmp_path / "code", "import lepton, mine; print(mine.WORD)")
+    assert stack.wait(run_id).state == SUCCEEDED
+    assert stack.logs(run_id) == "from my own module\n"
+
+
+def test_a_failing_script_is_tried_again_and_says_why(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", "print('I give up'); raise SystemExit(3)", retries=1)
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "rank 0 ended with exit code 3" in run.reason
+    assert "I give up" in run.reason
+    assert len(stack.attempts(run_id)) == 2
+
+
+def test_missing_requirements_are_named_and_nothing_runs(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "requirements.txt").write_text("pydantic>=2\nno-such-thing==1.0\n")
+    run_id = stack.script(tmp_path / "code", "print('ran')", requirements="requirements.txt")
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "no-such-thing==1.0: not installed" in run.reason
+    assert stack.logs(run_id) == ""
+    assert len(stack.attempts(run_id)) == 1
+
+
+def test_cancel_ends_every_descendant_within_ten_seconds(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", STUBBORN, resources={"ranks": 2})
+    wait_until(lambda: len(stack.processes().get("program", [])) >= 4, 30, "ranks and their children")
+    everybody = [process for group in stack.processes().values() for process in group]
+    stack.cancel(run_id)
+    wait_until(lambda: not any(process.is_running() for process in everybody), 10, "all processes to be gone")
+    assert stack.wait(run_id).state == CANCELLED
+    assert not stack.processes()
+
+
+def test_a_run_out_of_time_says_so(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", STUBBORN, limits={"timeout_seconds": 3})
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "out of time" in run.reason
+    assert len(stack.attempts(run_id)) == 1
+
+
+def test_a_run_that_fills_its_disk_budget_says_so(stack: Stack, tmp_path: Path) -> None:
+    program = "import time; open('big', 'wb').write(b'x' * 30_000_000); time.sleep(600)"
+    run_id = stack.script(tmp_path / "code", program, limits={"max_disk_bytes": 20_000_000})
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "limits.max_disk_bytes" in run.reason
+
+
+LEAVES_A_LINK = """
+import os, pathlib
+package = pathlib.Path("..", "package"); package.mkdir()
+key = pathlib.Path(os.environ["LEPTON_ATTEMPT_FILE"]).parents[3] / "keys" / "operator.key"
+assert key.exists()
+(package / "model.onnx").symlink_to(key)
+"""
+
+
+def test_a_package_with_a_link_to_a_secret_is_refused(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", LEAVES_A_LINK, register={"model": "stolen"})
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "model.onnx" in run.reason
+    assert "regular file" in run.reason
+    assert len(stack.attempts(run_id)) == 1
+
+
+def test_a_pipe_for_a_journal_does_not_hang_the_run(stack: Stack, tmp_path: Path) -> None:
+    program = "import os, time; os.mkfifo('../journal/metrics-rank0.jsonl'); time.sleep(600)"
+    run = stack.wait(stack.script(tmp_path / "code", program, retries=0))
+    assert run.state == FAILED
+    assert "metrics-rank0.jsonl" in run.reason
+
+
+def test_a_hint_wakes_the_worker_at_once(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    stack = start_stack({"LEPTON_TRAINER_POLL_SECONDS": "300"})
+    # The first one may still race with the start of the queue's consumer.
+    wait_until(lambda: "Connected to redis" in stack.log("trainer"), 10, "the worker to listen")
+    run_id = stack.script(tmp_path / "code", "print('awake')")
+    assert stack.wait(run_id, 30).state == SUCCEEDED
