@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from lepton.folders import pull_files, push_folder, read_manifest
 from lepton.transport import Transport, part
 from lepton_core.ids import check_label
-from lepton_core.resources import Dataset, DatasetVersion
+from lepton_core.resources import Dataset, DatasetVersion, FileEntry
 
 
 class _Datasets(BaseModel):
@@ -79,3 +79,7 @@ class Datasets:
         """Newest first."""
         pages = self._transport.pages(f"/v1/datasets/{part(name, 'name')}/versions", _Versions)
         return [each for page in pages for each in page.versions]
+
+    def files(self, version: DatasetVersion, *, limit: int | None = None) -> Sequence[FileEntry]:
+        """What the version holds, by path; at most `limit` of them."""
+        return read_manifest(self._transport, version.digest, limit)

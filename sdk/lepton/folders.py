@@ -18,12 +18,14 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.inline_batch import MEDIA_TYPE, write_batch
 from lepton_core.objects import transfer
 from lepton_core.objects.folder import hashed, scan
+from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.paths import check_path
 from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
 
 STORE_TIMEOUT_SECONDS = 60.0
 STORE_TRIES = 6
 CHUNK_BYTES = 256 * 1024
+PAGE_FILES = 10_000
 
 
 class _Digests(BaseModel):
@@ -78,16 +80,18 @@ def is_left_out(path: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
 
 
-def read_manifest(transport: Transport, digest: str) -> list[FileEntry]:
+def read_manifest(transport: Transport, digest: str, limit: int | None = None) -> list[FileEntry]:
+    """The files of a folder by path; all of them, or at most `limit`."""
     found: list[FileEntry] = []
-    after = ""
-    while True:
-        path = f"/v1/manifests/{part(digest, 'manifest_digest')}"
-        page = transport.get(path, _Files, {"after": after, "limit": 10_000})
+    path, after = f"/v1/manifests/{part(digest, 'manifest_digest')}", ""
+    while limit is None or len(found) < limit:
+        wanted = PAGE_FILES if limit is None else min(PAGE_FILES, limit - len(found))
+        page = transport.get(path, _Files, {"after": after, "limit": wanted})
         found += page.files
         after = page.next_after
         if not after:
-            return found
+            break
+    return found
 
 
 def pull_files(
@@ -171,12 +175,10 @@ class Wires:
                 time.sleep(backoff(failures))
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
-        headers = {"range": f"bytes={offset}-{offset + length - 1}", "accept-encoding": "identity"}
+        headers = {"range": range_header(offset, length), "accept-encoding": "identity"}
         with self._client(url).stream("GET", url, headers=headers) as answer:
-            if answer.status_code != 206:
-                answer.read()
-            _check(answer, 206)
-            if not answer.headers.get("content-range", "").startswith(f"bytes {offset}-{offset + length - 1}/"):
+            _check(answer, 200, 206)
+            if not is_range(answer.status_code, answer.headers, offset, length):
                 raise LeptonError(ErrorCode.INTERNAL, "the object store sent another range than was asked for")
             left = length
             for piece in answer.iter_bytes(CHUNK_BYTES):

@@ -31,7 +31,7 @@ def shown(progress: Callable[[Run], None] | bool) -> Iterator[Callable[[Run], No
         return
     console = Console(stderr=True)
     if not progress or not console.is_terminal:
-        yield lambda run: None
+        yield lambda _: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -49,7 +49,7 @@ def transferring(title: str, total_bytes: int | None, *, wanted: bool = True) ->
     """Call what this gives with the bytes that were just moved; None: nobody knows yet how many there are."""
     console = Console(stderr=True)
     if not wanted or not console.is_terminal:
-        yield lambda moved: None
+        yield lambda _: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console) as bar:

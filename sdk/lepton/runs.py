@@ -6,6 +6,7 @@ import codecs
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -48,6 +49,13 @@ class _Chunks(BaseModel):
     chunks: list[LogChunk]
     next_cursor: str
     end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    attempt_id: str
+    stream: str
+    text: str
 
 
 class RunFailedError(LeptonError):
@@ -198,11 +206,15 @@ class Runs:
 
     def logs(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[str]:
         """Pieces of text: what there is, or with `follow` all until the run has ended."""
+        return (piece.text for piece in self.log_pieces(run_id, follow=follow, stream=stream))
+
+    def log_pieces(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[LogPiece]:
+        """As `logs`, with the attempt and the stream (`rank-0`, `launcher`) that each piece is from."""
         chosen = {"stream": stream} if stream else {}
         if follow:
             for message in followed(self._transport, f"{_path(run_id)}/logs/stream", chosen):
                 for chunk in message.json():
-                    yield chunk["text"]
+                    yield LogPiece(chunk["attempt_id"], chunk["stream"], chunk["text"])
             return
         # A piece may end within a character; each log has a decoder of its own, which waits for the rest.
         decoders: defaultdict[tuple[str, str], codecs.IncrementalDecoder] = defaultdict(
@@ -213,7 +225,8 @@ class Runs:
             params = {**chosen, "cursor": cursor, "limit": 1000}
             page = self._transport.get(f"{_path(run_id)}/logs", _Chunks, params)
             for found in page.chunks:
-                yield decoders[found.attempt_id, found.stream].decode(found.data)
+                text = decoders[found.attempt_id, found.stream].decode(found.data)
+                yield LogPiece(found.attempt_id, found.stream, text)
             if not page.chunks:
                 return
             cursor = page.next_cursor

@@ -145,7 +145,7 @@ class Transport:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait, doubled each time, with jitter so that clients do not come back together."""
-    longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
+    longest: float = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
 
 

@@ -1,0 +1,112 @@
+"""The `lepton` command, put together; `main` is its entry point."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lepton.cli import data, deploy, job, keys, model, plugins, recipe, run
+from lepton.cli.doctor import doctor
+from lepton.cli.exits import EXIT_HELP, Exit, report
+from lepton.cli.lineage import lineage
+from lepton.cli.login import login
+from lepton.cli.predict import predict
+from lepton_core.errors import ErrorCode, LeptonError
+
+TRAIN, SERVE, PLATFORM = "Data and training", "Models and predictions", "The platform"
+
+# In the order in which people need them.
+OWN = ("data", "job", "run", "recipe", "model", "deploy", "predict", "lineage", "login", "doctor", "keys", "worker")
+
+
+class InOrder(TyperGroup):
+    """Typer lists commands before groups of commands; a reader looks for what belongs together."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        rank = {name: place for place, name in enumerate((*OWN, "up", "down"))}
+        return sorted(super().list_commands(ctx), key=lambda name: rank.get(name, len(rank)))
+
+
+app = typer.Typer(
+    name="lepton",
+    cls=InOrder,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # A traceback with the values of variables could show a key.
+    pretty_exceptions_enable=False,
+    epilog=EXIT_HELP,
+)
+
+
+@app.callback()
+def lepton(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Train models on your own machines, serve them, and know where every prediction came from.
+
+    First steps: `lepton up` · `lepton example digits` · `lepton job submit digits.yaml --watch`
+    """
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"lepton {installed('lepton-sdk')}")
+        raise typer.Exit
+
+
+app.add_typer(data.app, name="data", help="Datasets: folders, in versions that never change.", rich_help_panel=TRAIN)
+app.add_typer(job.app, name="job", help="Submit work.", rich_help_panel=TRAIN)
+app.add_typer(run.app, name="run", help="What became of jobs.", rich_help_panel=TRAIN)
+app.add_typer(recipe.app, name="recipe", help="What can be trained.", rich_help_panel=TRAIN)
+app.add_typer(model.app, name="model", help="Models, their versions and aliases.", rich_help_panel=SERVE)
+app.add_typer(deploy.app, name="deploy", help="Serve models: lepton deploy NAME MODEL", rich_help_panel=SERVE)
+app.command(rich_help_panel=SERVE)(predict)
+app.command(rich_help_panel=SERVE)(lineage)
+app.command(rich_help_panel=PLATFORM)(login)
+app.command(rich_help_panel=PLATFORM)(doctor)
+app.add_typer(keys.app, name="keys", help="API keys: who may call the platform.", rich_help_panel=PLATFORM)
+app.add_typer(recipe.worker_app, name="worker", help="The machines that train.", rich_help_panel=PLATFORM)
+
+
+def main() -> None:
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Runs one command line; answers its exit code (see `exits`)."""
+    as_json = "--json" in arguments
+    if not arguments or arguments[0] not in OWN:
+        plugins.add_to(app, OWN, panel=PLATFORM)
+    try:
+        left: object = app(arguments, prog_name="lepton", standalone_mode=False)
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    except LeptonError as error:
+        return report(error, as_json=as_json)
+    except OSError as error:
+        code = ErrorCode.NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.INTERNAL
+        return report(LeptonError(code, str(error)), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last line before the shell: nothing leaves without an exit code
+        return _unexpected(error, as_json=as_json)
+    # Without standalone mode an early exit is answered as its code.
+    return left if isinstance(left, int) else Exit.OK
+
+
+def _unexpected(error: Exception, *, as_json: bool) -> int:
+    tell = getattr(error, "show", None)
+    if tell is None:
+        traceback.print_exception(error)
+        return report(LeptonError(ErrorCode.INTERNAL, f"this is a bug of `lepton`: {error!r}"), as_json=as_json)
+    # A wrong command line. Typer keeps the class of these errors to itself.
+    if not as_json:
+        tell()
+        return Exit.INVALID
+    words = getattr(error, "format_message", error.__str__)()
+    return report(LeptonError(ErrorCode.INVALID, words), as_json=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Shell completion from what the platform has. Silent when it cannot be asked: a prompt is no place for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from lepton.client import Client
+
+TIMEOUT_SECONDS = 1.5
+
+Completer = Callable[[str], list[str]]
+
+
+def _from(ask: Callable[[Client], Iterable[str]]) -> Completer:
+    def complete(incomplete: str) -> list[str]:
+        # Whatever goes wrong, the answer is that nothing is known.
+        with suppress(Exception), Client(timeout_seconds=TIMEOUT_SECONDS, retry_seconds=0) as client:
+            return [name for name in ask(client) if name.startswith(incomplete)]
+        return []
+
+    return complete
+
+
+runs = _from(lambda client: (run.id for run in client.runs.list(limit=20)))
+datasets = _from(lambda client: (dataset.name for dataset in client.datasets.list()))
+models = _from(lambda client: (model.name for model in client.models.list()))
+deployments = _from(lambda client: (deployment.name for deployment in client.deployments.list()))
+recipes = _from(lambda client: (recipe.name for recipe in client.recipes()))
+model_versions = _from(
+    lambda client: (
+        f"{model.name}@{selector}"
+        for model in client.models.list()
+        for selector in ("latest", *(alias.name for alias in model.aliases))
+    )
+)

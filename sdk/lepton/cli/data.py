@@ -1,0 +1,108 @@
+"""`lepton data`: datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from lepton.cli import complete, render
+from lepton.cli.session import Json, Quiet, connect
+
+app = typer.Typer(no_args_is_help=True)
+
+Reference = Annotated[
+    str,
+    typer.Argument(
+        help="name, name@latest, name@3, name@sha256:… or an id.", autocompletion=complete.datasets, metavar="REFERENCE"
+    ),
+]
+SHOWN_FILES = 20
+
+
+@app.command()
+def push(
+    name: Annotated[str, typer.Argument(help="The dataset; made if it is new.", autocompletion=complete.datasets)],
+    path: Annotated[Path, typer.Argument(help="A folder, or one file.")],
+    message: Annotated[str, typer.Option("--message", "-m", help="What changed.")] = "",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a version of a dataset from a folder.
+
+    Only files that the platform lacks are sent; the same files again give the same version. Files and folders whose
+    name begins with a dot, and `__pycache__`, are left out.
+
+    Example: lepton data push digits digits/ -m "first scans"
+    """
+    with connect() as client:
+        pushed = client.datasets.push_reported(name, path, message=message, progress=not (quiet or as_json))
+    version = pushed.version
+    told = f"{version.dataset}@{version.version}  {version.files} files, {render.size(version.bytes)}"
+    news = f"; {render.size(pushed.sent_bytes)} sent" if pushed.sent_bytes else "; nothing had to be sent"
+    same = "" if pushed.created else " (these files are the latest version already)"
+    value = {**version.model_dump(mode="json"), "created": pushed.created, "sent_bytes": pushed.sent_bytes}
+    render.show(value, as_json, lambda: Text(told + news + same))
+
+
+@app.command()
+def pull(
+    reference: Reference,
+    folder: Annotated[Path | None, typer.Argument(help="Where to write. [default: a folder of its name]")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the files of a version into a folder, each verified by its SHA-256.
+
+    Files that are there already, with the right bytes, are not fetched again. Nothing is deleted.
+    """
+    target = folder or Path(reference.partition("@")[0])
+    with connect() as client:
+        version = client.datasets.pull(reference, target, progress=not (quiet or as_json))
+    told = f"{version.dataset}@{version.version}: {version.files} files in {target}"
+    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(told))
+
+
+@app.command("ls")
+def list_datasets(as_json: Json = False) -> None:
+    """List the project's datasets."""
+    with connect() as client:
+        found = client.datasets.list()
+    rows = ((each.name, each.latest_version, render.when(each.created_at_us), each.description) for each in found)
+    columns = ("NAME", "#LATEST", "SINCE", "DESCRIPTION")
+    empty = "No datasets yet: lepton data push NAME FOLDER"
+    render.show(found, as_json, lambda: render.table(columns, rows, empty=empty))
+
+
+@app.command()
+def show(
+    reference: Reference,
+    files: Annotated[bool, typer.Option("--files", help="All files, not only the first ones.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a version: its digest, its size, its files, and the dataset's other versions."""
+    with connect() as client:
+        version = client.datasets.version(reference)
+        others = client.datasets.versions(version.dataset)
+        entries = client.datasets.files(version, limit=None if files else SHOWN_FILES)
+    value = {**version.model_dump(mode="json"), "versions": [each.version for each in others]}
+    if files:
+        value["file_list"] = [entry.model_dump() for entry in entries]
+    about = {
+        "version": f"{version.dataset}@{version.version}",
+        "id": version.id,
+        "digest": version.digest,
+        "files": version.files,
+        "bytes": render.size(version.bytes),
+        "message": version.message,
+        "made": f"{render.when(version.created_at_us)} by {version.created_by}",
+        "versions": ", ".join(str(each.version) for each in others),
+    }
+    rows = [(entry.path, render.size(entry.bytes), entry.digest[:19]) for entry in entries]
+    if version.files > len(entries):
+        rows.append((f"… {version.files - len(entries)} more: --files", "", ""))
+    columns = ("FILE", "#SIZE", "DIGEST")
+    render.show(value, as_json, lambda: Group(render.fields(about), "", render.table(columns, rows)))

@@ -1,0 +1,129 @@
+"""`lepton deploy`: models that answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.text import Text
+from typer.core import TyperGroup
+
+from lepton.cli import complete, render
+from lepton.cli.session import Json, connect
+from lepton_core.resources import Deployment, Revision
+
+
+class CreateByDefault(TyperGroup):
+    """`lepton deploy digits digits@champion` means `lepton deploy create digits digits@champion`.
+
+    Only if something on the line is a reference to a model version: a mistyped command must not deploy anything.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and any("@" in each or each.startswith("mv_") for each in args[1:]):
+            args.insert(0, "create")
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=CreateByDefault, no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of a deployment.", autocompletion=complete.deployments)]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it answers.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait until it answers.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Under which name to serve it.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="digits@champion follows the alias; digits@2 stays at that version.",
+            autocompletion=complete.model_versions,
+        ),
+    ],
+    no_wait: NoWait = False,
+    timeout: Timeout = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Serve a model, and wait until it answers. The word `create` may be left out.
+
+    A deployment of that name is pointed at the model; what it served goes on answering until the new one is warm.
+
+    Example: lepton deploy digits digits@champion
+    """
+    with connect() as client, Console(stderr=True).status("warming up"):
+        deployment = client.deployments.create(name, model, wait=not no_wait, timeout_seconds=timeout)
+    render.show(deployment, as_json, lambda: Text(_told(deployment)))
+
+
+@app.command("ls")
+def list_deployments(as_json: Json = False) -> None:
+    """List the project's deployments."""
+    with connect() as client:
+        found = client.deployments.list()
+    columns, empty = ("NAME", "MODEL", "#REVISION", "STATE", "SERVING"), "No deployments yet: lepton deploy NAME MODEL"
+    render.show(found, as_json, lambda: render.table(columns, map(_row, found), empty=empty))
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show a deployment and its revisions."""
+    with connect() as client:
+        deployment, revisions = client.deployments.get(name), client.deployments.revisions(name)
+    value = {**deployment.model_dump(mode="json"), "revisions": render.jsonable(list(revisions))}
+    about = {
+        "deployment": deployment.name,
+        "id": deployment.id,
+        "model": _follows(deployment),
+        "serving": _served(deployment.last_good),
+    }
+    columns = ("#REVISION", "ID", "SERVES", "STATE", "MADE", "REASON")
+    rows = ((each.number, each.id, _served(each), render.state(each.state.value), *_made(each)) for each in revisions)
+    render.show(value, as_json, lambda: Group(render.fields(about), "", render.table(columns, rows)))
+
+
+@app.command()
+def rollback(
+    name: Name,
+    revision: Annotated[int, typer.Argument(min=0, help="Its number. [default: the one before the current]")] = 0,
+    no_wait: NoWait = False,
+    timeout: Timeout = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Serve again what an earlier revision served. The deployment stops following its alias."""
+    with connect() as client, Console(stderr=True).status("warming up"):
+        deployment = client.deployments.rollback(name, revision, wait=not no_wait, timeout_seconds=timeout)
+    render.show(deployment, as_json, lambda: Text(_told(deployment)))
+
+
+@app.command()
+def delete(name: Name, as_json: Json = False) -> None:
+    """Stop serving a deployment. Its model stays."""
+    with connect() as client:
+        client.deployments.delete(name)
+    render.show({"name": name, "deleted": True}, as_json, lambda: Text(f"{name} is no longer served"))
+
+
+def _told(deployment: Deployment) -> str:
+    state = "serves" if deployment.last_good == deployment.desired else "will serve"
+    return f"{deployment.name} {state} {_served(deployment.desired)}\ntry it: lepton predict {deployment.name} --help"
+
+
+def _served(revision: Revision | None) -> str:
+    return f"{revision.model}@{revision.model_version}" if revision else ""
+
+
+def _follows(deployment: Deployment) -> str:
+    return f"{deployment.model}@{deployment.alias}" if deployment.alias else _served(deployment.desired)
+
+
+def _row(deployment: Deployment) -> tuple[object, ...]:
+    desired = deployment.desired
+    number, state = (desired.number, render.state(desired.state.value)) if desired else ("", "")
+    return (deployment.name, _follows(deployment), number, state, _served(deployment.last_good))
+
+
+def _made(revision: Revision) -> tuple[str, str]:
+    return f"{render.ago(revision.created_at_us)} by {revision.created_by}", revision.reason

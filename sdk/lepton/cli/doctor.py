@@ -1,0 +1,156 @@
+"""`lepton doctor`: what is running, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lepton.cli import render
+from lepton.cli.session import Json
+from lepton.login import find_login, login_file
+from lepton.transport import is_loopback
+from lepton_core.errors import ErrorCode, LeptonError
+
+if TYPE_CHECKING:
+    from lepton.client import Client
+
+GROUP = "lepton.doctor"
+PROBE = "doctor-asks-who-is-there"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`hint`: what to do about it; empty where all is well."""
+
+    subject: str
+    ok: bool
+    text: str
+    hint: str = ""
+
+
+def doctor(as_json: Json = False) -> None:
+    """Say what is running, what is wrong, and what to do. Exit code 1 if something is wrong."""
+    found = list(examine())
+    ok = all(finding.ok for finding in found)
+    render.show({"ok": ok, "findings": [asdict(finding) for finding in found]}, as_json, lambda: _drawn(found))
+    if not ok:
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    from lepton.client import Client
+
+    try:
+        login = find_login()
+    except LeptonError as error:
+        yield from _of_this_machine()
+        yield Finding("login", False, error.detail.partition(".")[0], "lepton up, or lepton login URL")
+        return
+    if is_loopback(login.url.partition("://")[2].rpartition(":")[0]):
+        yield from _of_this_machine()
+    yield _login(login.url)
+    with Client(login.url, login.api_key, timeout_seconds=5, retry_seconds=0) as client:
+        gateway = _asked("gateway", lambda: _gateway(client))
+        yield gateway
+        if gateway.ok:
+            for subject, ask in (
+                ("workers", _workers),
+                ("recipes", _recipes),
+                ("inference", _inference),
+                ("deployments", _deployments),
+            ):
+                yield _asked(subject, lambda ask=ask: ask(client))  # type: ignore[misc]
+
+
+def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
+    try:
+        return ask()
+    except LeptonError as error:
+        hint = {
+            ErrorCode.UNAUTHENTICATED: "the key is not (or no longer) valid: lepton login URL",
+            ErrorCode.UNAVAILABLE: "start it (lepton up), or check the address: lepton login URL",
+        }.get(error.code, "its log says more")
+        return Finding(subject, False, error.detail, hint)
+
+
+def _of_this_machine() -> Iterator[Finding]:
+    """What other packages know, as lepton-local does of the platform on this machine."""
+    for point in entry_points(group=GROUP):
+        try:
+            for each in point.load()(os.environ):
+                yield Finding(each.subject, each.ok, each.text, each.hint)
+        except Exception as error:  # noqa: BLE001 - a broken helper is a finding, too
+            yield Finding(point.name, False, f"could not be examined: {error!r}", "reinstall that package")
+
+
+def _login(url: str) -> Finding:
+    by_environment = bool(os.environ.get("LEPTON_API_KEY"))
+    file = login_file()
+    if not by_environment and file.stat().st_mode & 0o077:
+        return Finding("login", False, f"others can read {file}", f"chmod 600 {file}, and change the key")
+    return Finding("login", True, f"{url}, key from {'LEPTON_API_KEY' if by_environment else file}")
+
+
+def _gateway(client: Client) -> Finding:
+    caller = client.whoami()
+    return Finding("gateway", True, f"answers at {client.url}; this key: project {caller.project}, role {caller.role}")
+
+
+def _workers(client: Client) -> Finding:
+    found = client.workers()
+    alive = [worker for worker in found if worker.alive]
+    busy = sum(bool(worker.current_attempt_id) for worker in alive)
+    if not alive:
+        waiting = len(client.runs.list(state="queued", limit=100))
+        seen = max((worker.seen_at_us for worker in found), default=0)
+        text = f"none is alive; {waiting} runs wait, last one seen {render.ago(seen)}"
+        return Finding("workers", False, text, "start a trainer: jobs wait until one comes")
+    return Finding("workers", True, f"{len(alive)} alive, {busy} busy, {sum(each.gpus for each in alive)} GPUs")
+
+
+def _recipes(client: Client) -> Finding:
+    names = sorted({recipe.name for recipe in client.recipes()})
+    if not names:
+        return Finding("recipes", False, "none announced", "a worker announces them when it starts: see its log")
+    return Finding("recipes", True, ", ".join(names))
+
+
+def _inference(client: Client) -> Finding:
+    try:
+        client.predict(PROBE, row={})
+    except LeptonError as error:
+        if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.INTERNAL):
+            return Finding("inference", False, error.detail, "start the inference service: see its log")
+    # Whatever else it said about a deployment that does not exist, it answered.
+    return Finding("inference", True, "answers through the gateway")
+
+
+def _deployments(client: Client) -> Finding:
+    found = client.deployments.list()
+    failed = [
+        f"{each.name} (revision {each.desired.number}: {each.desired.reason})"
+        for each in found
+        if each.desired is not None and each.desired.state.value == "failed"
+    ]
+    if failed:
+        text = f"{len(failed)} of {len(found)} cannot serve what they should: {'; '.join(failed)}"
+        return Finding("deployments", False, text, "lepton deploy rollback NAME, or deploy another version")
+    return Finding("deployments", True, f"{len(found)}, none failed")
+
+
+def _drawn(found: list[Finding]) -> RenderableType:
+    grid: Any = Table.grid(padding=(0, 1))
+    for finding in found:
+        mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
+        grid.add_row(mark, Text(finding.subject, style="bold"), render.cell(finding.text))
+        if finding.hint and not finding.ok:
+            grid.add_row("", "", Text(f"→ {render.plain(finding.hint)}", style="yellow"))
+    return grid  # type: ignore[no-any-return]

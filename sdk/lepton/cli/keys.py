@@ -1,0 +1,89 @@
+"""`lepton keys`: who may call the platform."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from lepton.cli import render
+from lepton.cli.session import Json, connect
+from lepton.login import write_private
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.resources import ApiKey, Role
+
+app = typer.Typer(no_args_is_help=True)
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+AGE_RULE = "a whole number with s, m, h or d behind it, e.g. 90d"
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    role: Annotated[Role, typer.Option("--role", help="viewer reads, editor works, admin manages keys.")] = Role.EDITOR,
+    expires: Annotated[str, typer.Option("--expires", help=f"How long it is valid: {AGE_RULE}. [default: ever]")] = "",
+    project: Annotated[str, typer.Option("--project", help="Of another project (operators only).")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the secret to this new file, readable by you only.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key. Its secret is shown once: the platform keeps only a hash.
+
+    Example: lepton keys create ci --role editor --expires 90d --out ci.key
+    """
+    ttl_seconds = _seconds(expires)
+    if out is not None and out.exists():
+        raise LeptonError(ErrorCode.ALREADY_EXISTS, f"{out} exists; a key is never written over another file")
+    with connect() as client:
+        made = client.keys.create(name, role=role.value, ttl_seconds=ttl_seconds, project=project)
+    value = made.key.model_dump(mode="json")
+    if out is not None:
+        write_private(out, made.secret + "\n")
+        render.show({**value, "file": str(out)}, as_json, lambda: Text(f"{made.key.id}  written to {out}"))
+        return
+    told = Group(
+        render.fields({"key": made.key.id, "role": made.key.role.value, "secret": made.secret}),
+        Text("Keep it now: it is not shown again.", style="dim"),
+    )
+    render.show({**value, "secret": made.secret}, as_json, lambda: told)
+
+
+@app.command("ls")
+def list_keys(as_json: Json = False) -> None:
+    """List the project's keys, without their secrets."""
+    with connect() as client:
+        found = client.keys.list()
+    columns = ("KEY", "NAME", "ROLE", "MADE", "STATE")
+    render.show(found, as_json, lambda: render.table(columns, map(_row, found)))
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="key_…", metavar="KEY")], as_json: Json = False) -> None:
+    """Revoke a key. Services that saw it lately may let it in for some seconds more."""
+    with connect() as client:
+        revoked = client.keys.revoke(key_id)
+    render.show(revoked, as_json, lambda: Text(f"{revoked.id} ({revoked.name}) is revoked"))
+
+
+def _row(key: ApiKey) -> tuple[object, ...]:
+    state = "valid"
+    if key.revoked_at_us:
+        state = f"revoked {render.ago(key.revoked_at_us)}"
+    elif key.expires_at_us:
+        state = f"expires {render.ago(key.expires_at_us)}"
+    return (key.id, key.name, key.role.value, render.when(key.created_at_us), state)
+
+
+def _seconds(age: str) -> int:
+    if not age:
+        return 0
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", age)
+    if match is None:
+        raise invalid("--expires", "not a length of time", age, AGE_RULE)
+    return int(match[1]) * UNIT_SECONDS[match[2]]

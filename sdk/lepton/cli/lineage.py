@@ -1,0 +1,98 @@
+"""`lepton lineage`: where a thing came from, and what was made of it, as a tree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from lepton.cli import render
+from lepton.cli.session import Json, connect
+from lepton_core.errors import invalid
+from lepton_core.resources import Lineage, LineageNode
+
+# How a relation reads from the later thing to the earlier one, and the other way round.
+RELATIONS = {
+    "used": ("used", "used by"),
+    "executed": ("ran the code", "run by"),
+    "ran_in": ("ran in", "where it ran"),
+    "generated": ("made by", "made"),
+    "serves": ("serves", "served by"),
+    "answered_by": ("answered by", "answered"),
+    "derived_from": ("derived from", "source of"),
+}
+SHOWN_FACTS = 6
+
+
+def lineage(
+    id: Annotated[
+        str,
+        typer.Argument(
+            help="A prediction, revision, model version, run or dataset version by id, or digits@champion.",
+            metavar="ID",
+        ),
+    ],
+    down: Annotated[bool, typer.Option("--down", help="What was made of it, instead of what it came from.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Both.")] = False,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=64, help="How far to go.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Draw where a thing came from.
+
+    From a prediction it leads to the model version, the run, the exact data, code and environment.
+
+    Example: lepton lineage digits@champion
+    """
+    if down and both:
+        raise invalid("--down", "stands beside --both", allowed="one of them")
+    direction: Literal["up", "down", "both"] = "both" if both else "down" if down else "up"
+    with connect() as client:
+        found = client.lineage(id, direction, max_depth=depth)
+    render.show(found, as_json, lambda: draw(found, direction))
+
+
+def draw(found: Lineage, direction: Literal["up", "down", "both"] = "up") -> Tree:
+    nodes = {node.id: node for node in found.nodes}
+    tree = Tree(_label(nodes.get(found.root_id) or LineageNode(id=found.root_id)))
+    if direction != "down":
+        _grow(tree, found, nodes, later=False)
+    if direction != "up":
+        below = tree.add(Text("and what was made of it", style="italic")) if direction == "both" else tree
+        _grow(below, found, nodes, later=True)
+    return tree
+
+
+def _grow(tree: Tree, found: Lineage, nodes: dict[str, LineageNode], *, later: bool) -> None:
+    """Adds what is reached from the root; a thing that was drawn before is only named again."""
+    edges: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for edge in found.edges:
+        near, far = (edge.to_id, edge.from_id) if later else (edge.from_id, edge.to_id)
+        edges[near].append((RELATIONS.get(edge.relation, (edge.relation,) * 2)[later], far))
+    drawn = {found.root_id}
+    waiting = [(tree, found.root_id)]
+    while waiting:
+        branch, id = waiting.pop()
+        for relation, far in edges[id]:
+            label = Text(f"{relation} ", style="dim").append(_label(nodes.get(far) or LineageNode(id=far)))
+            if far in drawn:
+                branch.add(label.append(" (above)", style="dim"))
+            else:
+                drawn.add(far)
+                waiting.append((branch.add(label), far))
+
+
+def _label(node: LineageNode) -> Text:
+    kind = node.kind.replace("_", " ")
+    name = node.name or node.id
+    label = Text(f"{kind} " if kind else "", style="bold").append(render.plain(name), style="cyan")
+    if name != node.id:
+        label.append(f"  {render.plain(node.id)}", style="dim")
+    facts = [
+        f"{key} {render.number(value) if isinstance(value, float) else value}"
+        for key, value in node.facts.items()
+        if isinstance(value, str | int | float) and len(str(value)) <= 80
+    ]
+    return label.append(f"  {render.plain(', '.join(facts[:SHOWN_FACTS]))}") if facts else label

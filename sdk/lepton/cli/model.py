@@ -1,0 +1,168 @@
+"""`lepton model`: models, their versions and aliases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from lepton.cli import complete, render
+from lepton.cli.session import Json, Quiet, connect
+from lepton_core.resources import Model, ModelVersion
+
+app = typer.Typer(no_args_is_help=True)
+
+Reference = Annotated[
+    str,
+    typer.Argument(
+        help="name@champion (an alias), name@2, name@latest or an id.",
+        autocompletion=complete.model_versions,
+        metavar="REFERENCE",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="Name of a model.", autocompletion=complete.models)]
+SHOWN_CHARS = 200
+
+
+@app.command("ls")
+def list_models(as_json: Json = False) -> None:
+    """List the project's models."""
+    with connect() as client:
+        found = client.models.list()
+    columns, empty = ("NAME", "#LATEST", "ALIASES", "SINCE"), "No models yet: a job with `register` makes one."
+    rows = ((each.name, each.latest_version, _aliases(each), render.when(each.created_at_us)) for each in found)
+    render.show(found, as_json, lambda: render.table(columns, rows, empty=empty))
+
+
+@app.command()
+def show(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="A model's name, or one version: name@champion, name@2.", autocompletion=complete.model_versions
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show a model with its versions, or one version with its metrics and files."""
+    with connect() as client:
+        if "@" in reference or reference.startswith("mv_"):
+            version = client.models.version(reference)
+            render.show(version, as_json, lambda: _version(version))
+            return
+        model, versions = client.models.get(reference), client.models.versions(reference)
+    listed = [each.model_dump(mode="json", exclude={"files", "card", "signature", "evaluation"}) for each in versions]
+    value = {**model.model_dump(mode="json"), "versions": listed}
+    columns = ("VERSION", "ALIASES", "RUN", "#SIZE", "MADE", "METRICS")
+    render.show(
+        value,
+        as_json,
+        lambda: Group(
+            render.fields({"model": model.name, "aliases": _aliases(model), "description": model.description}),
+            "",
+            render.table(columns, map(_row, versions)),
+        ),
+    )
+
+
+def _aliases(model: Model) -> str:
+    return ", ".join(f"{alias.name} → {alias.version}" for alias in model.aliases)
+
+
+def _row(version: ModelVersion) -> tuple[object, ...]:
+    scores = [f"{name} {render.number(value)}" for name, value in version.metrics.items() if isinstance(value, float)]
+    made = render.ago(version.created_at_us)
+    aliases = ", ".join(version.aliases)
+    return (version.version, aliases, version.run_id, render.size(version.bytes), made, ", ".join(scores[:4]))
+
+
+def _version(version: ModelVersion) -> RenderableType:
+    about = {
+        "version": f"{version.model}@{version.version}",
+        "id": version.id,
+        "aliases": ", ".join(version.aliases),
+        "run": version.run_id or "(imported)",
+        "digest": version.digest,
+        "bytes": render.size(version.bytes),
+        "made": f"{render.when(version.created_at_us)} by {version.created_by}",
+        "card": json.dumps(version.card, ensure_ascii=False)[:SHOWN_CHARS] if version.card else "",
+    }
+    scores = [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)]
+    files = [(file.path, render.size(file.bytes), file.digest[:19]) for file in version.files]
+    parts: list[RenderableType] = [render.fields(about)]
+    if scores:
+        parts += ["", render.table(("METRIC", "#VALUE"), scores)]
+    if files:
+        parts += ["", render.table(("FILE", "#SIZE", "DIGEST"), files)]
+    return Group(*parts)
+
+
+@app.command()
+def promote(
+    reference: Reference,
+    alias: Annotated[str, typer.Option("--alias", "-a", help="The alias to move.")] = "champion",
+    expect: Annotated[
+        int, typer.Option("--expect", min=0, help="Only if the alias is at this version now; exit code 1 otherwise.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Move an alias to a version. Deployments that follow it serve the version as soon as it is warm.
+
+    Example: lepton model promote digits@2
+    """
+    with connect() as client:
+        version = client.models.version(reference)
+        moved = client.models.promote(version, alias, expected_version=expect)
+    told = f"{version.model}@{moved.name} is now version {moved.version}"
+    render.show({"model": version.model, **moved.model_dump(mode="json")}, as_json, lambda: Text(told))
+
+
+@app.command()
+def compare(
+    references: Annotated[
+        list[str], typer.Argument(help="Two or more versions.", autocompletion=complete.model_versions)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show the metrics of versions side by side.
+
+    Example: lepton model compare digits@champion digits@latest
+    """
+    with connect() as client:
+        found = client.models.compare(*references)
+    rows = ((metric, *(values[reference] for reference in references)) for metric, values in found.items())
+    columns = ("METRIC", *(f"#{reference}" for reference in references))
+    render.show(found, as_json, lambda: render.table(columns, rows, empty="These versions have no metrics."))
+
+
+@app.command()
+def download(
+    reference: Reference,
+    folder: Annotated[Path | None, typer.Argument(help="Where to write. [default: NAME-VERSION]")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a version's files into a folder, each verified by its SHA-256."""
+    with connect() as client:
+        version = client.models.version(reference)
+        target = folder or Path(f"{version.model}-{version.version}")
+        client.models.download(version.id, target, progress=not (quiet or as_json))
+    told = f"{version.model}@{version.version} in {target}"
+    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(told))
+
+
+@app.command()
+def push(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="The package: model.onnx, signature.json and what belongs to it.")],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Import a model made elsewhere, as the next version. Every file is checked for what its name says it is."""
+    with connect() as client:
+        version = client.models.push(name, folder, progress=not (quiet or as_json))
+    render.show(version, as_json, lambda: Text(f"{version.model}@{version.version}  {version.id}"))

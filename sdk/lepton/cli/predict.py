@@ -1,0 +1,118 @@
+"""`lepton predict`: ask a deployment."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from lepton.cli import complete, render
+from lepton.cli.session import Json, connect
+from lepton.predictions import Prediction
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+
+ROWS_A_CALL = 200
+SHOWN_LABELS = 5
+BAR_LETTERS = 30
+
+
+def predict(
+    name: Annotated[str, typer.Argument(help="The deployment.", autocompletion=complete.deployments)],
+    image: Annotated[Path | None, typer.Option("--image", help="An image file.")] = None,
+    row: Annotated[str | None, typer.Option("--row", help='One row as JSON: {"age": 41, "job": "nurse"}')] = None,
+    rows: Annotated[Path | None, typer.Option("--rows", help="Many rows: a .csv or .jsonl file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a deployment about an image, a row or a file of rows.
+
+    With --rows, each prediction is one line (with --json: one JSON object a line), in the order of the file.
+
+    Examples: lepton predict digits --image seven.png · lepton predict tumours --rows new.csv
+    """
+    if [image, row, rows].count(None) != 2:
+        raise invalid("input", "nothing clear to ask", allowed="exactly one of --image, --row and --rows")
+    with connect() as client:
+        if rows is not None:
+            reader = read_rows(rows)
+            while batch := list(islice(reader, ROWS_A_CALL)):
+                for prediction in client.predict_rows(name, batch):
+                    _print_line(prediction, as_json)
+            return
+        prediction = client.predict(name, image=image, row=None if row is None else _row(row))
+    # As the server said it, without the fields that this model's kind does not have.
+    render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a CSV file (every value as text, an empty one as missing) or of a file with one JSON object a line."""
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".jsonl", ".ndjson"):
+        raise invalid("rows", "unknown kind of file", str(file), "a name that ends in .csv, .jsonl or .ndjson")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            yield from _csv_rows(file, lines) if kind == ".csv" else _json_rows(file, lines)
+    except FileNotFoundError:
+        raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LeptonError(ErrorCode.INVALID, f"{file}: cannot be read: {error}") from None
+
+
+def _csv_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
+    reader = csv.DictReader(lines)
+    for found in reader:
+        if None in found or None in found.values():
+            count = len(reader.fieldnames or ())
+            raise LeptonError(ErrorCode.INVALID, f"{file}, line {reader.line_num}: not {count} columns as in the first")
+        yield {name: value if value.strip() else None for name, value in found.items()}
+
+
+def _json_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _row(line, f"{file}, line {number}")
+
+
+def _row(text: str, field: str = "--row") -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid(field, f"not JSON: {error}", text, 'an object, e.g. {"age": 41, "job": "nurse"}') from None
+    if not isinstance(found, dict):
+        raise invalid(field, "not a JSON object", text, 'an object, e.g. {"age": 41, "job": "nurse"}')
+    return found
+
+
+def _print_line(prediction: Prediction, as_json: bool) -> None:
+    if as_json:
+        render.print_json_line(prediction.model_dump(exclude_none=True))
+        return
+    sure = f"\t{max(prediction.probabilities.values()):.3f}" if prediction.probabilities else ""
+    typer.echo(render.plain(_answer(prediction)) + sure)
+
+
+def _answer(prediction: Prediction) -> str:
+    if prediction.label is not None:
+        return prediction.label
+    if prediction.value is not None:
+        return render.number(prediction.value)
+    return json.dumps((prediction.model_extra or {}).get("outputs"), ensure_ascii=False)
+
+
+def _drawn(prediction: Prediction) -> RenderableType:
+    parts: list[RenderableType] = [render.fields({"answer": _answer(prediction)})]
+    if prediction.probabilities:
+        likely = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:SHOWN_LABELS]
+        rows = [(label, f"{value:.3f}", "█" * round(value * BAR_LETTERS)) for label, value in likely]
+        parts += ["", render.table(("LABEL", "#PROBABILITY", ""), rows)]
+    about = {
+        "model": f"{prediction.model}@{prediction.model_version}",
+        "prediction": prediction.prediction_id,
+        "where from": f"lepton lineage {prediction.prediction_id}",
+    }
+    return Group(*parts, "", render.fields(about))

@@ -1,0 +1,156 @@
+"""How things look in a terminal: tables, trees, times, sizes. Nothing here asks a server."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+STATE_STYLES = {
+    "queued": "yellow",
+    "pending": "yellow",
+    "running": "cyan",
+    "succeeded": "green",
+    "ready": "green",
+    "failed": "bold red",
+    "lost": "red",
+    "cancelled": "magenta",
+    "retired": "dim",
+}
+BARS = "▁▂▃▄▅▆▇█"
+# Piped into another program, a table must not be cut to the 80 columns that nobody looks at.
+PIPED_WIDTH = 400
+
+
+def out() -> Console:
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def show(value: Any, as_json: bool, draw: Callable[[], RenderableType]) -> None:
+    """Either exactly one JSON document, or what `draw` gives."""
+    if as_json:
+        print_json(value)
+    else:
+        out().print(draw())
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """One of a stream, at once."""
+    sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def jsonable(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(each) for each in value]
+    return value
+
+
+def plain(text: str) -> str:
+    """Without control characters: a name from a server must not move the cursor or colour the screen."""
+    return "".join(
+        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf") else "\N{REPLACEMENT CHARACTER}"
+        for letter in text
+    )
+
+
+def cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, float):
+        return Text(number(value))
+    return Text(plain(str(value)))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> RenderableType:
+    """Columns whose title begins with `#` hold numbers. `empty` is said instead of a table without rows."""
+    found = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for column in columns:
+        found.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+    for row in rows:
+        found.add_row(*map(cell, row))
+    return found if found.row_count or not empty else Text(empty, style="dim")
+
+
+def fields(values: Mapping[str, object]) -> Table:
+    """Name and value in two columns; what is empty is left out."""
+    found = Table.grid(padding=(0, 2))
+    found.add_column(style="bold")
+    found.add_column(overflow="fold")
+    for name, value in values.items():
+        if value not in (None, "", {}, []):
+            found.add_row(name, cell(value))
+    return found
+
+
+def state(name: str) -> Text:
+    return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def when(at_us: int) -> str:
+    """Local time and how long ago; "–" for never."""
+    if not at_us:
+        return "–"
+    local = datetime.fromtimestamp(at_us / 1e6).astimezone()
+    return f"{local:%Y-%m-%d %H:%M:%S} ({ago(at_us)})"
+
+
+def ago(at_us: int) -> str:
+    if not at_us:
+        return "–"
+    passed = time.time() - at_us / 1e6
+    return f"{duration(passed)} ago" if passed >= 0 else f"in {duration(-passed)}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds // 86_400:.0f} d {seconds % 86_400 // 3600:.0f} h"
+
+
+def size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.6g}"
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """The course of `values` in at most `width` letters."""
+    if not values:
+        return ""
+    picked = [values[index * len(values) // width] for index in range(width)] if len(values) > width else values
+    low, high = min(picked), max(picked)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[int((value - low) * scale)] for value in picked)

@@ -1,0 +1,144 @@
+"""`lepton run`: what became of jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from lepton.cli import complete, render
+from lepton.cli.job import accepted
+from lepton.cli.session import RETRY_SECONDS, WATCH_RETRY_SECONDS, Json, Quiet, connect
+from lepton.cli.watching import scores, summary, watch_run
+from lepton.runs import Run
+from lepton_core.resources import Attempt, RunState
+
+app = typer.Typer(no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(help="Id of a run: run_…", metavar="RUN", autocompletion=complete.runs)]
+
+
+@app.command("ls")
+def list_runs(
+    state: Annotated[RunState | None, typer.Option("--state", help="Only runs in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    with connect() as client:
+        found = client.runs.list(state=state, limit=limit)
+    columns = ("RUN", "NAME", "STATE", "#DONE", "RECIPE", "DATA", "MODEL", "SUBMITTED")
+    empty = "No runs yet: lepton job submit FILE"
+    listed = [run.resource for run in found]
+    render.show(listed, as_json, lambda: render.table(columns, map(_row, found), empty=empty))
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    resource = run.resource
+    model = f"{resource.model}@{resource.model_version}" if resource.model else ""
+    done = f"{run.progress:.0%}" if run.state is RunState.RUNNING else ""
+    recipe = resource.recipe or "(script)"
+    submitted = render.ago(resource.created_at_us)
+    return (run.id, run.name, render.state(run.state.value), done, recipe, run.dataset, model, submitted)
+
+
+@app.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """Show a run: its state, its metrics, its attempts."""
+    with connect() as client:
+        run = client.runs.get(run_id)
+        attempts = run.attempts()
+    value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
+    render.show(value, as_json, lambda: _described(run, attempts))
+
+
+def _described(run: Run, attempts: Sequence[Attempt]) -> RenderableType:
+    parts: list[RenderableType] = [render.fields(summary(run))]
+    if run.metrics:
+        parts += ["", scores(run)]
+    if attempts:
+        columns = ("#TRY", "ATTEMPT", "STATE", "STARTED", "REASON")
+        parts += ["", render.table(columns, map(_attempt, attempts))]
+    return Group(*parts)
+
+
+def _attempt(attempt: Attempt) -> tuple[object, ...]:
+    resumed = f" (from checkpoint {attempt.resumed_from})" if attempt.resumed_from else ""
+    started = render.when(attempt.created_at_us)
+    return (attempt.number, attempt.id, render.state(attempt.state.value), started, attempt.reason + resumed)
+
+
+@app.command()
+def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Wait until a run has ended, with its progress; exit code 1 if it failed or was cancelled."""
+    with connect(WATCH_RETRY_SECONDS) as client:
+        watch_run(client.runs.get(run_id), quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    stream: Annotated[str, typer.Option("--stream", help="Only one log: rank-0, rank-1, launcher, …")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print the log of a run. With --json, one JSON object a line for each piece."""
+    with connect(WATCH_RETRY_SECONDS if follow else RETRY_SECONDS) as client:
+        for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
+            if as_json:
+                render.print_json_line({"attempt_id": piece.attempt_id, "stream": piece.stream, "text": piece.text})
+            else:
+                sys.stdout.write(piece.text)
+                sys.stdout.flush()
+
+
+@app.command()
+def metrics(
+    run_id: RunId,
+    keys: Annotated[list[str] | None, typer.Argument(help="Only these metrics.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the recorded metrics of a run. With --json, every point.
+
+    Example: lepton run metrics run_01J… train/loss
+    """
+    with connect() as client:
+        points = client.runs.metric_points(run_id, *(keys or ()))
+    by_key = groupby(sorted(points, key=lambda point: (point.key, point.rank, point.step)), lambda point: point.key)
+    rows = []
+    for key, group in by_key:
+        values = [point.value for point in group]
+        rows.append((key, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
+    columns = ("METRIC", "#POINTS", "#FIRST", "#LAST", "#MIN", "#MAX", "COURSE")
+    render.show(points, as_json, lambda: render.table(columns, rows, empty="Nothing recorded (yet)."))
+
+
+@app.command()
+def cancel(run_id: RunId, as_json: Json = False) -> None:
+    """Cancel a run. A queued one ends at once, a running one when its processes are gone."""
+    with connect() as client:
+        run = client.runs.cancel(run_id)
+    told = "cancelled" if run.ended else "cancel requested: its processes are being stopped"
+    render.show(run.resource, as_json, lambda: Text(f"{run.id} {told}"))
+
+
+@app.command()
+def retry(
+    run_id: RunId,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end; exit code 1 if it failed.")] = False,
+    key: Annotated[str, typer.Option("--key", help="Idempotency key of the new run.")] = "",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Submit the same job again, as a new run on the same dataset version."""
+    with connect(WATCH_RETRY_SECONDS if watch else RETRY_SECONDS) as client:
+        run = client.runs.retry(run_id, idempotency_key=key or None)
+        if not watch:
+            render.show(run.resource, as_json, lambda: accepted(run.id, run.name))
+            return
+        watch_run(run, quiet=quiet, as_json=as_json)

@@ -1,0 +1,75 @@
+"""Waiting for a run where people can see it: a bar in a terminal, a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Group, RenderableType
+
+from lepton.cli import render
+from lepton.runs import Run, RunFailedError
+from lepton_core.resources import RunState
+
+
+def watch_run(run: Run, *, quiet: bool, as_json: bool) -> None:
+    """Prints the run when it has ended. Raises RunFailedError if it did not succeed."""
+    plain_lines = not (quiet or as_json or sys.stderr.isatty())
+    try:
+        run.wait(progress=_Lines() if plain_lines else not (quiet or as_json))
+    except RunFailedError:
+        # The document of a failed run is as interesting as that of a good one.
+        if as_json:
+            render.print_json(run.resource)
+        raise
+    render.show(run.resource, as_json, lambda: result(run))
+
+
+class _Lines:
+    """For logs of CI systems: state and tenths of progress, once each."""
+
+    def __init__(self) -> None:
+        self._said = ("", -1)
+
+    def __call__(self, run: Run) -> None:
+        tenth = int(run.progress * 10) if run.state is RunState.RUNNING else 0
+        if (run.state.value, tenth) != self._said:
+            self._said = (run.state.value, tenth)
+            typer.echo(f"{run.name} {run.state.value}" + (f" {tenth * 10} %" if tenth else ""), err=True)
+
+
+def result(run: Run) -> RenderableType:
+    resource = run.resource
+    parts: list[RenderableType] = [render.fields(summary(run))]
+    if run.metrics:
+        parts += ["", scores(run)]
+    if resource.model:
+        reference = f"{resource.model}@{resource.model_version}"
+        parts += ["", f"next: lepton model promote {reference}", f"      lepton deploy {resource.model} {reference}"]
+    return Group(*parts)
+
+
+def scores(run: Run) -> RenderableType:
+    rows = [(name, float(value)) for name, value in run.metrics.items()]
+    return render.table(("METRIC", "#VALUE"), rows)
+
+
+def summary(run: Run) -> dict[str, object]:
+    resource = run.resource
+    recipe = f"{resource.recipe}@{resource.recipe_version}" if resource.recipe else "(a script)"
+    ended, began = resource.finished_at_us, resource.started_at_us
+    took = render.duration((ended - began) / 1e6) if ended and began else ""
+    return {
+        "run": resource.id,
+        "name": resource.name,
+        "state": render.state(resource.state.value),
+        "reason": resource.reason,
+        "recipe": recipe,
+        "data": run.dataset,
+        "model": f"{resource.model}@{resource.model_version}" if resource.model else "",
+        "progress": f"{resource.progress:.0%}" if resource.state is RunState.RUNNING else "",
+        "attempts": resource.attempts,
+        "submitted": f"{render.when(resource.created_at_us)} by {resource.created_by}",
+        "took": took,
+        "repeats": resource.retry_of,
+    }
