@@ -14,6 +14,10 @@ from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outc
 # Errors that the same settings and data would bring again.
 FINAL_ERRORS = {ErrorCode.INVALID, ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND, ErrorCode.UNIMPLEMENTED}
 
+# What holds the process group lives until `os._exit`. Freed earlier, gloo's destructor waits, with the GIL in hand, for a
+# thread that waits for the GIL (seen with torch 2.13: a rank that never ends, its work done).
+_kept: list[object] = []
+
 
 def main() -> NoReturn:
     workspace = Workspace(Path(os.environ[ATTEMPT_FILE_VARIABLE]).absolute().parent)
@@ -50,6 +54,7 @@ def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
     mesh = join(attempt.limits.threads_per_rank)
     data = recipe.prepare(workspace.folder(attempt.data_dir)).to(mesh.device)
     trainer = Trainer(recipe, data, mesh, workspace)
+    _kept.append(trainer)
     try:
         evaluation = trainer.run(attempt.resume)
     except Released as released:
