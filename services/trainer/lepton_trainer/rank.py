@@ -14,8 +14,8 @@ from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outc
 # Errors that the same settings and data would bring again.
 FINAL_ERRORS = {ErrorCode.INVALID, ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND, ErrorCode.UNIMPLEMENTED}
 
-# What holds the process group lives until `os._exit`. Freed earlier, gloo's destructor waits, with the GIL in hand, for a
-# thread that waits for the GIL (seen with torch 2.13: a rank that never ends, its work done).
+# What holds the process group lives until `os._exit`. Freed earlier, gloo's destructor waits, with the GIL in hand,
+# for a thread that waits for the GIL (seen with torch 2.13: a rank that never ends, its work done).
 _kept: list[object] = []
 
 
