@@ -1,0 +1,23 @@
+"""What the SDK imports lives in users' environments: pydantic and nothing else of ours."""
+
+import subprocess
+import sys
+
+# fmt: off
+BASE = [
+    "binding", "errors", "identity", "ids", "inline_batch", "jobs", "journal", "objects.folder", "objects.ranges",
+    "objects.transfer", "observability", "paths", "problems", "queue", "request_context", "resources", "settings",
+    "validation", "workspace_files",
+]
+HEAVY = [
+    "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "torch", "httpx",
+    "prometheus_client",
+]
+# fmt: on
+
+
+def test_the_base_of_core_needs_only_pydantic() -> None:
+    imports = "; ".join(f"import lepton_core.{name}" for name in BASE)
+    program = f"import sys; {imports}; print([name for name in {HEAVY} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
