@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 # How long after the end of a pass its last answers may take.
 PATIENCE_SECONDS = 20.0
 

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import onnxruntime
+
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import (
     GRPCInferenceServiceServicer,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_digest, digest_of
-
 from lepton_inference.revisions import PackageFile
 
 # Writes the bytes of (project, file) to a path; raises CORRUPT when they are not what the digest says.

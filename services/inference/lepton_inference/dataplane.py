@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal
-
 from lepton_inference.package import ServedModel
 from lepton_inference.predictions import Prediction, PredictionLog, now_us, prediction_id
 from lepton_inference.repository import Repository
@@ -83,8 +82,15 @@ class Dataplane:
             spent = int((time.perf_counter() - started) * 1e6)
             self._predictions.offer(
                 Prediction(
-                    id_, now_us(), revision.project, revision.deployment, revision.model, revision.version,
-                    caller.id, rows, spent,
+                    id_,
+                    now_us(),
+                    revision.project,
+                    revision.deployment,
+                    revision.model,
+                    revision.version,
+                    caller.id,
+                    rows,
+                    spent,
                 )
             )
         return Answer(served, id_, {name: found[name] for name in outputs} if outputs else found)

@@ -5,11 +5,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
+
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.features.pipeline import Pipeline
 from lepton_core.signature import NUMPY_TYPES, Datatype, Signature
 from lepton_core.validation import parse
-
 from lepton_inference.batching import BatchingQueue, BatchLimits, Model, Tensors
 from lepton_inference.revisions import Revision
 from lepton_inference.runtimes.onnx import OnnxRuntime

@@ -1,15 +1,16 @@
 """A typed client of just what inference needs from the registry."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from lepton_core.grpc_client import Channel, nobody, open_channel
 from lepton_core.identity import Principal, PrincipalKind, Role, encode_acting
+from lepton_core.resources import Location
+from lepton_core.wire import list_from_proto
+from lepton_inference.revisions import PackageFile, Revision, Target, TargetState
 from lepton_proto.v1 import artifacts_pb2, deployments_pb2, projects_pb2
 from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from lepton_proto.v1.deployments_pb2_grpc import DeploymentServiceStub
 from lepton_proto.v1.projects_pb2_grpc import KeyServiceStub
-
-from lepton_inference.revisions import PackageFile, Revision, Target, TargetState
 
 _STATES = {
     deployments_pb2.REVISION_STATE_READY: TargetState.READY,
@@ -54,12 +55,10 @@ class RegistryClient:
         key = (await self._keys.VerifyKey(request)).key
         return Principal(PrincipalKind.KEY, key.id, project=key.project, role=_ROLES.get(key.role))
 
-    async def locate(self, project: str, digest: str) -> artifacts_pb2.Location:
-        answer = await self._artifacts.Locate(
-            artifacts_pb2.LocateRequest(digests=[digest]), metadata=_acting(project)
-        )
-        location: artifacts_pb2.Location = answer.locations[0]
-        return location
+    async def locate(self, project: str, digests: Sequence[str]) -> list[Location]:
+        request = artifacts_pb2.LocateRequest(digests=digests)
+        answer = await self._artifacts.Locate(request, metadata=_acting(project))
+        return list_from_proto(answer.locations, Location)
 
     async def report_damage(self, project: str, digest: str) -> None:
         await self._artifacts.ReportDamage(artifacts_pb2.ReportDamageRequest(digest=digest), metadata=_acting(project))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
-
 from lepton_inference.cache import FileCache
 from lepton_inference.package import SERVED_FILES, ServedModel
 from lepton_inference.revisions import Revision, Target, TargetState
@@ -57,7 +56,7 @@ class Repository:
         self._max_model_bytes = max_model_bytes
         self._slots: dict[tuple[str, str], _Slot] = {}
         self._loading = asyncio.Semaphore(_LOADS_AT_ONCE)
-        self._told = False
+        self._told = asyncio.Event()
 
     def find(self, project: str, deployment: str) -> ServedModel | None:
         slot = self._slots.get((project, deployment))
@@ -78,9 +77,11 @@ class Repository:
 
     def ready(self) -> bool:
         """Whether every deployment that was known at the start serves or has failed."""
-        return self._told and all(slot.settled.is_set() for slot in self._slots.values())
+        return self._told.is_set() and all(slot.settled.is_set() for slot in self._slots.values())
 
     async def settled(self) -> None:
+        """Waits until `ready`."""
+        await self._told.wait()
         for slot in list(self._slots.values()):
             await slot.settled.wait()
 
@@ -97,7 +98,7 @@ class Repository:
             slot.moved.set()
             if slot.work is None or slot.work.done():
                 slot.work = asyncio.create_task(self._follow(slot))
-        self._told = True
+        self._told.set()
 
     async def close(self) -> None:
         tasks = [slot.work for slot in self._slots.values() if slot.work]
@@ -140,7 +141,13 @@ class Repository:
             if revision in slot.target.revisions:
                 slot.served = model
                 slot.tries = 0
-                log.info("serving %s of %s, %s version %s", revision.id, revision.deployment, revision.model, revision.version)
+                log.info(
+                    "serving %s of %s, %s version %s",
+                    revision.id,
+                    revision.deployment,
+                    revision.model,
+                    revision.version,
+                )
                 await self._remember()
             return
         log.warning("revision %s of %s does not serve: %s", revision.id, revision.deployment, failure.detail)
@@ -154,7 +161,9 @@ class Repository:
             if file is None:
                 raise LeptonError(ErrorCode.INVALID, f"the package has no {name}")
             if file.bytes > self._max_model_bytes:
-                raise LeptonError(ErrorCode.TOO_LARGE, f"{name} has {file.bytes} bytes; at most {self._max_model_bytes}")
+                raise LeptonError(
+                    ErrorCode.TOO_LARGE, f"{name} has {file.bytes} bytes; at most {self._max_model_bytes}"
+                )
             contents[name] = await self._cache.read(revision.project, file)
         return await asyncio.to_thread(self._load, revision, contents)
 

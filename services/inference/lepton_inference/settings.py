@@ -13,14 +13,11 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class InferenceSettings(Settings):
-    http_listen: str = "127.0.0.1:8090"
-    grpc_listen: str = "127.0.0.1:8091"
+    http_listen: str = "127.0.0.1:8082"
+    grpc_listen: str = "127.0.0.1:8083"
     registry_address: str
     service_token_file: Path
-    # Service tokens that may call here, as a JSON file of {service: token}; the gateway's, when it forwards predictions.
-    callers_file: Path | None = None
     cache_dir: Path
-    cache_bytes: Positive = 20 * 1024 * MIB
 
     max_body_bytes: Positive = 32 * MIB
     queue_capacity: Positive = 256
@@ -35,3 +32,4 @@ class InferenceSettings(Settings):
     drain_seconds: Seconds = 15.0
     prediction_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
     prediction_log_bytes: Positive = 16 * MIB
+    log_level: str = "INFO"

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import orjson
+
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-
 from lepton_inference.revisions import PackageFile, Revision, Target
 
 _FORMAT = b"lepton-serving-1"

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
 from lepton_core.ids import digest_of, new_id
 from lepton_inference.package import Limits, ServedModel, load_model
 from lepton_inference.revisions import PackageFile, Revision
-from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 LIMITS = Limits(queue_capacity=64, queue_bytes=2**26, max_batch_rows=32, inline_seconds=0.002, threads=1)
 
 
-def build_model(nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any] | None = None) -> ModelProto:
+def build_model(
+    nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any] | None = None
+) -> ModelProto:
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in (weights or {}).items()]
     graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_inference.batching import BatchingQueue, BatchLimits, Tensors
 
@@ -31,7 +32,9 @@ class Recorder:
         return {"y": inputs["x"] * 2}
 
 
-def queue_of(model: Any, *, inline: bool = True, rows: int = 8, capacity: int = 100, capacity_bytes: int = 10**6) -> BatchingQueue:
+def queue_of(
+    model: Any, *, inline: bool = True, rows: int = 8, capacity: int = 100, capacity_bytes: int = 10**6
+) -> BatchingQueue:
     limits = BatchLimits(capacity, capacity_bytes, rows, 10**6 if inline else 0, 10.0)
     return BatchingQueue(model, limits, ThreadPoolExecutor(1))
 

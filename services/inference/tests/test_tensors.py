@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.signature import NUMPY_TYPES, Datatype, TensorSpec
 from lepton_inference.tensors import InputTable, WireTensor, to_list, to_raw
@@ -102,7 +103,14 @@ def test_bytes_of_another_length(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x00" * 7, b"\x09\0\0\0abc\0\0\0\0", b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0\0\0\0\0more", b"\1\0\0\0\xff\0\0\0\0"],
+    [
+        b"",
+        b"\x00" * 7,
+        b"\x09\0\0\0abc\0\0\0\0",
+        b"\xff\xff\xff\xff\0\0\0\0",
+        b"\0\0\0\0\0\0\0\0more",
+        b"\1\0\0\0\xff\0\0\0\0",
+    ],
 )
 def test_texts_whose_lengths_do_not_add_up(data: bytes) -> None:
     assert refused(table(Datatype.BYTES), WireTensor("x", "BYTES", [1, 2], data, raw=True)).fields

@@ -2,10 +2,9 @@
 
 from lepton_core.errors import invalid
 from lepton_core.signature import Datatype, TensorSpec
-from lepton_proto.inference import open_inference_pb2 as oip
-
 from lepton_inference.dataplane import Answer
 from lepton_inference.tensors import WireTensor, to_list, to_raw
+from lepton_proto.inference import open_inference_pb2 as oip
 
 # Which list of `InferTensorContents` holds the elements of a type; FP16 travels raw only.
 _CONTENTS = {

@@ -3,13 +3,13 @@
 from typing import Any
 
 from grpc import aio
-from lepton_core.identity import current_principal
-from lepton_proto.inference import open_inference_pb2 as oip
-from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 
+from lepton_core.identity import current_principal
 from lepton_inference.about import EXTENSIONS, NAME, VERSION
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.grpc.messages import read_tensors, timeout_seconds, to_metadata, to_response
+from lepton_proto.inference import open_inference_pb2 as oip
+from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -18,7 +18,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     def __init__(self, dataplane: Dataplane) -> None:
         self._dataplane = dataplane
 
-    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:  # noqa: N802
+    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
         caller = current_principal()
         served = self._dataplane.find(caller, request.model_name, request.model_version)
         inputs = served.inputs.decode(read_tensors(request))
@@ -27,24 +27,20 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         deadline = deadline_in(min(limits, default=None))
         return to_response(request, await self._dataplane.infer(caller, served, inputs, outputs, deadline))
 
-    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:  # noqa: ARG002, N802
+    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:
         return oip.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:  # noqa: ARG002, N802
+    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:
         return oip.ServerReadyResponse(ready=self._dataplane.repository.ready())
 
-    async def ServerMetadata(  # noqa: N802
-        self, request: oip.ServerMetadataRequest, context: Context  # noqa: ARG002
-    ) -> oip.ServerMetadataResponse:
+    async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
         return oip.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
-    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:  # noqa: ARG002, N802
+    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
         ready = self._dataplane.is_ready(current_principal(), request.name, request.version)
         return oip.ModelReadyResponse(ready=ready)
 
-    async def ModelMetadata(  # noqa: N802
-        self, request: oip.ModelMetadataRequest, context: Context  # noqa: ARG002
-    ) -> oip.ModelMetadataResponse:
+    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
         served = self._dataplane.find(current_principal(), request.name, request.version)
         return oip.ModelMetadataResponse(
             name=request.name,
@@ -54,8 +50,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             outputs=[to_metadata(spec) for spec in served.signature.outputs],
         )
 
-    async def RepositoryIndex(  # noqa: N802
-        self, request: oip.RepositoryIndexRequest, context: Context  # noqa: ARG002
+    async def RepositoryIndex(
+        self, request: oip.RepositoryIndexRequest, context: Context
     ) -> oip.RepositoryIndexResponse:
         models = self._dataplane.index(current_principal(), ready_only=request.ready)
         entries = [oip.RepositoryIndexResponse.ModelIndex(**entry) for entry in models]

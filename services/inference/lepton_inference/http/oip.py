@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from lepton_core.errors import ErrorCode, LeptonError, invalid
 
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_inference.dataplane import Answer
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 
@@ -34,7 +34,7 @@ def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
         # NaN and infinities land here too: JSON has none, and the binary form carries them.
         raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise LeptonError(ErrorCode.INVALID, "the body is not a JSON object with \"inputs\"")
+        raise LeptonError(ErrorCode.INVALID, 'the body is not a JSON object with "inputs"')
     parameters = _object(document.get("parameters"), "parameters")
     request = OipRequest(
         _text(document.get("id", ""), "id"),

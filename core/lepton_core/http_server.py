@@ -1,0 +1,64 @@
+"""Runs an ASGI app within a process that has other things to serve and to drain."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from lepton_core.errors import ErrorCode, LeptonError
+
+BACKLOG = 2048
+
+
+class HttpServer(uvicorn.Server):
+    """Listens from the moment it is made; `run` serves within a block. Raises UNAVAILABLE when the address is taken."""
+
+    def __init__(self, app: ASGIApp, listen: str, *, drain_seconds: float) -> None:
+        """`listen` is `host:port`; port 0 takes any free one."""
+        self._socket = _bound(listen)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            # Streams never end by themselves; a stop must not wait for them.
+            timeout_graceful_shutdown=max(1, int(drain_seconds)),
+        )
+        super().__init__(config)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the process: uvicorn's handlers would end it before its other parts have drained."""
+        yield
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serves until the block ends, then lets the requests in hand end."""
+        task = asyncio.create_task(self.serve([self._socket]))
+        try:
+            while not self.started and not task.done():
+                await asyncio.sleep(0.005)
+            yield
+        finally:
+            self.should_exit = True
+            await task
+            self._socket.close()
+
+
+def _bound(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    except (OSError, ValueError) as error:
+        raise LeptonError(ErrorCode.UNAVAILABLE, f"cannot listen at {listen}: {error}") from None

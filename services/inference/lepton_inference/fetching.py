@@ -1,0 +1,72 @@
+"""Package files from the object store: located by the registry, verified on arrival."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.objects.transfer import fetch
+from lepton_core.resources import FileEntry, Location
+from lepton_inference.registry import RegistryClient
+from lepton_inference.revisions import PackageFile
+
+TIMEOUT_SECONDS = 60.0
+
+
+class PackageFetcher:
+    """Downloads run in threads; `locate` comes back to the event loop, where the registry's channel lives."""
+
+    def __init__(self, registry: RegistryClient) -> None:
+        self._registry = registry
+        # Presigned URLs name their host, and nothing of ours may travel with them: no redirects, no proxies.
+        self._store = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    async def __call__(self, project: str, file: PackageFile, target: Path) -> None:
+        """Raises CORRUPT after telling the registry, UNAVAILABLE while registry or store is away."""
+        receiver = _Receiver(self._registry, self._store, project, asyncio.get_running_loop())
+        entry = FileEntry(path=target.name, digest=file.digest, bytes=file.bytes)
+        try:
+            await asyncio.to_thread(fetch, [entry], target.parent, receiver)
+        except LeptonError as error:
+            if error.code is ErrorCode.CORRUPT:
+                await self._registry.report_damage(project, file.digest)
+                raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the stored bytes are not {file.digest}") from None
+            raise
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class _Receiver:
+    def __init__(
+        self, registry: RegistryClient, store: httpx.Client, project: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._project = project
+        self._loop = loop
+
+    def locate(self, digests: Sequence[str]) -> Sequence[Location]:
+        return asyncio.run_coroutine_threadsafe(self._registry.locate(self._project, digests), self._loop).result()
+
+    def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        wanted = {"range": f"bytes={offset}-{offset + length - 1}"}
+        received = 0
+        try:
+            with self._store.stream("GET", url, headers=wanted) as answer:
+                if answer.status_code not in (200, 206) or (answer.status_code == 200 and offset):
+                    detail = f"the object store answered {answer.status_code}"
+                    raise LeptonError(ErrorCode.UNAVAILABLE, detail)
+                for piece in answer.iter_raw(1024 * 1024):
+                    # An object that is longer than its row says is not read to its end.
+                    piece = piece[: length - received]
+                    received += len(piece)
+                    yield piece
+                    if received == length:
+                        return
+        except httpx.HTTPError as error:
+            detail = f"the object store cannot be reached: {type(error).__name__}"
+            raise LeptonError(ErrorCode.UNAVAILABLE, detail) from None
+        raise LeptonError(ErrorCode.UNAVAILABLE, f"the object store sent {received} of {length} bytes")

@@ -1,0 +1,27 @@
+"""The HTTP side: the Open Inference Protocol under /v2, and `:predict`."""
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from lepton_core.http_app import build_app
+from lepton_core.identity import Authenticator
+from lepton_inference.about import VERSION
+from lepton_inference.dataplane import Dataplane
+from lepton_inference.http import v2
+from lepton_inference.http.infer import InferShortcut
+from lepton_inference.http.predict import routes as predict_routes
+
+
+def build_http_app(dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int) -> FastAPI:
+    app = build_app(
+        "Lepton inference",
+        authenticator,
+        max_body_bytes=max_body_bytes,
+        version=VERSION,
+        ready=dataplane.repository.ready,
+    )
+    app.include_router(v2.routes(dataplane))
+    app.include_router(predict_routes(dataplane))
+    # The last one is the innermost: it sees what the guard has let in.
+    app.user_middleware.append(Middleware(InferShortcut, dataplane=dataplane))
+    return app

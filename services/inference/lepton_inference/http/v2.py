@@ -1,0 +1,86 @@
+"""The Open Inference Protocol: what a server and its models are. `infer.py` has the inference itself."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from lepton_core.identity import current_principal
+from lepton_core.signature import TensorSpec
+from lepton_inference.about import EXTENSIONS, NAME, VERSION
+from lepton_inference.dataplane import Dataplane
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 1.0]}]},
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+def routes(dataplane: Dataplane) -> APIRouter:
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    _add_server(router, dataplane)
+    for prefix in ("/models/{name}", "/models/{name}/versions/{version}"):
+        _add_model(router, prefix, dataplane)
+    return router
+
+
+def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
+    @router.get("")
+    async def server_metadata() -> dict[str, Any]:
+        return {"name": NAME, "version": VERSION, "extensions": EXTENSIONS}
+
+    @router.get("/health/live")
+    async def server_live() -> dict[str, bool]:
+        return {"live": True}
+
+    @router.get("/health/ready")
+    async def server_ready() -> JSONResponse:
+        return _ready("ready", dataplane.repository.ready())
+
+    @router.post("/repository/index")
+    async def repository_index(request: Request) -> list[dict[str, str]]:
+        """The project's deployments. `{"ready": true}` leaves out those that serve nothing."""
+        body = await request.body()
+        wanted = await request.json() if body else {}
+        ready_only = isinstance(wanted, dict) and wanted.get("ready") is True
+        return dataplane.index(current_principal(), ready_only=ready_only)
+
+
+def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
+    versioned = "_version" if "{version}" in prefix else ""
+
+    @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=_BODY)
+    async def model_infer(name: str, version: str = "") -> Response:
+        """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
+        raise AssertionError("the shortcut before the app answers this route")
+
+    @router.get(prefix, name=f"model{versioned}_metadata")
+    async def model_metadata(name: str, version: str = "") -> dict[str, Any]:
+        served = dataplane.find(current_principal(), name, version)
+        return {
+            "name": name,
+            "versions": [served.version],
+            "platform": served.platform,
+            "inputs": [_tensor(spec) for spec in served.signature.inputs],
+            "outputs": [_tensor(spec) for spec in served.signature.outputs],
+        }
+
+    @router.get(f"{prefix}/ready", name=f"model{versioned}_ready")
+    async def model_ready(name: str, version: str = "") -> JSONResponse:
+        return _ready(name, dataplane.is_ready(current_principal(), name, version))
+
+
+def _ready(name: str, is_ready: bool) -> JSONResponse:
+    return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype.value, "shape": list(spec.shape)}

@@ -1,0 +1,82 @@
+"""Composition root: reads the settings, follows the registry, serves until told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+
+from lepton_core.binding import check_bind
+from lepton_core.errors import LeptonError
+from lepton_core.identity import TokenAuthenticator
+from lepton_core.ids import new_ulid
+from lepton_core.observability import configure_logging
+from lepton_core.settings import load_settings
+from lepton_inference.fetching import PackageFetcher
+from lepton_inference.registry import RegistryClient
+from lepton_inference.replica import Replica
+from lepton_inference.repository import Repository
+from lepton_inference.settings import InferenceSettings
+
+log = logging.getLogger("lepton.inference")
+
+RECONNECT_SECONDS = 1.0
+
+
+async def serve(settings: InferenceSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    token = settings.service_token_file.read_text(encoding="utf-8").strip()
+    registry = RegistryClient(settings.registry_address, token, f"replica-{new_ulid()}")
+    authenticator = TokenAuthenticator(verify_key=registry.verify_key, key_cache_seconds=settings.key_cache_seconds)
+    fetcher = PackageFetcher(registry)
+    replica = Replica(settings, authenticator, fetcher, registry.report)
+    replica.resume()
+    following = asyncio.create_task(follow(registry, replica.repository))
+    try:
+        async with replica.serving():
+            log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
+            await stop.wait()
+            log.info("inference: draining")
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        fetcher.close()
+        await registry.close()
+
+
+async def follow(registry: RegistryClient, repository: Repository) -> None:
+    """Applies every full state the registry sends, for as long as the replica lives."""
+    away = False
+    while True:
+        try:
+            async for targets in registry.watch():
+                if away:
+                    log.info("the registry answers again")
+                away = False
+                repository.apply(targets)
+        except LeptonError as error:
+            if not away:
+                log.warning("the registry cannot be followed, what is served stays: %s", error.detail)
+            away = True
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def main() -> int:
+    try:
+        settings = load_settings(InferenceSettings, "LEPTON_INFERENCE", os.environ)
+        configure_logging("inference", settings.log_level)
+        for listen in (settings.http_listen, settings.grpc_listen):
+            check_bind(listen.rpartition(":")[0], authenticated=True)
+        uvloop.run(serve(settings))
+    except LeptonError as error:
+        sys.stderr.write(f"inference: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

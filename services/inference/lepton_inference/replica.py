@@ -1,0 +1,94 @@
+"""One serving replica: repository, data plane and both transports, however it learns what to serve."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+
+from lepton_core.errors import LeptonError
+from lepton_core.grpc_server import RpcServer, build_server
+from lepton_core.http_server import HttpServer
+from lepton_core.identity import Authenticator
+from lepton_inference.cache import Fetch, FileCache
+from lepton_inference.dataplane import Dataplane
+from lepton_inference.grpc.servicer import InferenceServicer
+from lepton_inference.http.app import build_http_app
+from lepton_inference.package import Limits, load_model
+from lepton_inference.predictions import PredictionLog
+from lepton_inference.repository import Report, Repository
+from lepton_inference.settings import InferenceSettings
+from lepton_inference.snapshot import read_snapshot
+from lepton_proto.inference.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+log = logging.getLogger(__name__)
+
+# Batches that left the event loop; each runtime brings threads of its own.
+MODEL_THREADS = 4
+
+
+class Replica:
+    """Built within the running event loop. `serving` starts and drains it; `repository.apply` says what it serves."""
+
+    def __init__(self, settings: InferenceSettings, authenticator: Authenticator, fetch: Fetch, report: Report) -> None:
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="model")
+        limits = Limits(
+            queue_capacity=settings.queue_capacity,
+            queue_bytes=settings.queue_bytes,
+            max_batch_rows=settings.max_batch_rows,
+            inline_seconds=settings.inline_milliseconds / 1000,
+            threads=settings.model_threads,
+        )
+        self._snapshot = settings.cache_dir / "snapshot"
+        self.repository = Repository(
+            FileCache(settings.cache_dir, fetch),
+            partial(load_model, limits=limits, executor=self._executor),
+            report,
+            self._snapshot,
+            settings.max_model_bytes,
+        )
+        self._predictions = PredictionLog(
+            settings.cache_dir, sample=settings.prediction_sample, max_bytes=settings.prediction_log_bytes
+        )
+        dataplane = Dataplane(self.repository, self._predictions)
+        app = build_http_app(dataplane, authenticator, max_body_bytes=settings.max_body_bytes)
+        self.http = HttpServer(app, settings.http_listen, drain_seconds=settings.drain_seconds)
+        self.rpc: RpcServer = build_server(
+            [(add_GRPCInferenceServiceServicer_to_server, InferenceServicer(dataplane))],
+            authenticator,
+            max_message_bytes=settings.max_body_bytes,
+        )
+        self.grpc_port = self.rpc.bind(settings.grpc_listen)
+
+    def resume(self) -> None:
+        """Serves what was served last; the registry corrects that once it answers."""
+        try:
+            targets = read_snapshot(self._snapshot)
+        except LeptonError as error:
+            log.warning("%s; it is left aside", error.detail)
+            return
+        if targets:
+            self.repository.apply(targets)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Health checks say NOT_SERVING until every deployment known at the start was tried."""
+        await self.rpc.start()
+        await self.rpc.set_serving(False)
+        tasks = [asyncio.create_task(self._predictions.run()), asyncio.create_task(self._announce())]
+        try:
+            async with self.http.running():
+                yield
+                await self.rpc.drain(self._settings.drain_seconds)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.repository.close()
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _announce(self) -> None:
+        await self.repository.settled()
+        await self.rpc.set_serving(True)
