@@ -14,6 +14,7 @@ import uvloop
 from lepton_core.errors import LeptonError
 from lepton_core.grpc_server import Registration, RpcServer, build_server
 from lepton_core.objects.store import ObjectStore
+from lepton_core.observability import configure_logging
 from lepton_core.queue import build_celery
 from lepton_core.settings import load_settings
 from lepton_proto.v1 import (
@@ -234,7 +235,7 @@ def main() -> None:
         settings = load_settings(RegistrySettings, "LEPTON_REGISTRY_", os.environ)
     except LeptonError as error:
         sys.exit(f"registry: {error}")
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging("registry", settings.log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     upgrade(settings.database_url)
     uvloop.run(run(settings))

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from lepton_core.errors import LeptonError
+from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
 from lepton_trainer.recipes.catalogue import load_catalogue
 from lepton_trainer.settings import TrainerSettings
@@ -18,7 +19,7 @@ _log = logging.getLogger("lepton_trainer")
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging("trainer")
     try:
         settings = load_settings(TrainerSettings, "LEPTON_TRAINER", os.environ)
         folder = WorkerFolder(settings.home)

@@ -88,6 +88,7 @@ class Attempt:
         started = time.monotonic()
         disk_look_at = started
         failed_at: float | None = None
+        told_at: float | None = None
         while self._launched.exit_code() is None:
             self._control.changed.wait(LOOK_SECONDS)
             self._control.changed.clear()
@@ -105,6 +106,11 @@ class Attempt:
             if self._guards.first_failed is not None:
                 failed_at = failed_at or now
                 if now - failed_at > PEER_SECONDS:
+                    return
+            # Rank 0 tells the outcome with its last breath; whoever is still there then is stuck in its own ending.
+            if (self._order.workspace / "outcome.json").exists():
+                told_at = told_at or now
+                if now - told_at > PEER_SECONDS:
                     return
             if self._has_to_end():
                 return

@@ -14,6 +14,7 @@ import sys
 import threading
 from typing import Any
 
+from lepton_core.observability import configure_logging
 from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.environment import attempt_environment
@@ -89,7 +90,7 @@ def launch(order: Order, control: Control) -> tuple[Guards, Launched]:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s supervisor: %(message)s")
+    configure_logging("supervisor")
     link = WorkerLink(socket.socket(fileno=int(sys.argv[1])))
     order = link.read_order()
     if order is None:
