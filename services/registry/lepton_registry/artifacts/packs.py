@@ -49,9 +49,8 @@ def _check_sizes(files: Sequence[tuple[str, bytes]]) -> None:
     for index, (digest, data) in enumerate(files):
         check_digest(digest, f"files[{index}].digest")
         if len(data) > MAX_FILE_BYTES:
-            raise invalid(
-                f"files[{index}]", "is too big to travel inline", len(data), f"at most {MAX_FILE_BYTES} bytes"
-            )
+            detail = f"files[{index}]: {len(data)} bytes are too many to travel inline; allowed: {MAX_FILE_BYTES}"
+            raise LeptonError(ErrorCode.TOO_LARGE, detail)
 
 
 def _check_digests(files: Sequence[tuple[str, bytes]]) -> None:

@@ -52,6 +52,7 @@ class Uploads:
         objects: ObjectStore,
         *,
         max_bytes: int = 1 << 40,
+        min_part_bytes: int = MIN_PART_BYTES,
         url_seconds: int = 3600,
         upload_seconds: int = 24 * 3600,
         retry_seconds: float = 1.0,
@@ -60,6 +61,7 @@ class Uploads:
         self._database = database
         self._objects = objects
         self._max_bytes = max_bytes
+        self._min_part_bytes = min_part_bytes
         self._url_seconds = url_seconds
         self._upload_us = upload_seconds * 1_000_000
         self._retry_seconds = retry_seconds
@@ -79,7 +81,7 @@ class Uploads:
                     conn,
                     project,
                     artifact=Stored(digest, size, key, 0),
-                    part_bytes=max(MIN_PART_BYTES, -(-size // MAX_PARTS)),
+                    part_bytes=max(self._min_part_bytes, -(-size // MAX_PARTS)),
                     multipart_id=multipart_id,
                     expires_at_us=now_us() + self._upload_us,
                 )
