@@ -1,22 +1,40 @@
 """Fixtures of the registry's tests: an open database with all tables, and scenes played in it, on both databases."""
 
+import asyncio
+import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
+from lepton_core.grpc_client import Channel, open_channel
+from lepton_core.identity import (
+    Principal,
+    PrincipalKind,
+    Role,
+    new_api_key,
+    new_service_token,
+    token_sha256,
+)
 from lepton_core.ids import digest_of, new_id
 from lepton_core.validation import canonical_json
+from lepton_fixtures.servers import S3Bucket
+from lepton_proto.v1 import projects_pb2, projects_pb2_grpc
 from lepton_registry import schema
 from lepton_registry.artifacts import places
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.database import Database, open_database
 from lepton_registry.events import leader
+from lepton_registry.main import serve
+from lepton_registry.migrations.upgrade import upgrade
 from lepton_registry.runs import checkpoints, claims, finishing, store, sweeper
 from lepton_registry.runs.states import AttemptState
+from lepton_registry.settings import RegistrySettings
 from lepton_registry.workers import store as workers
 
 PROJECT = "prj_a"
@@ -159,3 +177,88 @@ async def scene(database: Database) -> Scene:
     await scene.dataset("one")
     await scene.worker(id="wrk_00000000000000000000000000")
     return scene
+
+
+class Server:
+    """A registry that serves in this process, with its real store, and channels for each kind of caller."""
+
+    def __init__(self, settings: RegistrySettings, tokens: dict[str, str]) -> None:
+        self.settings = settings
+        self.tokens = tokens
+        self.address = ""
+        self._channels = contextlib.AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await asyncio.to_thread(upgrade, self.settings.database_url)
+        self._stop.clear()
+        self._serving = asyncio.create_task(serve(self.settings, self._stop, ready.set_result))
+        await asyncio.wait([ready, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if self._serving.done():
+            await self._serving
+        self.address = f"127.0.0.1:{ready.result()}"
+
+    async def stop(self) -> None:
+        await self._channels.aclose()
+        self._stop.set()
+        if self._serving is not None:
+            await self._serving
+
+    async def restart(self, **changed: Any) -> None:
+        await self.stop()
+        self.settings = self.settings.model_copy(update=changed)
+        await self.start()
+
+    async def channel(self, token: str, acting: Principal | None = None) -> Channel:
+        opened = open_channel(self.address, token, acting=lambda: acting)
+        self._channels.push_async_callback(opened.close)
+        return opened
+
+    async def gateway(self, role: Role = Role.OPERATOR, project: str = "") -> Channel:
+        """The gateway, acting for somebody of the operator's project (or another one)."""
+        return await self.channel(self.tokens["gateway"], await self.principal(role, project))
+
+    async def principal(self, role: Role = Role.OPERATOR, project: str = "") -> Principal:
+        operator = self.tokens["operator"]
+        request = projects_pb2.VerifyKeyRequest(id=f"key_{operator.split('_')[1]}", token_sha256=token_sha256(operator))
+        service = await self.channel(self.tokens["gateway"])
+        key = (await projects_pb2_grpc.KeyServiceStub(service).VerifyKey(request)).key
+        return Principal(PrincipalKind.KEY, key.id, project=project or key.project, role=role)
+
+    async def pool(self) -> Channel:
+        """A worker, before it has an attempt."""
+        return await self.channel(self.tokens["trainer"])
+
+
+def make_settings(
+    folder: Path, database_url: str, s3: S3Bucket, **more: Any
+) -> tuple[RegistrySettings, dict[str, str]]:
+    tokens = {name: new_service_token(name) for name in ("gateway", "inference", "trainer", "local")}
+    hashes = {name: token_sha256(token) for name, token in tokens.items()}
+    (folder / "tokens.json").write_text(json.dumps(hashes))
+    (folder / "attempts.secret").write_text("5e" * 32)
+    tokens["operator"] = new_api_key(new_id("key"))
+    (folder / "operator.key").write_text(tokens["operator"])
+    store = {name: getattr(s3, name) for name in ("endpoint", "access_key", "secret_key", "bucket", "region")}
+    settings = {
+        "listen": "127.0.0.1:0",
+        "database_url": database_url,
+        "object_store": store,
+        "service_tokens_file": folder / "tokens.json",
+        "attempt_token_secret_file": folder / "attempts.secret",
+        "operator_key_file": folder / "operator.key",
+        "drain_seconds": 0.2,
+        "sweep_seconds": 0.1,
+    } | more
+    return RegistrySettings.model_validate(settings), tokens
+
+
+@pytest.fixture
+async def server(tmp_path: Path, database_url: str, s3: S3Bucket) -> AsyncIterator[Server]:
+    """Serving, without a queue."""
+    started = Server(*make_settings(tmp_path, database_url, s3))
+    await started.start()
+    yield started
+    await started.stop()
