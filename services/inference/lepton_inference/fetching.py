@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.objects.transfer import fetch
 from lepton_core.resources import FileEntry, Location
 from lepton_inference.registry import RegistryClient
@@ -52,11 +53,11 @@ class _Receiver:
         return asyncio.run_coroutine_threadsafe(self._registry.locate(self._project, digests), self._loop).result()
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
-        wanted = {"range": f"bytes={offset}-{offset + length - 1}"}
+        wanted = {"range": range_header(offset, length), "accept-encoding": "identity"}
         received = 0
         try:
             with self._store.stream("GET", url, headers=wanted) as answer:
-                if answer.status_code not in (200, 206) or (answer.status_code == 200 and offset):
+                if not is_range(answer.status_code, answer.headers, offset, length):
                     detail = f"the object store answered {answer.status_code}"
                     raise LeptonError(ErrorCode.UNAVAILABLE, detail)
                 for piece in answer.iter_raw(1024 * 1024):
