@@ -32,6 +32,7 @@ class RunningPlatform:
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
         self.environ |= {"LEPTON_HOME": str(home), "LEPTON_LOCAL_FREE_PORTS": "true", **(settings or {})}
         self.runner: subprocess.Popen[bytes] | None = None
+        self._clients: list[Client] = []
         self._log = home.with_name(f"{home.name}.log")
         self.start()
 
@@ -62,6 +63,8 @@ class RunningPlatform:
 
     def stop(self) -> None:
         """SIGTERM: the runner drains all parts."""
+        while self._clients:
+            self._clients.pop().close()
         if self.runner is None:
             return
         self.runner.terminate()
@@ -119,9 +122,11 @@ class RunningPlatform:
         return (self.home / "keys" / "operator.key").read_text().strip()
 
     def client(self) -> Client:
+        """With the operator's key; closed when the platform stops."""
         from lepton import Client
 
-        return Client(self.url("gateway"), self.api_key)
+        self._clients.append(Client(self.url("gateway"), self.api_key))
+        return self._clients[-1]
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The `lepton` command against this platform."""
