@@ -75,7 +75,7 @@ class Guard:
                 raise too_large(exchange.limit_bytes)
         except LeptonError as error:
             await exchange.refuse(error)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             log.error("%s failed (request %s)", key, current_request_id(), exc_info=error)
             # Nothing of an unexpected fault is told: it may hold paths, SQL or somebody else's data.
             await exchange.refuse(LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}"))

@@ -1,8 +1,11 @@
 """Celery over the real queue server, with the settings that hold."""
 
 import json
-import threading
-from typing import Any
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import redis
@@ -10,42 +13,63 @@ import redis
 from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery, reply_stream
 from lepton_fixtures.servers import ValkeyServer
 
+# A process, as workers are: Celery's consumer cannot be stopped from another thread without losing sockets.
+WORKER = """
+import sys
+from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
 
-def test_a_hint_wakes_a_worker_once_and_leaves_nothing_behind(valkey: ValkeyServer) -> None:
-    app = build_celery(valkey.url)
-    woken: list[int] = []
-    done = threading.Event()
+app = build_celery(sys.argv[1])
 
-    @app.task(name=WAKE_TASK)
-    def wake() -> None:
-        woken.append(1)
-        done.set()
 
-    worker: Any = app.WorkController(
-        pool="solo", queues=[HINT_QUEUE], without_gossip=True, without_mingle=True, without_heartbeat=True
-    )
-    thread = threading.Thread(target=worker.start, daemon=True)
-    thread.start()
-    try:
-        build_celery(valkey.url).send_task(WAKE_TASK, queue=HINT_QUEUE)
-        assert done.wait(20)
-    finally:
-        worker.stop()
-        thread.join(10)
-    assert woken == [1]
-    with redis.Redis.from_url(valkey.url) as client:
-        assert not list(client.scan_iter("celery-task-meta-*"))
+@app.task(name=WAKE_TASK)
+def wake():
+    # Not stdout: Celery takes that over for its log.
+    print("woken", flush=True, file=sys.__stdout__)
+
+
+print("ready", flush=True)
+app.WorkController(
+    pool="solo", queues=[HINT_QUEUE], without_gossip=True, without_mingle=True, without_heartbeat=True
+).start()
+"""
+
+
+@contextmanager
+def worker(url: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def publish(url: str, task: str, queue: str) -> None:
+    app = build_celery(url)
+    with app.connection_for_write() as connection:
+        app.send_task(task, queue=queue, connection=connection)
+
+
+def test_a_hint_wakes_a_worker_and_leaves_nothing_behind(valkey: ValkeyServer) -> None:
+    with redis.Redis.from_url(valkey.url) as client, worker(valkey.url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        publish(valkey.url, WAKE_TASK, HINT_QUEUE)
+        assert process.stdout.readline() == "woken\n"
+        deadline = time.monotonic() + 10
+        while client.hlen(f"{HINT_QUEUE}.unacked"):
+            assert time.monotonic() < deadline
         assert client.llen(HINT_QUEUE) == 0
+        assert not list(client.scan_iter("celery-task-meta-*"))
 
 
 def test_messages_are_json_and_nothing_else_is_accepted(valkey: ValkeyServer) -> None:
-    app = build_celery(valkey.url)
-    app.send_task("lepton.other", args=[1], queue="test.json")
+    publish(valkey.url, "lepton.other", "test.json")
     with redis.Redis.from_url(valkey.url) as client:
         message = json.loads(client.rpop("test.json"))
     assert message["content-type"] == "application/json"
-    assert app.conf.accept_content == ["json"]
-    assert app.conf.worker_enable_remote_control is False
+    conf = build_celery(valkey.url).conf
+    assert conf.accept_content == ["json"]
+    assert conf.worker_enable_remote_control is False
 
 
 def test_a_dead_queue_server_fails_soon(unused_tcp_port: int) -> None:
