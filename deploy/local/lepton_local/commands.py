@@ -1,4 +1,4 @@
-"""What this dist adds to the `lepton` command: `up`, `down`, `example`."""
+"""What this dist adds to the `lepton` command: `up`, `down`, `example`, `quickstart`."""
 
 import os
 import subprocess
@@ -76,6 +76,15 @@ def example(
     target = folder or Path()
     for line in write_example(kind, target):
         typer.echo(line)
+
+
+def quickstart(
+    keep: Annotated[Path | None, typer.Option("--keep", help="Leave everything in this new folder to look at.")] = None,
+) -> None:
+    """Show the main job from data to a traced prediction, on a platform of its own that is stopped afterwards."""
+    from lepton_local.quickstart import run_quickstart
+
+    run_quickstart(Console(highlight=False), os.environ, keep)
 
 
 def run_here(home: Home, environ: Mapping[str, str], console: Console) -> None:

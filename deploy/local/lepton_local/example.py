@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -20,8 +21,16 @@ class Kind(StrEnum):
     SCRIPT = "script"
 
 
-def write_example(kind: Kind, folder: Path) -> list[str]:
-    """Write it below `folder`; what to do next, in lines for people.
+@dataclass(frozen=True)
+class Written:
+    """What stands where, and the commands to try next."""
+
+    files: dict[str, str]
+    next: list[str]
+
+
+def write_example(kind: Kind, folder: Path) -> Written:
+    """Write it below `folder`.
 
     Raises ALREADY_EXISTS rather than write over files.
     """
@@ -29,7 +38,7 @@ def write_example(kind: Kind, folder: Path) -> list[str]:
     return {Kind.DIGITS: _digits, Kind.TABULAR: _tabular, Kind.SCRIPT: _script}[kind](folder)
 
 
-def _digits(folder: Path) -> list[str]:
+def _digits(folder: Path) -> Written:
     """Images of handwritten digits, 8x8 grey, as `digits/<split>/<class>/<number>.png`."""
     from PIL import Image
     from sklearn.datasets import load_digits
@@ -48,16 +57,17 @@ def _digits(folder: Path) -> list[str]:
     seven = next(number for number in sorted(test) if digits.target[number] == 7)
     shutil.copyfile(images / "test" / "7" / f"{seven:04}.png", folder / "seven.png")
     _copy_sample("digits.yaml", folder)
-    return [
-        f"{images}: {len(train)} images to train on, {len(test)} held out",
-        f"{folder / 'seven.png'}: a held-out 7",
-        "next:",
-        f"  lepton data push digits {images}",
-        f"  lepton job submit {folder / 'digits.yaml'} --watch",
-    ]
+    return Written(
+        {
+            str(images): f"{len(train)} images to train on, {len(test)} held out",
+            str(folder / "digits.yaml"): "the job",
+            str(folder / "seven.png"): "a held-out 7",
+        },
+        [f"lepton data push digits {images}", f"lepton job submit {folder / 'digits.yaml'} --watch"],
+    )
 
 
-def _tabular(folder: Path) -> list[str]:
+def _tabular(folder: Path) -> Written:
     """Measurements of tumours as `tumours/train.csv` and `tumours/test.csv`, and one row to predict."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import train_test_split
@@ -78,21 +88,25 @@ def _tabular(folder: Path) -> list[str]:
     row = dict(zip(columns, test[0][:-1], strict=True))
     (folder / "row.json").write_text(json.dumps(row, indent=2) + "\n")
     _copy_sample("tabular.yaml", folder)
-    return [
-        f"{table}: {len(train)} rows to train on, {len(test)} held out, target column `diagnosis`",
-        f"{folder / 'row.json'}: a held-out row ({test[0][-1]})",
-        "next:",
-        f"  lepton data push tumours {table}",
-        f"  lepton job submit {folder / 'tabular.yaml'} --watch",
-    ]
+    return Written(
+        {
+            str(table): f"{len(train)} rows to train on, {len(test)} held out, target column `diagnosis`",
+            str(folder / "tabular.yaml"): "the job",
+            str(folder / "row.json"): f"a held-out row ({test[0][-1]})",
+        },
+        [f"lepton data push tumours {table}", f"lepton job submit {folder / 'tabular.yaml'} --watch"],
+    )
 
 
-def _script(folder: Path) -> list[str]:
+def _script(folder: Path) -> Written:
     """A plain PyTorch program and its job file."""
     code = _fresh(folder / "script")
     _copy_sample("script/train.py", folder)
     _copy_sample("script.yaml", folder)
-    return [f"{code}: a plain PyTorch program", "next:", f"  lepton job submit {folder / 'script.yaml'} --watch"]
+    return Written(
+        {str(code): "a plain PyTorch program", str(folder / "script.yaml"): "the job"},
+        [f"lepton job submit {folder / 'script.yaml'} --watch"],
+    )
 
 
 def _fresh(folder: Path) -> Path:

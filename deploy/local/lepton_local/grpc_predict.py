@@ -4,11 +4,11 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_proto.inference import open_inference_pb2 as oip
-from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
 from lepton_core.grpc_client import open_sync_channel
+from lepton_proto.inference import open_inference_pb2 as oip
+from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 
 
 @dataclass(frozen=True)

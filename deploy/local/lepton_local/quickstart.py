@@ -4,20 +4,19 @@ Everything happens in a fresh home and on free ports, so it runs beside a platfo
 """
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lepton import Client, Prediction, Run
-from lepton.cli.render import lineage_tree
-from lepton.login import find_login
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lepton import Client, Prediction, Run
+from lepton.cli.lineage import draw as lineage_tree
+from lepton.login import find_login
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.commands import SETTINGS_PREFIX, start_detached
 from lepton_local.example import Kind, write_example
@@ -29,9 +28,11 @@ from lepton_local.state import PlatformStatus
 
 WANTED_ACCURACY = 0.98
 TRAINING_SECONDS = 300.0
+# Where there is no bar to draw.
+SECONDS_A_LINE = 2.0
 
 
-def quickstart(console: Console, environ: Mapping[str, str], keep: Path | None = None) -> None:
+def run_quickstart(console: Console, environ: Mapping[str, str], keep: Path | None = None) -> None:
     """Raises LeptonError as soon as a step does not hold. `keep`: a folder for the home instead of a temporary one."""
     began = time.monotonic()
     with _fresh_home(keep) as folder, _platform(console, folder, environ) as status:
@@ -78,7 +79,7 @@ def _platform(console: Console, folder: Path, environ: Mapping[str, str]) -> Ite
         yield status
     finally:
         with console.status("stopping the platform …"):
-            down(home, lambda line: None)
+            down(home, _unsaid)
 
 
 def _push(console: Console, client: Client, sample: Path) -> None:
@@ -93,26 +94,25 @@ def _train(console: Console, client: Client, sample: Path) -> Run:
     run = client.jobs.submit(sample / "digits.yaml")
     _heading(console, "Job", f"accepted as {run.id}")
     columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn())
-    seen = ""
+    said_at = 0.0
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("queued", total=1.0, loss="")
 
         def show(now: Run) -> None:
-            nonlocal seen
+            nonlocal said_at
             losses = now.metric_points("loss") if now.state.value == "running" else []
             loss = f"loss {losses[-1].value:.3f} at step {losses[-1].step}" if losses else ""
             bar.update(task, description=now.state.value, completed=now.progress, loss=loss)
-            line = f"  {now.state.value} {now.progress:.0%} {loss}".rstrip()
-            if not console.is_terminal and line != seen:
-                console.print(line)
-                seen = line
+            if not console.is_terminal and (now.ended or time.monotonic() - said_at > SECONDS_A_LINE):
+                console.print(f"  {now.state.value} {now.progress:.0%} {loss}".rstrip())
+                said_at = time.monotonic()
 
         run.wait(TRAINING_SECONDS, progress=show)
-    _metrics(console, client, run)
+    _metrics(console, run)
     return run
 
 
-def _metrics(console: Console, client: Client, run: Run) -> None:
+def _metrics(console: Console, run: Run) -> None:
     version = run.model_version
     assert version is not None
     found = run.metrics
@@ -124,7 +124,7 @@ def _metrics(console: Console, client: Client, run: Run) -> None:
         "true", *labels, box=None, pad_edge=False, padding=(0, 1, 0, 1), title="confusion matrix", title_justify="left"
     )
     for label, row in zip(labels, version.evaluation["confusion_matrix"], strict=True):
-        table.add_row(label, *(f"[dim]·[/]" if count == 0 else str(count) for count in row))
+        table.add_row(label, *("[dim]·[/]" if count == 0 else str(count) for count in row))
     console.print(table)
     _check(found["accuracy"] >= WANTED_ACCURACY, f"accuracy {found['accuracy']:.2%} is below {WANTED_ACCURACY:.0%}")
 
@@ -145,8 +145,10 @@ def _serve(console: Console, client: Client, status: PlatformStatus, api_key: st
     over_grpc = predict_image(status.urls["inference_grpc"], api_key, "digits", image, list(probabilities))
     console.print(draw(image))
     sure = probabilities.get(prediction.label or "", 0.0)
-    console.print(f"  over HTTP: [bold]{prediction.label}[/] ({sure:.1%})   {prediction.prediction_id}")
-    console.print(f"  over gRPC: [bold]{over_grpc.label}[/] ({over_grpc.probability:.1%})   {over_grpc.prediction_id}")
+    console.print(f"  over HTTP: [bold]{prediction.label}[/] ({sure:.1%})\n    {prediction.prediction_id}")
+    console.print(
+        f"  over gRPC: [bold]{over_grpc.label}[/] ({over_grpc.probability:.1%})\n    {over_grpc.prediction_id}"
+    )
     _check(prediction.label == over_grpc.label == "7", "the held-out image of a 7 was not recognised")
     _check(abs(sure - over_grpc.probability) < 1e-4, "HTTP and gRPC gave different probabilities")
     return prediction
@@ -159,6 +161,10 @@ def _lineage(console: Console, client: Client, prediction: Prediction) -> None:
     kinds = {node.kind for node in lineage.nodes}
     wanted = {"prediction", "revision", "model_version", "run", "dataset_version", "code", "environment"}
     _check(wanted <= kinds, f"the lineage lacks {', '.join(sorted(wanted - kinds))}")
+
+
+def _unsaid(line: str) -> None:
+    """What stops, and in which order, is no part of this story."""
 
 
 def _heading(console: Console, title: str, text: str) -> None:
