@@ -90,6 +90,8 @@ class SqliteBackend:
         self._lock = ProcessLock(url.database)
         self._writer = build_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
         self._reader = build_engine(url, begin="BEGIN", pool_size=READERS)
+        # Now, while nobody else is there: the change to WAL does not wait for locks.
+        self._writer.connect().close()
         self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
         self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_loop, name="database-write", daemon=True)
