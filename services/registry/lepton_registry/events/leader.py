@@ -5,6 +5,7 @@ Every transaction of the leader checks its term (`check`), so one that was pause
 
 import logging
 import time
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -30,9 +31,18 @@ def check(conn: sa.Connection, term: int) -> None:
         raise NotLeader(f"term {term} is over")
 
 
-def look(conn: sa.Connection) -> sa.Row[tuple[str, int, int]] | None:
+class Chair(NamedTuple):
+    """Who leads; `holder` is empty and `term` 0 before the first."""
+
+    holder: str = ""
+    term: int = 0
+    beat: int = 0
+
+
+def look(conn: sa.Connection) -> Chair:
     statement = sa.select(LEADERS.c.holder, LEADERS.c.term, LEADERS.c.beat).where(LEADERS.c.name == OFFICE)
-    return conn.execute(statement).first()
+    row = conn.execute(statement).first()
+    return Chair(*row) if row else Chair()
 
 
 def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
@@ -72,8 +82,7 @@ class Leadership:
         """Call it now and then; true when this process leads."""
         if self.term is not None:
             return True
-        row = await self._database.read(look)
-        holder, term, beat = (row.holder, row.term, row.beat) if row else ("", 0, 0)
+        holder, term, beat = await self._database.read(look)
         now = time.monotonic()
         if self._watched != (term, beat):
             self._watched, self._since = (term, beat), now

@@ -39,7 +39,7 @@ class Stream:
     async def deliver(self, events: Sequence[sa.Row[Any]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for event in events:
-            fields = {"position": event.position, "event": cloud_event(event)}
+            fields: dict[Any, Any] = {"position": event.position, "event": cloud_event(event)}
             pipeline.xadd(EVENT_STREAM, fields, maxlen=MAX_STREAM_LENGTH, approximate=True)
         await pipeline.execute()
 

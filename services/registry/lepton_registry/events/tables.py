@@ -25,7 +25,7 @@ class EventRow(SQLModel, table=True):
         sa.Index("ix_events_unnumbered", "sequence", sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED),
     )
 
-    sequence: int = Field(primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))  # type: ignore[call-overload]
+    sequence: int = Field(primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))
     id: str
     position: int | None = Field(default=None, sa_type=sa.BigInteger)
     project: str

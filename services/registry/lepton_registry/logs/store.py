@@ -84,7 +84,7 @@ def _move_head(conn: sa.Connection, run_id: str, size: int, *, full: bool) -> in
     statement = (
         sa.update(HEADS)
         .where(HEADS.c.run_id == run_id)
-        .values(position=HEADS.c.position + 1, bytes=HEADS.c.bytes + size, full=sa.or_(HEADS.c.full, full))
+        .values(position=HEADS.c.position + 1, bytes=HEADS.c.bytes + size, full=sa.or_(HEADS.c.full, sa.literal(full)))
         .returning(HEADS.c.position)
     )
     position = conn.scalar(statement)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_registry.artifacts import store as artifacts
-from lepton_registry.artifacts.manifest import FileLike
+from lepton_registry.artifacts.manifest import FileLike, build_manifest
 from lepton_registry.database import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.metrics import store as metrics
@@ -86,7 +86,7 @@ def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
 
 
 def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:
-    if artifacts.build_manifest(files).digest != known.manifest_digest:
+    if build_manifest(files).digest != known.manifest_digest:
         raise LeptonError(ErrorCode.CONFLICT, f"another checkpoint of step {known.step} is committed ({known.id})")
     return known
 
