@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel
 
 from lepton.progress import transferring
-from lepton.transport import RETRIED_STATUSES, Transport, backoff, is_loopback, part
+from lepton.transport import RETRIED_STATUSES, Transport, backoff, is_local, part
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.inline_batch import MEDIA_TYPE, write_batch
 from lepton_core.objects import transfer
@@ -190,7 +190,7 @@ class Wires:
     def _client(self, url: str) -> httpx.Client:
         """Without our key: the URLs are signed, and the store is another server."""
         if self._store is None:
-            self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_loopback(httpx.URL(url).host))
+            self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_local(url))
         return self._store
 
     def __enter__(self) -> Self:

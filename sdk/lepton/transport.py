@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -40,7 +40,7 @@ class Transport:
             timeout=timeout_seconds,
             # The key must not follow to wherever an answer points.
             follow_redirects=False,
-            trust_env=not is_loopback(httpx.URL(login.url).host),
+            trust_env=not is_local(login.url),
         )
 
     def close(self) -> None:
@@ -161,9 +161,10 @@ def part(value: str, field: str) -> str:
     return quote(value, safe="@:")
 
 
-def is_loopback(host: str) -> bool:
-    """Such a server is reached directly: a proxy named in the environment cannot reach it for us."""
+def is_local(url: str) -> bool:
+    """On this machine: reached directly, since a proxy that the environment names cannot reach it for us."""
+    host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"

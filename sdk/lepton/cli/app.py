@@ -35,7 +35,7 @@ app = typer.Typer(
     name="lepton",
     cls=InOrder,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     # A traceback with the values of variables could show a key.
     pretty_exceptions_enable=False,
     epilog=EXIT_HELP,

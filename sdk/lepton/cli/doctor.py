@@ -16,7 +16,7 @@ from rich.text import Text
 from lepton.cli import render
 from lepton.cli.session import Json
 from lepton.login import find_login, login_file
-from lepton.transport import is_loopback
+from lepton.transport import is_local
 from lepton_core.errors import ErrorCode, LeptonError
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def examine() -> Iterator[Finding]:
         login = find_login()
     except LeptonError as error:
         yield from _of_this_machine()
-        yield Finding("login", False, error.detail.partition(".")[0], "lepton up, or lepton login URL")
+        yield Finding("login", False, error.detail.split(". ")[0], "lepton up, or lepton login URL")
         return
-    if is_loopback(login.url.partition("://")[2].rpartition(":")[0]):
+    if is_local(login.url):
         yield from _of_this_machine()
     yield _login(login.url)
     with Client(login.url, login.api_key, timeout_seconds=5, retry_seconds=0) as client:

@@ -25,6 +25,8 @@ RELATIONS = {
     "derived_from": ("derived from", "source of"),
 }
 SHOWN_FACTS = 6
+# Facts that a node's name tells already, or that only programs read.
+SAID = frozenset({"version", "model", "model_version", "dataset", "deployment", "number", "created_by", "platform"})
 
 
 def lineage(
@@ -86,13 +88,18 @@ def _grow(tree: Tree, found: Lineage, nodes: dict[str, LineageNode], *, later: b
 
 def _label(node: LineageNode) -> Text:
     kind = node.kind.replace("_", " ")
-    name = node.name or node.id
-    label = Text(f"{kind} " if kind else "", style="bold").append(render.plain(name), style="cyan")
-    if name != node.id:
-        label.append(f"  {render.plain(node.id)}", style="dim")
+    label = Text(f"{kind} " if kind else "", style="bold").append(render.plain(node.name or node.id), style="cyan")
+    if node.name and node.name != node.id:
+        label.append(f"  {render.plain(_short(node.id))}", style="dim")
     facts = [
-        f"{key} {render.number(value) if isinstance(value, float) else value}"
+        f"{key} {render.number(value) if isinstance(value, float) else _short(str(value))}"
         for key, value in node.facts.items()
-        if isinstance(value, str | int | float) and len(str(value)) <= 80
+        if key not in SAID and isinstance(value, str | int | float)
     ]
     return label.append(f"  {render.plain(', '.join(facts[:SHOWN_FACTS]))}") if facts else label
+
+
+def _short(text: str) -> str:
+    """Digests to the letters that people compare; --json has all."""
+    head, found, digest = text.partition("sha256:")
+    return f"{head}{found}{digest[:12]}…" if found else text[:60]

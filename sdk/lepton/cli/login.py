@@ -13,7 +13,7 @@ from lepton.cli import render
 from lepton.cli.session import Json
 from lepton.client import Client
 from lepton.login import checked, save_login
-from lepton.transport import is_loopback
+from lepton.transport import is_local
 from lepton_core.errors import ErrorCode, LeptonError
 
 MAX_KEY_BYTES = 4096
@@ -35,7 +35,7 @@ def login(
     with Client(found.url, found.api_key, retry_seconds=0) as client:
         caller = client.whoami()
     file = save_login(found)
-    if found.url.startswith("http://") and not is_loopback(found.url.removeprefix("http://").partition(":")[0]):
+    if found.url.startswith("http://") and not is_local(found.url):
         typer.echo("warning: over plain http everybody on the way can read the key", err=True)
     told = {"url": found.url, "project": caller.project, "role": caller.role, "file": str(file)}
     render.show(

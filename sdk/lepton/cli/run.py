@@ -109,11 +109,13 @@ def metrics(
     """
     with connect() as client:
         points = client.runs.metric_points(run_id, *(keys or ()))
-    by_key = groupby(sorted(points, key=lambda point: (point.key, point.rank, point.step)), lambda point: point.key)
+    ranks = {point.rank for point in points}
+    ordered = sorted(points, key=lambda point: (point.key, point.rank, point.step))
     rows = []
-    for key, group in by_key:
+    for (key, rank), group in groupby(ordered, lambda point: (point.key, point.rank)):
         values = [point.value for point in group]
-        rows.append((key, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
+        name = f"{key} (rank {rank})" if len(ranks) > 1 else key
+        rows.append((name, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
     columns = ("METRIC", "#POINTS", "#FIRST", "#LAST", "#MIN", "#MAX", "COURSE")
     render.show(points, as_json, lambda: render.table(columns, rows, empty="Nothing recorded (yet)."))
 
