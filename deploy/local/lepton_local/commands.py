@@ -5,12 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from lepton.cli.render import print_json_line, show
+from lepton.cli.session import Json
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.settings import load_settings
 from lepton_local.example import Kind, write_example
@@ -38,12 +42,13 @@ def up(
     ] = False,
     database_url: Annotated[str, typer.Option(help="A PostgreSQL of your own: postgresql+psycopg://…")] = "",
     broker_url: Annotated[str, typer.Option(help="A Redis or Valkey of your own: redis://…")] = "",
+    as_json: Json = False,
 ) -> None:
     """Start the whole platform on this machine, and stop it with Ctrl-C.
 
     An S3 server of your own is set by LEPTON_LOCAL_OBJECT_STORE__ENDPOINT, …__ACCESS_KEY, …__SECRET_KEY, …__BUCKET.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_json)
     environ = dict(os.environ)
     if free_ports:
         environ[f"{SETTINGS_PREFIX}_FREE_PORTS"] = "true"
@@ -56,26 +61,31 @@ def up(
         status = start_detached(chosen, environ)
         show_ready(console, chosen, status, None)
         console.print("`lepton down` stops it.")
+        if as_json:
+            print_json_line(status)
     else:
-        run_here(chosen, environ, console)
+        run_here(chosen, environ, console, as_json=as_json)
 
 
-def down(home: HomeOption = None) -> None:
+def down(home: HomeOption = None, as_json: Json = False) -> None:
     """Drain the platform and stop it."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_json)
     chosen = find_home(os.environ, home)
     stopped = stop_platform(chosen, lambda line: console.print(line, markup=False))
-    console.print(f"Stopped the platform of {chosen.folder}." if stopped else f"Nothing runs from {chosen.folder}.")
+    text = f"Stopped the platform of {chosen.folder}." if stopped else f"Nothing runs from {chosen.folder}."
+    show({"home": str(chosen.folder), "stopped": stopped}, as_json, lambda: Text(text))
 
 
 def example(
     kind: Annotated[Kind, typer.Argument(help="digits: images; tabular: a table; script: your own PyTorch program.")],
     folder: Annotated[Path | None, typer.Argument(help="Where to write it. [default: here]")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write sample data and a job file that the documentation uses."""
-    target = folder or Path()
-    for line in write_example(kind, target):
-        typer.echo(line)
+    written = write_example(kind, folder or Path())
+    lines = [f"{path}: {what}" for path, what in written.files.items()]
+    lines += ["next:", *(f"  {command}" for command in written.next)]
+    show(asdict(written), as_json, lambda: Text("\n".join(lines)))
 
 
 def quickstart(
@@ -87,7 +97,7 @@ def quickstart(
     run_quickstart(Console(highlight=False), os.environ, keep)
 
 
-def run_here(home: Home, environ: Mapping[str, str], console: Console) -> None:
+def run_here(home: Home, environ: Mapping[str, str], console: Console, *, as_json: bool = False) -> None:
     """The runner: returns when the platform is drained."""
     settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
     began = time.monotonic()
@@ -98,6 +108,8 @@ def run_here(home: Home, environ: Mapping[str, str], console: Console) -> None:
     def ready(status: PlatformStatus) -> None:
         show_ready(console, home, status, time.monotonic() - began)
         console.print("Ctrl-C drains and stops it.")
+        if as_json:
+            print_json_line(status)
 
     Platform(home, settings, environ, say, ready).up()
 
@@ -121,10 +133,14 @@ def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
             env=dict(environ) | {"LEPTON_HOME": str(home.folder)},
             start_new_session=True,
         )
-    status = wait_ready(home, runner.pid, lambda: runner.poll() is not None, settings.start_seconds + 10)
-    if status is None:
+    try:
+        status = wait_ready(home, runner.pid, lambda: runner.poll() is not None, settings.start_seconds + 10)
+    except BaseException:  # Ctrl-C while it starts
         runner.terminate()
+        raise
+    if status is None:
         code = ErrorCode.TIMEOUT if runner.poll() is None else ErrorCode.FAILED_PRECONDITION
+        runner.terminate()
         raise LeptonError(code, f"the platform did not start. The end of {log}:\n{tail(log)}")
     runner.returncode = 0  # it outlives us on purpose: no warning that it is still running
     return status
@@ -132,8 +148,9 @@ def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
 
 def show_ready(console: Console, home: Home, status: PlatformStatus, seconds: float | None) -> None:
     took = f" after {seconds:.1f} s" if seconds is not None else ""
-    console.print(f"[bold green]Lepton is up[/]{took}")
+    key = home.keys / "operator.key"
+    lines = [f"[bold green]Lepton is up[/]{took}"]
     for name, rpc in (("gateway", "gateway_grpc"), ("inference", "inference_grpc")):
-        console.print(f"  {name:<10} {status.urls[name]}   gRPC {status.urls[rpc]}")
-    console.print(f"  {'API key':<10} {home.keys / 'operator.key'}   the SDK and the CLI find it by themselves")
-    console.print(f"  {'logs':<10} {home.logs}")
+        lines.append(f"  {name:<10} {status.urls[name]}   gRPC {status.urls[rpc]}")
+    lines += [f"  {'API key':<10} {key}   (SDK and CLI find it)", f"  {'logs':<10} {home.logs}"]
+    console.print("\n".join(lines), soft_wrap=True)
