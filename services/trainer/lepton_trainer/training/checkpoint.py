@@ -76,7 +76,7 @@ class Checkpoints:
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
             self._model.load_state_dict(weights)
             self._optimizer.load_state_dict(state["optimizer"])
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+        except Exception as error:  # damaged files raise all kinds of errors, of torch, pickle and safetensors
             raise LeptonError(ErrorCode.CORRUPT, f"the checkpoint in {folder.name} cannot be read: {error}") from error
         self._sampler.load(state["sampler"])
         self._best_score = state["best_score"]

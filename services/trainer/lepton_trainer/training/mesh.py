@@ -15,6 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 # A rank may wait this long for one that reads data or writes a checkpoint.
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
+# The destructor of a gloo group joins its threads while it holds the interpreter's lock, and a thread that still has a
+# finished collective to free waits for that lock (seen with torch 2.13 on busy cores: a rank that never ends, after all
+# its work). So groups are shut down but never destroyed; the process leaves by os._exit.
+_KEPT_ALIVE: list[object] = []
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -94,4 +99,5 @@ def join(threads_per_rank: int | None = None) -> Mesh:
     if world_size > 1:
         backend = "nccl" if on_cuda else "gloo"
         dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if on_cuda else None)
+        _KEPT_ALIVE.append(dist.group.WORLD)
     return Mesh(rank, world_size, local_rank, device, backend, threads)

@@ -122,6 +122,9 @@ class Trainer:
     def _close_epoch(self) -> None:
         self.mesh.average_buffers(self.model)
         self.evaluation = evaluate(self.recipe, self.model, self.data, self.mesh)
+        for name, value in self.evaluation.metrics.items():
+            if not math.isfinite(value):
+                raise NotFinite(name, value, self.step, self.sampler.epoch + 1)
         more = {"learning_rate": self._learning_rate(), "samples_per_second": self._samples_per_second}
         self.tracker.metrics(self.step, {**self.evaluation.metrics, **more, "epoch": float(self.sampler.epoch + 1)})
         self.sampler.next_epoch()
@@ -129,7 +132,8 @@ class Trainer:
 
     def _checkpoint(self, metrics: dict[str, float], score: float | None = None) -> None:
         # A finite loss may still have had gradients that were not; what is kept must be good.
-        total = torch.stack([parameter.detach().abs().sum() for parameter in self.model.parameters()]).sum()
+        weights = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
+        total = torch.stack([tensor.abs().sum() for tensor in weights]).sum()
         if not math.isfinite(float(total)):
             raise NotFinite("sum of the weights", float(total), self.step, self.sampler.epoch + 1)
         self.checkpoints.save(self.step, metrics, score)
@@ -146,7 +150,7 @@ class Trainer:
         if self.step < warmup:
             return highest * (self.step + 1) / warmup
         done = (self.step - warmup) / max(1, self.steps - warmup)
-        return highest * 0.5 * (1 + math.cos(math.pi * done))
+        return highest * (1 + math.cos(math.pi * done)) / 2
 
     def _set_learning_rate(self) -> None:
         rate = self._learning_rate()
