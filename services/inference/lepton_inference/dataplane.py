@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal
 from lepton_inference.package import ServedModel
-from lepton_inference.predictions import Prediction, PredictionLog, now_us, prediction_id
+from lepton_inference.predictions import Prediction, PredictionIds, PredictionLog, now_us
 from lepton_inference.repository import Repository
 from lepton_inference.tensors import Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     served: ServedModel
     prediction_id: str
@@ -23,6 +23,7 @@ class Answer:
 class Dataplane:
     def __init__(self, repository: Repository, predictions: PredictionLog) -> None:
         self.repository = repository
+        self.ids = PredictionIds()
         self._predictions = predictions
 
     def find(self, caller: Principal, name: str, version: str = "") -> ServedModel:
@@ -75,7 +76,7 @@ class Dataplane:
         log = self._predictions.wanted()
         started = time.perf_counter() if log else 0.0
         found = await served.queue.submit(inputs, deadline)
-        id_ = prediction_id(served.revision.id)
+        id_ = self.ids.new(served.revision.id)
         if log:
             revision = served.revision
             rows = len(next(iter(inputs.values())))

@@ -44,7 +44,7 @@ class ServedModel:
         self.platform = platform
         self.version = str(revision.version)
         self.inputs = InputTable(signature.inputs)
-        self.outputs: dict[str, Datatype] = {tensor.name: tensor.datatype for tensor in signature.outputs}
+        self.outputs: dict[str, str] = {tensor.name: tensor.datatype.value for tensor in signature.outputs}
 
 
 def load_model(revision: Revision, files: dict[str, bytes], limits: Limits, executor: Executor) -> ServedModel:

@@ -15,32 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.signature import NUMPY_TYPES, Datatype, TensorSpec
+from lepton_core.signature import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[Any]
 
 MAX_DIMENSION = 2**31 - 1
 _LENGTH = struct.Struct("<I")
 
-# `array` refuses text, fractions for whole numbers and what is out of range, and is as fast as numpy, which converts all three.
+# `array` refuses text, fractions for whole numbers and what is out of range; numpy, as fast, would convert all three.
 _TYPECODES = {
-    Datatype.UINT8: "B",
-    Datatype.UINT16: "H",
-    Datatype.UINT32: "I",
-    Datatype.UINT64: "Q",
-    Datatype.INT8: "b",
-    Datatype.INT16: "h",
-    Datatype.INT32: "i",
-    Datatype.INT64: "q",
-    Datatype.FP16: "f",
-    Datatype.FP32: "f",
-    Datatype.FP64: "d",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "FP16": "f",
+    "FP32": "f",
+    "FP64": "d",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WireTensor:
-    """One input as it came. `data`: bytes-like when raw, else a list (JSON: perhaps nested) or protobuf's typed list."""
+    """One input as it came. `data`: bytes-like when raw, else a list, perhaps nested (JSON), or protobuf's typed list."""
 
     name: str
     datatype: str
@@ -49,35 +49,44 @@ class WireTensor:
     raw: bool = False
 
 
+class _Input:
+    """What requests are checked against: a TensorSpec, with what is costly to ask it for."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.name = spec.name
+        self.datatype: str = spec.datatype.value
+        self.shape = spec.shape
+        self.dtype = np.dtype(NUMPY_TYPES[spec.datatype])
+        self.wire_dtype = self.dtype.newbyteorder("<")
+
+
 class InputTable:
     """The raw inputs of a signature, prepared for checking requests against them."""
 
     def __init__(self, specs: Sequence[TensorSpec]) -> None:
-        self.specs = {spec.name: spec for spec in specs}
-        self._types = {spec.name: np.dtype(NUMPY_TYPES[spec.datatype]) for spec in specs}
+        self._inputs = {spec.name: _Input(spec) for spec in specs}
 
     def decode(self, tensors: Sequence[WireTensor]) -> dict[str, Array]:
         """Raises INVALID naming the first tensor that does not fit the signature, and how."""
         arrays: dict[str, Array] = {}
         rows = -1
         for index, tensor in enumerate(tensors):
-            spec = self.specs.get(tensor.name)
-            if spec is None:
-                raise invalid(f"inputs[{index}].name", "the model has no such input", tensor.name, _names(self.specs))
+            wanted = self._inputs.get(tensor.name)
+            if wanted is None:
+                allowed = _names(self._inputs)
+                raise invalid(f"inputs[{index}].name", "the model has no such input", tensor.name, allowed)
             if tensor.name in arrays:
                 raise invalid(f"inputs[{index}].name", "this input is given twice", tensor.name)
-            field = f"inputs[{index}]"
-            count = _count(spec, tensor, field)
+            count = _count(wanted, tensor, index)
             if rows not in (-1, tensor.shape[0]):
-                raise invalid(
-                    f"{field}.shape", "the inputs have different batch sizes", list(tensor.shape)[:16], f"{rows} rows"
-                )
+                message = "the inputs have different batch sizes"
+                raise invalid(f"inputs[{index}].shape", message, list(tensor.shape), f"{rows} rows")
             rows = tensor.shape[0]
-            flat = _raw(spec, tensor.data, count, field) if tensor.raw else _listed(spec, tensor, count, field)
-            arrays[spec.name] = flat.astype(self._types[spec.name], copy=False).reshape(tensor.shape)
-        if len(arrays) != len(self.specs):
-            missing = [name for name in self.specs if name not in arrays]
-            raise invalid("inputs", f"input {missing[0]!r} is missing", allowed=_names(self.specs))
+            flat = _raw(wanted, tensor, count, index) if tensor.raw else _listed(wanted, tensor, count, index)
+            arrays[wanted.name] = flat.astype(wanted.dtype, copy=False).reshape(tensor.shape)
+        if len(arrays) != len(self._inputs):
+            missing = [name for name in self._inputs if name not in arrays]
+            raise invalid("inputs", f"input {missing[0]!r} is missing", allowed=_names(self._inputs))
         return arrays
 
 
@@ -89,46 +98,45 @@ def _shown_shape(shape: Sequence[int]) -> str:
     return "[" + ", ".join("any" if size == -1 else str(size) for size in shape) + "]"
 
 
-def _count(spec: TensorSpec, tensor: WireTensor, field: str) -> int:
+def _count(wanted: _Input, tensor: WireTensor, index: int) -> int:
     """How many elements the shape speaks of."""
-    if tensor.datatype != spec.datatype.value:
-        raise invalid(f"{field}.datatype", f"not what input {spec.name!r} takes", tensor.datatype, spec.datatype.value)
+    message = f"not what input {wanted.name!r} takes"
+    if tensor.datatype != wanted.datatype:
+        raise invalid(f"inputs[{index}].datatype", message, tensor.datatype, wanted.datatype)
     shape = tensor.shape
-    fits = len(shape) == len(spec.shape)
+    fits = len(shape) == len(wanted.shape)
     if fits:
-        for size, wanted in zip(shape, spec.shape, strict=True):
+        for size, allowed in zip(shape, wanted.shape, strict=True):
             # `type` and not isinstance: true is no size.
-            if type(size) is not int or not 0 < size <= MAX_DIMENSION or wanted not in (-1, size):
+            if type(size) is not int or not 0 < size <= MAX_DIMENSION or allowed not in (-1, size):
                 fits = False
                 break
     if not fits:
-        message = f"not what input {spec.name!r} takes"
-        raise invalid(f"{field}.shape", message, list(shape)[:16], f"{_shown_shape(spec.shape)}, each size at least 1")
+        rule = f"{_shown_shape(wanted.shape)}, each size at least 1"
+        raise invalid(f"inputs[{index}].shape", message, list(shape)[:16], rule)
     return math.prod(shape)
 
 
-def _listed(spec: TensorSpec, tensor: WireTensor, count: int, field: str) -> Array:
+def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array:
     data: Any = tensor.data
+    field = f"inputs[{index}].data"
     if isinstance(data, list) and data and isinstance(data[0], list):
-        data = _flattened(data, tensor.shape, f"{field}.data")
-    try:
-        found = len(data)
-    except TypeError:
-        raise invalid(f"{field}.data", "not a list of elements", data, f"{count} elements") from None
-    if isinstance(data, str | bytes | dict):
-        raise invalid(f"{field}.data", "not a list of elements", type(data).__name__, f"{count} elements")
-    if found != count:
-        raise _wrong_count(field, found, count)
-    if spec.datatype is Datatype.BYTES:
-        return _texts(data, f"{field}.data")
-    if spec.datatype is Datatype.BOOL:
+        data = _flattened(data, tensor.shape, field)
+    if isinstance(data, str | bytes | dict) or not hasattr(data, "__len__"):
+        raise invalid(field, "not a list of elements", type(data).__name__, f"{count} elements")
+    if len(data) != count:
+        raise invalid(field, "the number of elements is not that of the shape", len(data), str(count))
+    if wanted.datatype == "BYTES":
+        return _texts(data, field)
+    if wanted.datatype == "BOOL":
         if not set(map(type, data)) <= {bool}:
-            raise _wrong_element(spec, data, f"{field}.data")
+            raise _wrong_element(wanted, data, field)
         return np.array(data, np.bool_)
+    typecode = _TYPECODES[wanted.datatype]
     try:
-        return np.frombuffer(array(_TYPECODES[spec.datatype], data), _TYPECODES[spec.datatype])
+        return np.frombuffer(array(typecode, data), typecode)
     except (TypeError, OverflowError):
-        raise _wrong_element(spec, data, f"{field}.data") from None
+        raise _wrong_element(wanted, data, field) from None
 
 
 def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
@@ -149,32 +157,25 @@ def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
     return data
 
 
-def _wrong_count(field: str, found: int, count: int) -> LeptonError:
-    return invalid(f"{field}.data", "the number of elements is not that of the shape", found, str(count))
-
-
-def _wrong_element(spec: TensorSpec, data: Sequence[Any], field: str) -> LeptonError:
+def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonError:
     """Finds the element that was refused; this is the slow path, taken once."""
     for index, value in enumerate(data):
         try:
-            if spec.datatype is Datatype.BOOL:
+            if wanted.datatype == "BOOL":
                 if type(value) is not bool:
                     raise TypeError
             else:
-                array(_TYPECODES[spec.datatype], (value,))
+                array(_TYPECODES[wanted.datatype], (value,))
         except (TypeError, OverflowError):
-            return invalid(f"{field}[{index}]", f"not an element of type {spec.datatype}", value, _range(spec.datatype))
-    return invalid(field, f"not elements of type {spec.datatype}", allowed=_range(spec.datatype))
+            return invalid(f"{field}[{index}]", f"not an element of type {wanted.datatype}", value, _range(wanted))
+    return invalid(field, f"not elements of type {wanted.datatype}", allowed=_range(wanted))
 
 
-def _range(datatype: Datatype) -> str:
-    if datatype is Datatype.BOOL:
-        return "true or false"
-    kind = np.dtype(NUMPY_TYPES[datatype])
-    if kind.kind in "iu":
-        limits = np.iinfo(kind)
+def _range(wanted: _Input) -> str:
+    if wanted.dtype.kind in "iu":
+        limits = np.iinfo(wanted.dtype)
         return f"a whole number from {limits.min} to {limits.max}"
-    return "a number"
+    return "true or false" if wanted.datatype == "BOOL" else "a number"
 
 
 def _texts(data: Sequence[Any], field: str) -> Array:
@@ -195,19 +196,20 @@ def _text(value: Any, field: str, index: int) -> str:
     raise invalid(f"{field}[{index}]", "not text", value, "text")
 
 
-def _raw(spec: TensorSpec, data: Any, count: int, field: str) -> Array:
-    if spec.datatype is Datatype.BYTES:
-        return _raw_texts(data, count, field)
-    kind = np.dtype(NUMPY_TYPES[spec.datatype]).newbyteorder("<")
-    if len(data) != count * kind.itemsize:
-        message = f"{count} elements of {spec.datatype} are {count * kind.itemsize} bytes"
-        raise invalid(f"{field}.data", message, len(data), f"{count * kind.itemsize} bytes")
-    if spec.datatype is Datatype.BOOL:
+def _raw(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array:
+    data = tensor.data
+    if wanted.datatype == "BYTES":
+        return _raw_texts(data, count, f"inputs[{index}].data")
+    size = count * wanted.dtype.itemsize
+    if len(data) != size:
+        message = f"{count} elements of {wanted.datatype} are {size} bytes"
+        raise invalid(f"inputs[{index}].data", message, len(data), f"{size} bytes")
+    if wanted.datatype == "BOOL":
         octets = np.frombuffer(data, np.uint8)
         if octets.max(initial=0) > 1:
-            raise invalid(f"{field}.data", "not elements of type BOOL", int(octets.max()), "bytes of 0 or 1")
+            raise invalid(f"inputs[{index}].data", "not elements of type BOOL", int(octets.max()), "bytes of 0 or 1")
         return octets.view(np.bool_)
-    return np.frombuffer(data, kind)
+    return np.frombuffer(data, wanted.wire_dtype)
 
 
 def _raw_texts(data: Any, count: int, field: str) -> Array:
@@ -232,18 +234,17 @@ def _raw_texts(data: Any, count: int, field: str) -> Array:
     return texts
 
 
-def to_raw(datatype: Datatype, values: Array) -> bytes:
-    if datatype is not Datatype.BYTES:
+def to_raw(datatype: str, values: Array) -> bytes:
+    if datatype != "BYTES":
         return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
     encoded = [value if isinstance(value, bytes) else str(value).encode() for value in values.ravel().tolist()]
     return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
 
 
-def to_list(datatype: Datatype, values: Array) -> Any:
+def to_list(datatype: str, values: Array) -> Any:
     """Flat and row-major, for a JSON encoder that knows numpy, or protobuf's typed lists."""
-    if datatype is not Datatype.BYTES:
+    if datatype != "BYTES":
         return np.ascontiguousarray(values).ravel()
     return [
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        for value in values.ravel().tolist()
+        each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in values.ravel().tolist()
     ]

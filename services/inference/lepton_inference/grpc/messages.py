@@ -1,7 +1,9 @@
 """Between the protocol's messages and tensors."""
 
+from functools import lru_cache
+
 from lepton_core.errors import invalid
-from lepton_core.signature import Datatype, TensorSpec
+from lepton_core.signature import TensorSpec
 from lepton_inference.dataplane import Answer
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 from lepton_proto.inference import open_inference_pb2 as oip
@@ -31,16 +33,18 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
         message = "must have one entry for each input"
         raise invalid("raw_input_contents", message, len(raw), str(len(request.inputs)))
     tensors = []
-    for index, (tensor, data) in enumerate(zip(request.inputs, raw, strict=True)):
+    # Slices give lists; protobuf's own containers are slow to walk.
+    for tensor, data in zip(request.inputs[:], raw[:], strict=True):
         if tensor.HasField("contents"):
-            raise invalid(f"inputs[{index}].contents", "given beside raw_input_contents", allowed="one of the two")
-        tensors.append(WireTensor(tensor.name, tensor.datatype, list(tensor.shape), data, raw=True))
+            field = f"inputs[{len(tensors)}].contents"
+            raise invalid(field, "given beside raw_input_contents", allowed="one of the two")
+        tensors.append(WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data, raw=True))
     return tensors
 
 
 def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTensor:
     kind = _CONTENTS.get(tensor.datatype)
-    if tensor.datatype == Datatype.FP16 and tensor.HasField("contents"):
+    if tensor.datatype == "FP16" and tensor.HasField("contents"):
         raise invalid(f"inputs[{index}].contents", "holds no FP16", allowed="raw_input_contents")
     data = getattr(tensor.contents, kind) if kind else []
     if kind and not data and tensor.HasField("contents"):
@@ -48,7 +52,7 @@ def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTe
         if filled:
             message = f"not where elements of type {tensor.datatype} go"
             raise invalid(f"inputs[{index}].contents", message, filled[0], kind)
-    return WireTensor(tensor.name, tensor.datatype, list(tensor.shape), data)
+    return WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data)
 
 
 def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
@@ -63,23 +67,34 @@ def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
 def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInferResponse:
     """Outputs in the form that the inputs had: raw, or typed lists."""
     served = answer.served
-    response = oip.ModelInferResponse(model_name=request.model_name, model_version=served.version, id=request.id)
+    revision = served.revision
+    response = oip.ModelInferResponse.FromString(
+        _same_in_every_response(revision.deployment, served.version, revision.version_id, revision.id)
+    )
+    response.id = request.id
     response.parameters["prediction_id"].string_param = answer.prediction_id
-    response.parameters["model_version_id"].string_param = served.revision.version_id
-    response.parameters["revision_id"].string_param = served.revision.id
     # Raw contents go by position, so one FP16 among the outputs makes all of them raw.
     typed = not request.raw_input_contents and all(served.outputs[name] in _CONTENTS for name in answer.outputs)
     for name, values in answer.outputs.items():
         datatype = served.outputs[name]
-        tensor = response.outputs.add(name=name, datatype=datatype.value, shape=values.shape)
+        tensor = response.outputs.add(name=name, datatype=datatype, shape=values.shape)
         if typed:
             elements = to_list(datatype, values)
-            if datatype is Datatype.BYTES:
+            if datatype == "BYTES":
                 elements = [text.encode() for text in elements]
             getattr(tensor.contents, _CONTENTS[datatype]).extend(elements)
         else:
             response.raw_output_contents.append(to_raw(datatype, values))
     return response
+
+
+@lru_cache(maxsize=1000)
+def _same_in_every_response(name: str, version: str, version_id: str, revision_id: str) -> bytes:
+    """Encoded once: parsing it is quicker than setting each field."""
+    response = oip.ModelInferResponse(model_name=name, model_version=version)
+    response.parameters["model_version_id"].string_param = version_id
+    response.parameters["revision_id"].string_param = revision_id
+    return response.SerializeToString()
 
 
 def to_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:

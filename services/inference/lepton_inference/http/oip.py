@@ -61,7 +61,7 @@ def to_body(name: str, request: OipRequest, answer: Answer) -> tuple[tuple[tuple
     blobs: list[bytes] = []
     for output, values in answer.outputs.items():
         datatype = served.outputs[output]
-        entry: dict[str, Any] = {"name": output, "datatype": datatype.value, "shape": values.shape}
+        entry: dict[str, Any] = {"name": output, "datatype": datatype, "shape": values.shape}
         if request.binary.get(output, request.all_binary):
             blobs.append(to_raw(datatype, values))
             entry["parameters"] = {"binary_data_size": len(blobs[-1])}

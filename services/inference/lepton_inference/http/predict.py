@@ -11,7 +11,6 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal, current_principal
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.package import ServedModel
-from lepton_inference.predictions import prediction_id
 
 # A larger body is decoded in a thread: an image takes milliseconds, in which the event loop would stand still.
 INLINE_BYTES = 4096
@@ -65,7 +64,7 @@ async def predict(dataplane: Dataplane, caller: Principal, name: str, content_ty
     if one:
         return _told(served, found[0], answer.prediction_id)
     # Each row can be traced by itself.
-    return {"predictions": [_told(served, each, prediction_id(served.revision.id)) for each in found]}
+    return {"predictions": [_told(served, each, dataplane.ids.new(served.revision.id)) for each in found]}
 
 
 def _told(served: ServedModel, found: dict[str, Any], id_: str) -> dict[str, Any]:
