@@ -12,8 +12,11 @@ class Waker:
     def __init__(self, app: Celery, client: redis.Redis) -> None:
         self._app = app
         self._client = client
+        # Relay and sweeper both wake: each would find the queue empty before the other's hint lies there.
+        self._one = asyncio.Lock()
 
     async def wake(self) -> None:
         """Publish a hint unless one lies there: without a consumer they would fill the queue server."""
-        if await self._client.llen(HINT_QUEUE) == 0:
-            await asyncio.to_thread(self._app.send_task, WAKE_TASK, queue=HINT_QUEUE, retry=False)
+        async with self._one:
+            if await self._client.llen(HINT_QUEUE) == 0:
+                await asyncio.to_thread(self._app.send_task, WAKE_TASK, queue=HINT_QUEUE, retry=False)

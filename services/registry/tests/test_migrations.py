@@ -1,0 +1,73 @@
+"""Migrations: under a lock, after a backup, never down (PROTOCOLS, 12)."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from lepton_registry.database import LOCKS, open_database
+from lepton_registry.migrations.check import differences
+from lepton_registry.migrations.upgrade import upgrade
+
+
+def test_tables_and_migrations_agree(database_url):
+    assert differences(database_url) == []
+
+
+def test_a_second_upgrade_changes_nothing(database_url):
+    upgrade(database_url)
+    upgrade(database_url)
+
+
+async def test_several_processes_may_upgrade_at_once(postgres_url):
+    await asyncio.gather(*[asyncio.to_thread(upgrade, postgres_url) for _ in range(4)])
+
+
+def _set_revision(url, revision):
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+
+
+def test_a_newer_database_is_not_touched(database_url):
+    upgrade(database_url)
+    _set_revision(database_url, "2099_01_01_0000")
+    with pytest.raises(RuntimeError, match="2099_01_01_0000, which this version of the registry does not know"):
+        upgrade(database_url)
+
+
+async def test_no_upgrade_while_a_registry_runs_on_sqlite(sqlite_url, monkeypatch):
+    monkeypatch.setattr("lepton_registry.sqlite.LOCK_WAIT_SECONDS", 0.1)
+    upgrade(sqlite_url)
+    database = open_database(sqlite_url)
+    with pytest.raises(RuntimeError, match="another registry"):
+        upgrade(sqlite_url)
+    await database.close()
+
+
+async def test_a_backup_with_all_rows_is_made_before_an_upgrade(sqlite_url, tmp_path, monkeypatch):
+    upgrade(sqlite_url)
+    database = open_database(sqlite_url)
+    await database.write(lambda conn: conn.execute(sa.insert(LOCKS), {"name": "kept"}))
+    await database.close()
+    before = set(tmp_path.iterdir())
+    monkeypatch.setattr("lepton_registry.migrations.upgrade._revisions", lambda connection: ("earlier", "later"))
+    monkeypatch.setattr("alembic.command.upgrade", lambda config, revision: None)
+    upgrade(sqlite_url)
+    made = [path for path in set(tmp_path.iterdir()) - before if "before" in path.name]
+    assert len(made) == 1
+    assert made[0].stat().st_mode & 0o077 == 0
+    with sqlite3.connect(made[0]) as backup:
+        assert backup.execute("SELECT name FROM locks").fetchall() == [("kept",)]
+    backup.close()
+
+
+def test_revisions_import_neither_sqlmodel_nor_ours():
+    folder = Path(__file__).parent.parent / "lepton_registry" / "migrations" / "versions"
+    for revision in folder.glob("2*.py"):
+        text = revision.read_text()
+        assert "sqlmodel" not in text
+        assert "lepton_registry" not in text
