@@ -108,8 +108,6 @@ def drain(bench: Any, workspace: Workspace, points: Any) -> dict[str, Any]:
     outcome = workspace.read_outcome()
     assert outcome is not None, log
     assert outcome.status == "released", log
-    from lepton_core.journal import read_records
-
     records = [record for record in read_records(journal)[0] if record["kind"] == "checkpoint"]
     return dict(records[-1])
 

@@ -55,8 +55,8 @@ class Trainer:
         self.tracker = Tracker(workspace, mesh.rank)
         self.checkpoints = Checkpoints(workspace, mesh, self.tracker, self.model, self.optimizer, self.sampler)
         self.drain = Drain()
-        self.step = 0
-        self.steps = self.settings.epochs * self.sampler.steps_per_epoch
+        self.step: int = 0
+        self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
         # This rank's part of the losses since the ranks last met, and the flag to stop, in one row: one collective.
         self._meeting = torch.zeros(self.settings.metrics_every_steps + 1, device=mesh.device)
