@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 
 from lepton_core.grpc_client import SyncChannel, open_sync_channel
 from lepton_core.identity.principals import Principal, PrincipalKind, Role
@@ -53,6 +53,7 @@ class Stack:
         self._operator = Principal(PrincipalKind.KEY, "key_test", "", Role.OPERATOR)
         self._token = keys.token_files["gateway"].read_text().strip()
         self._address = wiring.address("registry")
+        self._broker_url = wiring.broker_url("operator")
         self._channels: list[SyncChannel] = []
 
     def start(self, *names: str) -> Stack:
@@ -159,6 +160,11 @@ class Stack:
         chunks = LogServiceStub(self.channel()).ReadLog(request).chunks
         return b"".join(chunk.data for chunk in chunks).decode()
 
+    def has_listener(self) -> bool:
+        """Whether a worker waits at the queue of hints."""
+        with redis.Redis.from_url(self._broker_url) as client:
+            return any(str(each["cmd"]).lower().startswith("brpop") for each in client.client_list())
+
     def workers(self) -> list[workers_pb2.Worker]:
         return list(WorkerServiceStub(self.channel()).ListWorkers(workers_pb2.ListWorkersRequest()).workers)
 
@@ -187,6 +193,18 @@ class Stack:
         return int(process.pid)
 
 
+def gone(processes: Iterable[psutil.Process]) -> bool:
+    """Whether none of them is alive; one that nobody has waited for yet counts as gone."""
+    return not any(_lives(process) for process in processes)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _role(words: list[str]) -> str:
     line = " ".join(words)
     if "worker.supervisor" in line:
@@ -196,7 +214,3 @@ def _role(words: list[str]) -> str:
     if "worker/guard.py" in line:
         return "guard"
     return "program"
-
-
-def read_json(text: str) -> Any:
-    return json.loads(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from scripts import COUNTING, STUBBORN
-from stack import Stack
+from stack import Stack, gone
 
 from lepton_fixtures.processes import wait_until
 from lepton_proto.v1 import runs_pb2
@@ -65,7 +65,7 @@ def test_cancel_ends_every_descendant_within_ten_seconds(stack: Stack, tmp_path:
     wait_until(lambda: len(stack.processes().get("program", [])) >= 4, 30, "ranks and their children")
     everybody = [process for group in stack.processes().values() for process in group]
     stack.cancel(run_id)
-    wait_until(lambda: not any(process.is_running() for process in everybody), 10, "all processes to be gone")
+    wait_until(lambda: gone(everybody), 10, "all processes to be gone")
     assert stack.wait(run_id).state == CANCELLED
     assert not stack.processes()
 
@@ -113,7 +113,7 @@ def test_a_pipe_for_a_journal_does_not_hang_the_run(stack: Stack, tmp_path: Path
 
 def test_a_hint_wakes_the_worker_at_once(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
     stack = start_stack({"LEPTON_TRAINER_POLL_SECONDS": "300"})
-    # The first one may still race with the start of the queue's consumer.
-    wait_until(lambda: "Connected to redis" in stack.log("trainer"), 10, "the worker to listen")
+    # The first question is asked at the start; from then on only a hint can bring the next one in time.
+    wait_until(stack.has_listener, 10, "the worker to listen for hints")
     run_id = stack.script(tmp_path / "code", "print('awake')")
     assert stack.wait(run_id, 30).state == SUCCEEDED

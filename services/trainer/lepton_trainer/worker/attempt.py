@@ -71,13 +71,15 @@ class Attempt:
         self._checkpoints.start()
         self._watch()
         kill_descendants()
+        reap_orphans(self._launched.pids)
         if self._control.abandoned.is_set():
             return None
         try:
             self._shipping.finish()
             if not self._control.stopped_by(Stop.CANCELLED):
                 self._checkpoints.finish()
-            return Ending(self._order, self._spec, self._registry, self._guards, self._launched, self._control).offer()
+            ending = Ending(self._order, self._spec, self._registry, self._guards, self._launched, self._control)
+            return ending.offer(asked_to_leave=self._leave_by is not None)
         except AbandonedError:
             return None
         finally:

@@ -46,9 +46,9 @@ class Ending:
         self._control = control
         self._root = order.workspace
 
-    def offer(self) -> Result | None:
+    def offer(self, *, asked_to_leave: bool) -> Result | None:
         """What the registry accepted; None if it refused all of it. AbandonedError when the attempt is lost."""
-        offers = [self._finished(self._judge())]
+        offers = [self._finished(self._judge(asked_to_leave))]
         while offers:
             finished = offers.pop(0)
             if self._control.stopped_by(Stop.CANCELLED):
@@ -67,12 +67,12 @@ class Ending:
                         offers.insert(0, Finished(Result.CANCELLED, "cancelled"))
         return None
 
-    def _judge(self) -> Verdict:
+    def _judge(self, asked_to_leave: bool) -> Verdict:
         try:
             outcome = self._outcome()
         except LeptonError as error:
             return Verdict(Result.FAILED, error.detail, final=True)
-        return judge(self._control.stop, outcome, self._tree(), script=self._spec.script is not None)
+        return judge(self._control.stop, outcome, self._tree(asked_to_leave), script=self._spec.script is not None)
 
     def _outcome(self) -> Outcome | None:
         document = read_json_object(self._root, "outcome.json")
@@ -83,7 +83,7 @@ class Ending:
         except ValidationError as error:
             raise refused("outcome.json", f"not an outcome: {error.errors()[0]['msg']}") from None
 
-    def _tree(self) -> TreeEnd:
+    def _tree(self, asked_to_leave: bool) -> TreeEnd:
         ranks = self._guards.ranks
         failed = None
         first = self._guards.first_failed
@@ -91,7 +91,7 @@ class Ending:
             tail = read_tail(self._root, f"logs/rank-{first}.log", TAIL_BYTES).decode(errors="replace")
             failed = RankEnd(first, ranks[first].exit_code, ranks[first].problem, tail)
         return TreeEnd(
-            complete=all(known.exit_code == 0 for known in ranks.values()),
+            complete=not asked_to_leave and all(known.exit_code == 0 for known in ranks.values()),
             failed=failed,
             launcher=self._launched.exit_code(),
             launcher_tail=read_tail(self._root, "logs/launcher.log", TAIL_BYTES).decode(errors="replace"),

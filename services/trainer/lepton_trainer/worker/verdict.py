@@ -25,7 +25,7 @@ class RankEnd:
 @dataclass(frozen=True)
 class TreeEnd:
     """`failed` is the first rank that did not end well; `launcher` the launcher's exit code, None if it was killed by
-    us; `complete`: every rank ended by itself with 0."""
+    us; `complete`: every rank ended with 0, and by itself: nobody had asked it to leave."""
 
     complete: bool
     failed: RankEnd | None = None
