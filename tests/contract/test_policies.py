@@ -2,14 +2,16 @@
 
 import importlib
 import pkgutil
+from types import SimpleNamespace
 from typing import cast
 
 import httpx
-import lepton_proto.inference
-import lepton_proto.v1
 import pytest
 from fastapi import FastAPI
 from google.protobuf.descriptor import FileDescriptor
+
+import lepton_proto.inference
+import lepton_proto.v1
 from lepton_core.grpc_client import open_channel
 from lepton_core.http_app import methods_of
 from lepton_core.identity import POLICIES, Role, TokenAuthenticator, methods_without_policy
@@ -17,6 +19,8 @@ from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.http.app import build_http_app
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
+from lepton_inference.dataplane import Dataplane
+from lepton_inference.http.app import build_http_app as build_inference_app
 
 
 def all_rpcs() -> set[str]:
@@ -24,9 +28,7 @@ def all_rpcs() -> set[str]:
     for package in (lepton_proto.v1, lepton_proto.inference):
         for module in pkgutil.iter_modules(package.__path__):
             if module.name.endswith("_pb2"):
-                file = cast(
-                    FileDescriptor, importlib.import_module(f"{package.__name__}.{module.name}").DESCRIPTOR
-                )
+                file = cast(FileDescriptor, importlib.import_module(f"{package.__name__}.{module.name}").DESCRIPTOR)
                 for service in file.services_by_name.values():
                     found |= {f"/{service.full_name}/{method.name}" for method in service.methods}
     return found
@@ -41,9 +43,9 @@ async def gateway_app() -> FastAPI:
 
 
 def inference_routes() -> set[str]:
-    from lepton_inference.http.app import route_methods
-
-    return set(route_methods())
+    """The data plane is only called by handlers, and none is called here."""
+    dataplane = cast(Dataplane, SimpleNamespace(repository=SimpleNamespace(ready=bool)))
+    return set(methods_of(build_inference_app(dataplane, TokenAuthenticator(), max_body_bytes=1024)))
 
 
 async def test_every_route_of_the_gateway_has_a_policy() -> None:

@@ -26,8 +26,10 @@ from lepton_core.settings import load_settings
 from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.grpc.jobs import JobServicer
 from lepton_gateway.http.app import build_http_app
+from lepton_gateway.intake.messages import MessageSubmitter
 from lepton_gateway.intake.stream import StreamIntake
 from lepton_gateway.intake.task import TaskIntake
+from lepton_gateway.projects import ProjectNames
 from lepton_gateway.registry import Registry
 from lepton_gateway.settings import GatewaySettings
 from lepton_gateway.submit import Submitter
@@ -111,11 +113,13 @@ class Gateway:
             return
         redis = Redis.from_url(self._settings.broker_url)
         readers: list[Coroutine[None, None, None]] = []
+        projects = ProjectNames(self._registry)
         for binding in self._settings.intake:
+            submitter = MessageSubmitter(self._submitter, projects, binding)
             if binding.stream:
-                readers.append(StreamIntake(redis, self._submitter, binding, consumer=new_id("ing")).run())
+                readers.append(StreamIntake(redis, submitter, binding, consumer=new_id("ing")).run())
             if binding.celery_queue:
-                readers.append(TaskIntake(self._settings.broker_url, redis, self._submitter, binding).run())
+                readers.append(TaskIntake(self._settings.broker_url, redis, submitter, binding).run())
         tasks = [asyncio.create_task(reader) for reader in readers]
         for task in tasks:
             task.add_done_callback(_ended)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM
 from pydantic import BaseModel, Field
 
 from lepton_core.identity import Role
+from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM
 from lepton_core.settings import Settings
 
 
@@ -17,7 +17,7 @@ class Binding(BaseModel):
     model_config = {"frozen": True, "extra": "forbid"}
 
     principal: str = "intake"
-    project: str = "default"
+    project: str = "default"  # by name
     stream: str = SUBMISSION_STREAM
     celery_queue: str = SUBMISSION_QUEUE
     dead_letters: str = DEAD_LETTER_STREAM

@@ -9,6 +9,7 @@ from typing import Any
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal, PrincipalKind, Role, reset_principal, set_principal
 from lepton_gateway.json_body import parse_object
+from lepton_gateway.projects import ProjectNames
 from lepton_gateway.settings import Binding
 from lepton_gateway.submit import CLIENT_NAMESPACE, Submission, Submitter
 
@@ -60,15 +61,26 @@ def peek_message_id(data: object) -> str:
     return found[:255] if isinstance(found, str) else ""
 
 
-async def submit_message(submitter: Submitter, binding: Binding, message: Message) -> Submission:
-    """A message cannot choose its principal or project: the queue it came by is bound to both."""
-    principal = Principal(
-        PrincipalKind.SERVICE, binding.principal, project=binding.project, role=Role.EDITOR, service="gateway"
-    )
-    key, shared = message.key
-    namespace = CLIENT_NAMESPACE if shared else f"intake:{binding.principal}"
-    reset = set_principal(principal)
-    try:
-        return await submitter.submit(message.job, key, namespace=namespace)
-    finally:
-        reset_principal(reset)
+class MessageSubmitter:
+    """Submits messages for one binding: a message cannot choose its principal or project."""
+
+    def __init__(self, submitter: Submitter, projects: ProjectNames, binding: Binding) -> None:
+        self._submitter = submitter
+        self._projects = projects
+        self._binding = binding
+
+    async def submit(self, message: Message) -> Submission:
+        principal = Principal(
+            PrincipalKind.SERVICE,
+            self._binding.principal,
+            project=await self._projects.id_of(self._binding.project),
+            role=Role.EDITOR,
+            service="gateway",
+        )
+        key, shared = message.key
+        namespace = CLIENT_NAMESPACE if shared else f"intake:{self._binding.principal}"
+        reset = set_principal(principal)
+        try:
+            return await self._submitter.submit(message.job, key, namespace=namespace)
+        finally:
+            reset_principal(reset)

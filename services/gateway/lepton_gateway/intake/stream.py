@@ -11,15 +11,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from lepton_core.queue import reply_stream
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from lepton_core.errors import LeptonError, invalid
+from lepton_core.queue import reply_stream
 from lepton_gateway.intake import replies
-from lepton_gateway.intake.messages import RETRIED, parse_message, submit_message
+from lepton_gateway.intake.messages import RETRIED, MessageSubmitter, parse_message
 from lepton_gateway.settings import Binding
-from lepton_gateway.submit import Submitter
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ RETRY_SECONDS = 1.0
 class StreamIntake:
     """Reads one stream until cancelled. A batch is submitted together, so that one registry commit may serve it."""
 
-    def __init__(self, redis: Redis, submitter: Submitter, binding: Binding, *, consumer: str) -> None:
+    def __init__(self, redis: Redis, submitter: MessageSubmitter, binding: Binding, *, consumer: str) -> None:
         self._redis = redis
         self._submitter = submitter
         self._binding = binding
@@ -90,6 +89,16 @@ class StreamIntake:
         return all(done)
 
     async def _one(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
+        try:
+            return await self._answer(entry_id, fields)
+        except RedisError:
+            raise
+        except Exception:
+            # One entry that finds a fault of ours must not shut the door for the others; it stays pending.
+            log.exception("stream %s: entry %s", self._binding.stream, entry_id.decode())
+            return False
+
+    async def _answer(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
         if not fields:
             # Deleted by its producer while it was pending: there is nothing to answer about.
             await self._redis.xack(self._binding.stream, GROUP, entry_id)
@@ -99,11 +108,11 @@ class StreamIntake:
             if data is None:
                 raise invalid("body", "the entry has no such field", None, "one field `body` with JSON")
             message = parse_message(data)
-            submission = await submit_message(self._submitter, self._binding, message)
+            submission = await self._submitter.submit(message)
         except LeptonError as error:
             if error.code in RETRIED:
                 return False
-            await self._refuse(entry_id, data if data is not None else dict(fields), error)
+            await self._refuse(entry_id, data if data is not None else _text(fields), error)
             return True
         async with self._redis.pipeline(transaction=True) as pipe:
             self._reply(pipe, replies.accepted(message.message_id, submission))
@@ -126,3 +135,7 @@ class StreamIntake:
     def _acknowledge(self, pipe: Redis, entry_id: bytes) -> None:
         pipe.xack(self._binding.stream, GROUP, entry_id)
         pipe.xdel(self._binding.stream, entry_id)
+
+
+def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}

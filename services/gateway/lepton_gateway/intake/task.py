@@ -21,9 +21,8 @@ from redis.exceptions import RedisError
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.queue import SUBMIT_TASK, reply_stream
 from lepton_gateway.intake import replies
-from lepton_gateway.intake.messages import RETRIED, parse_message, submit_message
+from lepton_gateway.intake.messages import RETRIED, MessageSubmitter, parse_message
 from lepton_gateway.settings import Binding
-from lepton_gateway.submit import Submitter
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ RETRY_SECONDS = 1.0
 class TaskIntake:
     """kombu blocks, so it reads in a thread; what a message asks for runs on the gateway's loop."""
 
-    def __init__(self, broker_url: str, redis: Redis, submitter: Submitter, binding: Binding) -> None:
+    def __init__(self, broker_url: str, redis: Redis, submitter: MessageSubmitter, binding: Binding) -> None:
         self._broker_url = broker_url
         self._redis = redis
         self._submitter = submitter
@@ -86,7 +85,7 @@ class TaskIntake:
         try:
             body = task_body(message)
             parsed = parse_message(body)
-            submission = await submit_message(self._submitter, self._binding, parsed)
+            submission = await self._submitter.submit(parsed)
         except LeptonError as error:
             if error.code in RETRIED:
                 return False
