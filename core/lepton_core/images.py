@@ -29,8 +29,9 @@ class ImageError(LeptonError):
 def image_shape(data: bytes) -> tuple[int, int, int]:
     """(height, width, channels) from the file's header alone; channels is 1 for gray and 3 for colour."""
     with _opened(data) as image:
-        # EXIF may turn the picture by 90 degrees: the shape must be that of the decoded image.
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        # EXIF may turn a photograph by 90 degrees: the shape should be that of the decoded image. Asking a PNG for it
+        # would decode the whole image, and cameras write no PNG.
+        turned = image.format == "JPEG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         return height, width, 1 if image.mode in _GRAY_MODES else 3
 

@@ -26,7 +26,8 @@ def png(pixels: np.ndarray, **options: object) -> bytes:
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
-    return np.rint(load_digits().images * 255 / 16).astype(np.uint8)
+    images: np.ndarray = np.rint(load_digits().images * 255 / 16).astype(np.uint8)
+    return images
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,145 @@
+"""What the image classifier makes of folders and NPZ files, and how it refuses what it cannot use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from lepton_core.errors import LeptonError
+from lepton_trainer.recipes.vision_classifier.data import read_images
+from lepton_trainer.recipes.vision_classifier.model import flip, shift
+from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
+from lepton_trainer.recipes.vision_classifier.settings import Settings
+
+DIGITS = load_digits()
+PIXELS = np.rint(DIGITS.images * 255 / 16).astype(np.uint8)
+
+
+def write(path: Path, pixels: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_a_folder_for_each_class(digits: Path) -> None:
+    images = read_images(digits, Settings(holdout_fraction=0.25, seed=3))
+    assert images.pixels.shape == (1797, 8, 8, 1)
+    assert images.labels == tuple("0123456789")
+    assert not set(images.train) & set(images.holdout)
+    assert len(images.train) + len(images.holdout) == 1797
+    shares = np.bincount(images.classes[images.holdout]) / np.bincount(images.classes)
+    assert np.abs(shares - 0.25).max() < 0.01
+    again = read_images(digits, Settings(holdout_fraction=0.25, seed=3))
+    assert (again.holdout == images.holdout).all()
+    other = read_images(digits, Settings(holdout_fraction=0.25, seed=4))
+    assert not np.array_equal(other.holdout, images.holdout)
+
+
+def test_a_split_that_the_data_brings_is_kept(tmp_path: Path) -> None:
+    for number in range(40):
+        part = "train" if number < 30 else "test"
+        write(tmp_path / "packed" / part / str(DIGITS.target[number]) / f"{number}.png", PIXELS[number])
+    (tmp_path / "packed" / "train" / "0" / ".DS_Store").write_bytes(b"left by a file manager")
+    images = read_images(tmp_path, Settings())
+    assert (len(images.train), len(images.holdout)) == (30, 10)
+    assert images.split == "as the data brings it"
+
+
+@pytest.mark.parametrize("scale", ["bytes", "shares", "whole_numbers"])
+def test_npz_arrays(scale: str, tmp_path: Path) -> None:
+    arrays = {"bytes": PIXELS, "shares": (PIXELS / 255).astype(np.float32), "whole_numbers": PIXELS.astype(np.int64)}
+    np.savez_compressed(tmp_path / "digits.npz", images=arrays[scale], labels=DIGITS.target)
+    images = read_images(tmp_path, Settings())
+    assert (images.pixels[..., 0] == PIXELS).all()
+    assert images.labels == tuple("0123456789")
+
+
+def test_npz_parts_and_text_labels(tmp_path: Path) -> None:
+    names = np.array(["even", "odd"])[DIGITS.target % 2]
+    np.savez(tmp_path / "train.npz", images=PIXELS[:100], labels=names[:100])
+    np.savez(tmp_path / "test.npz", images=PIXELS[100:150], labels=names[100:150])
+    images = read_images(tmp_path, Settings(image_size=16, channels="rgb"))
+    assert images.pixels.shape == (150, 16, 16, 3)
+    assert images.labels == ("even", "odd")
+    assert len(images.holdout) == 50
+
+
+def test_images_of_different_sizes_and_modes_get_one_shape(tmp_path: Path) -> None:
+    for number in range(8):
+        side = 8 + number
+        pixels = np.full((side, side, 3) if number % 2 else (side, side), 40 * (number % 4), np.uint8)
+        write(tmp_path / ("a" if number < 4 else "b") / f"{number}.{'png' if number % 2 else 'bmp'}", pixels)
+    assert read_images(tmp_path, Settings()).pixels.shape == (8, 64, 64, 3)
+    assert read_images(tmp_path, Settings(image_size=10, channels="gray")).pixels.shape == (8, 10, 10, 1)
+
+
+def test_statistics_and_signature_describe_the_training_images(few_digits: Path) -> None:
+    data = VisionClassifier(Settings()).prepare(few_digits)
+    assert data.statistics["examples"] == len(data.train)
+    assert sum(data.statistics["channels"][0]["histogram"]) == len(data.train) * 64
+    batch = data.train.take(torch.arange(len(data.train)))
+    assert abs(float(batch.inputs[0].mean())) < 1e-3
+    assert data.signature.inputs[0].shape == (-1, 8, 8, 1)
+
+
+def refuse(folder: Path, *words: str) -> None:
+    with pytest.raises(LeptonError) as caught:
+        read_images(folder, Settings())
+    text = str(caught.value) + caught.value.fields[0].allowed
+    for word in words:
+        assert word in text
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    refuse(tmp_path, "no folder of images")
+    write(tmp_path / "only" / "1.png", PIXELS[0])
+    write(tmp_path / "only" / "2.png", PIXELS[1])
+    refuse(tmp_path, "same label", "only")
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path, "empty/ holds no image")
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    refuse(tmp_path, "empty/notes.txt", "not an image")
+    good = (tmp_path / "only" / "1.png").read_bytes()
+    (tmp_path / "empty" / "notes.txt").rename(tmp_path / "empty" / "cut.png")
+    (tmp_path / "empty" / "cut.png").write_bytes(good[: len(good) // 2])
+    refuse(tmp_path, "empty/cut.png")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": PIXELS}, "labels"),
+        ({"images": PIXELS, "labels": DIGITS.target[:-1]}, "1796"),
+        ({"images": PIXELS[0], "labels": DIGITS.target[:8]}, "shape [8, 8]"),
+        ({"images": PIXELS.astype(float) - 1, "labels": DIGITS.target}, "image 0"),
+        ({"images": np.full((2, 4, 4), np.nan), "labels": [0, 1]}, "nan"),
+        ({"images": PIXELS, "labels": DIGITS.target + 0.5}, "float64"),
+        ({"images": np.array([{"a": 1}], dtype=object), "labels": [0]}, "not a readable NPZ"),
+    ],
+)
+def test_npz_files_that_cannot_be_used(arrays: dict[str, Any], words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "digits.npz", **arrays)
+    refuse(tmp_path, "digits.npz", words)
+
+
+def test_an_npz_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "digits.npz").write_bytes(b"\x80\x04no zip at all")
+    refuse(tmp_path, "digits.npz", "not a readable NPZ")
+
+
+def test_augmentation_moves_and_mirrors() -> None:
+    torch.manual_seed(0)
+    images = torch.zeros(64, 2, 8, 8)
+    images[:, 0, 3, 4], images[:, 1, 0, 0] = 1, 2
+    moved = shift(images, 1)
+    assert moved.shape == images.shape
+    assert (moved[:, 0].sum((1, 2)) == 1).all()
+    places = {(int(row), int(column)) for _, row, column in moved[:, 0].nonzero()}
+    assert places == {(row, column) for row in (2, 3, 4) for column in (3, 4, 5)}
+    mirrored = flip(images)
+    assert {int(column) for _, _, column in mirrored[:, 0].nonzero()} == {3, 4}
