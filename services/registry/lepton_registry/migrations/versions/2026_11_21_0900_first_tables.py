@@ -322,8 +322,9 @@ def _runs() -> None:
             (NAME, "id project name state key_namespace idempotency_key request_digest recipe recipe_version"),
             (
                 NAME,
-                "dataset_version_id dataset data_digest code_digest current_attempt_id model_version_id model created_by retry_of",
+                "dataset_version_id dataset data_digest code_digest current_attempt_id model_version_id model",
             ),
+            (NAME, "created_by retry_of"),
             (TEXT, "spec_json reason metrics_json"),
             (COUNT, "ranks attempts retries retries_spent lost_in_a_row"),
             (NUMBER, "dataset_version model_version created_at_us started_at_us finished_at_us"),
