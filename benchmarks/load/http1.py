@@ -49,7 +49,7 @@ class _Client(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if time.perf_counter() < self._until:
             self.errors += 1
         if not self.done.done():

@@ -119,7 +119,7 @@ class _Client(asyncio.Protocol):
             parts.append(frame(_DATA, _END_STREAM if last else 0, self._stream, self._body[at : at + _FRAME_MAX]))
         self._transport.write(b"".join(parts))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if time.perf_counter() < self._until:
             self.errors += 1
         if not self.done.done():

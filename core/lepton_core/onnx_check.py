@@ -67,18 +67,23 @@ class _Refusal(Exception):
 def check_onnx(path: Path) -> None:
     """Raises INVALID unless the file is an ONNX model that holds all its data itself."""
     if path.stat().st_size == 0:
-        raise _invalid(path, "not an ONNX model: it is empty")
+        raise _invalid(path.name, "not an ONNX model: it is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            seen = _Walk(data).message("Model", 0, len(data), 0)
-        except _Refusal as refusal:
-            raise _invalid(path, refusal.reason) from None
+        check_onnx_bytes(data, path.name)
+
+
+def check_onnx_bytes(data: bytes | mmap.mmap, name: str) -> None:
+    """The same for bytes in hand; `name` stands in the error."""
+    try:
+        seen = _Walk(data).message("Model", 0, len(data), 0)
+    except _Refusal as refusal:
+        raise _invalid(name, refusal.reason) from None
     if not {1, 7, 8} <= seen:
-        raise _invalid(path, "not an ONNX model: version, graph or operator set is missing")
+        raise _invalid(name, "not an ONNX model: version, graph or operator set is missing")
 
 
 class _Walk:
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
         self._messages = 0
 
@@ -137,5 +142,5 @@ class _Walk:
         raise _Refusal("not an ONNX model: a number is too long")
 
 
-def _invalid(path: Path, reason: str) -> LeptonError:
-    return invalid(path.name, reason)
+def _invalid(name: str, reason: str) -> LeptonError:
+    return invalid(name, reason)

@@ -68,7 +68,7 @@ class BatchingQueue:
         return self._inline_bytes == 0
 
     async def submit(self, inputs: Tensors, deadline: float | None = None) -> Tensors:
-        """`deadline` is in the event loop's time. Raises RATE_LIMITED when full, TIMEOUT when the deadline passes first."""
+        """`deadline` is in the event loop's time. Raises RATE_LIMITED when full, TIMEOUT when the deadline passes."""
         loop = asyncio.get_running_loop()
         size, rows = 0, 1
         shape = []
@@ -170,11 +170,11 @@ def _joined(batch: list[_Waiting]) -> Tensors:
     return {name: np.concatenate([item.inputs[name] for item in batch]) for name in batch[0].inputs}
 
 
-def _split(outputs: Mapping[str, Array], rows: list[int]) -> list[Tensors]:
+def _split(outputs: Mapping[str, Array], rows: list[int]) -> list[Tensors | Exception]:
     total = sum(rows)
     if any(len(array) != total for array in outputs.values()):
         raise LeptonError(ErrorCode.INTERNAL, "the model answered with another batch size than it was given")
-    answers = []
+    answers: list[Tensors | Exception] = []
     start = 0
     for count in rows:
         end = start + count

@@ -62,10 +62,9 @@ class _Receiver:
                     raise LeptonError(ErrorCode.UNAVAILABLE, detail)
                 for piece in answer.iter_raw(1024 * 1024):
                     # An object that is longer than its row says is not read to its end.
-                    piece = piece[: length - received]
                     received += len(piece)
-                    yield piece
-                    if received == length:
+                    yield piece[: len(piece) - max(0, received - length)]
+                    if received >= length:
                         return
         except httpx.HTTPError as error:
             detail = f"the object store cannot be reached: {type(error).__name__}"

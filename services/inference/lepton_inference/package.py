@@ -8,8 +8,9 @@ import numpy as np
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.features.pipeline import Pipeline
+from lepton_core.onnx_check import check_onnx_bytes
+from lepton_core.package_check import check_signature
 from lepton_core.signature import NUMPY_TYPES, Datatype, Signature
-from lepton_core.validation import parse
 from lepton_inference.batching import BatchingQueue, BatchLimits, Model, Tensors
 from lepton_inference.revisions import Revision
 from lepton_inference.runtimes.onnx import OnnxRuntime
@@ -49,7 +50,8 @@ class ServedModel:
 
 def load_model(revision: Revision, files: dict[str, bytes], limits: Limits, executor: Executor) -> ServedModel:
     """Blocks while it loads and warms up. Raises INVALID when the package cannot serve."""
-    signature = parse(Signature, files[SIGNATURE_FILE])
+    signature = check_signature(files[SIGNATURE_FILE])
+    check_onnx_bytes(files[MODEL_FILE], MODEL_FILE)
     runtime = OnnxRuntime(files[MODEL_FILE], signature, limits.threads)
     pipeline = Pipeline.of(signature)
 

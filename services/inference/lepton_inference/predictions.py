@@ -1,6 +1,7 @@
 """Prediction ids, and a bounded log of a sample of the predictions."""
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -10,6 +11,8 @@ from pathlib import Path
 import orjson
 
 from lepton_core.ids import new_ulid
+
+log = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 # Decimal digits are digits of a ULID's base 32 too.
@@ -52,7 +55,10 @@ class Prediction:
 
 
 class PredictionLog:
-    """Appends to `predictions.jsonl`, and keeps one file before it: at most `max_bytes` in all. What cannot keep up is dropped."""
+    """Appends to `predictions.jsonl`, and keeps one file before it: at most `max_bytes` in all.
+
+    What the disk cannot keep up with is dropped.
+    """
 
     def __init__(self, folder: Path, *, sample: float, max_bytes: int) -> None:
         self._path = folder / "predictions.jsonl"
@@ -61,8 +67,8 @@ class PredictionLog:
         self._pending: deque[Prediction] = deque(maxlen=MAX_PENDING)
         self._arrived = asyncio.Event()
 
-    def offer(self, make: "Prediction") -> None:
-        self._pending.append(make)
+    def offer(self, prediction: Prediction) -> None:
+        self._pending.append(prediction)
         self._arrived.set()
 
     def wanted(self) -> bool:
@@ -75,7 +81,10 @@ class PredictionLog:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                await asyncio.to_thread(self._write)
+                try:
+                    await asyncio.to_thread(self._write)
+                except OSError as error:
+                    log.warning("predictions could not be logged: %s", error)
         finally:
             self._write()
 

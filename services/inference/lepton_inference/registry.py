@@ -1,6 +1,6 @@
 """A typed client of just what inference needs from the registry."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from lepton_core.grpc_client import Channel, nobody, open_channel
 from lepton_core.identity import Principal, PrincipalKind, Role, encode_acting
@@ -77,13 +77,15 @@ def _target(target: deployments_pb2.ServingTarget) -> Target:
     return Target(
         deployment.project,
         deployment.name,
-        desired and _revision(deployment, desired, target.desired_files),
-        last_good and _revision(deployment, last_good, target.last_good_files),
+        _revision(deployment, desired, target.desired_files) if desired else None,
+        _revision(deployment, last_good, target.last_good_files) if last_good else None,
         _STATES.get(desired.state, TargetState.PENDING) if desired else TargetState.PENDING,
     )
 
 
-def _revision(deployment: deployments_pb2.Deployment, revision: deployments_pb2.Revision, files: object) -> Revision:
+def _revision(
+    deployment: deployments_pb2.Deployment, revision: deployments_pb2.Revision, files: Iterable[artifacts_pb2.FileEntry]
+) -> Revision:
     return Revision(
         id=revision.id,
         project=deployment.project,

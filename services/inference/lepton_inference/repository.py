@@ -19,7 +19,7 @@ from lepton_inference.snapshot import write_snapshot
 
 log = logging.getLogger(__name__)
 
-# The same bytes fail the same way; anything else may heal: the registry comes back, a damaged artifact is uploaded again.
+# The same bytes fail the same way; anything else may heal: a registry comes back, a damaged artifact is sent again.
 _FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOADS_AT_ONCE = 2

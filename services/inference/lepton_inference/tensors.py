@@ -40,7 +40,7 @@ _TYPECODES = {
 
 @dataclass(slots=True)
 class WireTensor:
-    """One input as it came. `data`: bytes-like when raw, else a list, perhaps nested (JSON), or protobuf's typed list."""
+    """One input as it came. `data`: bytes when raw, else a list, perhaps nested (JSON), or protobuf's typed list."""
 
     name: str
     datatype: str

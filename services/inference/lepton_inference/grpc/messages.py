@@ -32,7 +32,7 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
     if len(raw) != len(request.inputs):
         message = "must have one entry for each input"
         raise invalid("raw_input_contents", message, len(raw), str(len(request.inputs)))
-    tensors = []
+    tensors: list[WireTensor] = []
     # Slices give lists; protobuf's own containers are slow to walk.
     for tensor, data in zip(request.inputs[:], raw[:], strict=True):
         if tensor.HasField("contents"):

@@ -1,4 +1,4 @@
-"""The one route whose speed counts, as bare ASGI: a framework's routing and validation would cost more than the model."""
+"""The one route whose speed counts, as bare ASGI: a framework's routing would cost more than a small model."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The JSON envelope of an inference request, with its binary tensor extension: bytes after the JSON, in the order of the inputs."""
+"""The JSON of an inference request, and its binary extension: bytes after the JSON, in the order of the inputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +44,8 @@ def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
         parameters.get("binary_data_output") is True,
         _timeout(parameters.get("timeout")),
     )
-    for index, output in enumerate(_list(document.get("outputs", []), "outputs")):
-        output = _object(output, f"outputs[{index}]")
+    for index, each in enumerate(_list(document.get("outputs", []), "outputs")):
+        output = _object(each, f"outputs[{index}]")
         name = _text(output.get("name"), f"outputs[{index}].name")
         request.outputs.append(name)
         wanted = _object(output.get("parameters"), f"outputs[{index}].parameters").get("binary_data")

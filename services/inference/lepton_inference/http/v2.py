@@ -58,7 +58,7 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
     versioned = "_version" if "{version}" in prefix else ""
 
     @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=_BODY)
-    async def model_infer(name: str, version: str = "") -> Response:
+    async def model_infer(name: str, version: str = "") -> Response:  # noqa: ARG001
         """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
         raise AssertionError("the shortcut before the app answers this route")
 

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled when the client hangs up first: CANCELLED. The body must have been read."""
+    """The result of `work`; CANCELLED when the client hangs up first. The body must have been read before."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
     try:

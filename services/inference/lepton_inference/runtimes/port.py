@@ -14,5 +14,5 @@ class Runtime(Protocol):
     platform: str
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One batch of the signature's `model_inputs` → its `outputs`. Raises INVALID when the model refuses the input."""
+        """One batch of the signature's `model_inputs` → its `outputs`. Raises INVALID when the model refuses it."""
         ...
