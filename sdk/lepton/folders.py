@@ -24,7 +24,6 @@ from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
 
 STORE_TIMEOUT_SECONDS = 60.0
 STORE_TRIES = 6
-CHUNK_BYTES = 256 * 1024
 PAGE_FILES = 10_000
 
 
@@ -181,7 +180,7 @@ class Wires:
             if not is_range(answer.status_code, answer.headers, offset, length):
                 raise LeptonError(ErrorCode.INTERNAL, "the object store sent another range than was asked for")
             left = length
-            for piece in answer.iter_bytes(CHUNK_BYTES):
+            for piece in answer.iter_raw():
                 left -= len(piece)
                 if left < 0:
                     raise LeptonError(ErrorCode.INTERNAL, "the object store sent more than was asked for")

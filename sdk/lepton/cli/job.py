@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from lepton.cli import render
-from lepton.cli.session import RETRY_SECONDS, WATCH_RETRY_SECONDS, Json, Quiet, connect
+from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watching import watch_run
 from lepton_core.jobs import job_schema
 
@@ -33,7 +33,7 @@ def submit(
 
     Example: lepton job submit digits.yaml --watch
     """
-    with connect(WATCH_RETRY_SECONDS if watch else RETRY_SECONDS) as client:
+    with connect(patient=watch) as client:
         run = client.jobs.submit(file, idempotency_key=key or None, progress=not (quiet or as_json))
         if not watch:
             render.show(run.resource, as_json, lambda: accepted(run.id, run.name))

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from lepton.cli import complete, render
 from lepton.cli.job import accepted
-from lepton.cli.session import RETRY_SECONDS, WATCH_RETRY_SECONDS, Json, Quiet, connect
-from lepton.cli.watching import scores, summary, watch_run
+from lepton.cli.session import Json, Quiet, connect
+from lepton.cli.watching import made, scores, summary, watch_run
 from lepton.runs import Run
 from lepton_core.resources import Attempt, RunState
 
@@ -40,7 +40,7 @@ def list_runs(
 
 def _row(run: Run) -> tuple[object, ...]:
     resource = run.resource
-    model = f"{resource.model}@{resource.model_version}" if resource.model else ""
+    model = made(resource)
     done = f"{run.progress:.0%}" if run.state is RunState.RUNNING else ""
     recipe = resource.recipe or "(script)"
     submitted = render.ago(resource.created_at_us)
@@ -76,7 +76,7 @@ def _attempt(attempt: Attempt) -> tuple[object, ...]:
 @app.command()
 def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
     """Wait until a run has ended, with its progress; exit code 1 if it failed or was cancelled."""
-    with connect(WATCH_RETRY_SECONDS) as client:
+    with connect(patient=True) as client:
         watch_run(client.runs.get(run_id), quiet=quiet, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the log of a run. With --json, one JSON object a line for each piece."""
-    with connect(WATCH_RETRY_SECONDS if follow else RETRY_SECONDS) as client:
+    with connect(patient=follow) as client:
         for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
             if as_json:
                 render.print_json_line({"attempt_id": piece.attempt_id, "stream": piece.stream, "text": piece.text})
@@ -138,7 +138,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Submit the same job again, as a new run on the same dataset version."""
-    with connect(WATCH_RETRY_SECONDS if watch else RETRY_SECONDS) as client:
+    with connect(patient=watch) as client:
         run = client.runs.retry(run_id, idempotency_key=key or None)
         if not watch:
             render.show(run.resource, as_json, lambda: accepted(run.id, run.name))

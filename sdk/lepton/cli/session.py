@@ -18,8 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, errors
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
-def connect(retry_seconds: float = RETRY_SECONDS) -> Client:
+def connect(*, patient: bool = False) -> Client:
     """With the login that is found; raises UNAUTHENTICATED if there is none."""
     from lepton.client import Client
 
-    return Client(retry_seconds=retry_seconds)
+    return Client(retry_seconds=WATCH_RETRY_SECONDS if patient else RETRY_SECONDS)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 
 from lepton.cli import render
 from lepton.runs import Run, RunFailedError
+from lepton_core.resources import Run as RunResource
 from lepton_core.resources import RunState
 
 
@@ -21,6 +22,8 @@ def watch_run(run: Run, *, quiet: bool, as_json: bool) -> None:
         # The document of a failed run is as interesting as that of a good one.
         if as_json:
             render.print_json(run.resource)
+        else:
+            typer.echo(f"why: lepton run logs {run.id}", err=True)
         raise
     render.show(run.resource, as_json, lambda: result(run))
 
@@ -43,10 +46,14 @@ def result(run: Run) -> RenderableType:
     parts: list[RenderableType] = [render.fields(summary(run))]
     if run.metrics:
         parts += ["", scores(run)]
-    if resource.model:
-        reference = f"{resource.model}@{resource.model_version}"
+    if reference := made(resource):
         parts += ["", f"next: lepton model promote {reference}", f"      lepton deploy {resource.model} {reference}"]
     return Group(*parts)
+
+
+def made(run: RunResource) -> str:
+    """The model version; empty before there is one, though the name is known from the start."""
+    return f"{run.model}@{run.model_version}" if run.model_version_id else ""
 
 
 def scores(run: Run) -> RenderableType:
@@ -66,7 +73,7 @@ def summary(run: Run) -> dict[str, object]:
         "reason": resource.reason,
         "recipe": recipe,
         "data": run.dataset,
-        "model": f"{resource.model}@{resource.model_version}" if resource.model else "",
+        "model": made(resource),
         "progress": f"{resource.progress:.0%}" if resource.state is RunState.RUNNING else "",
         "attempts": resource.attempts,
         "submitted": f"{render.when(resource.created_at_us)} by {resource.created_by}",

@@ -1,0 +1,133 @@
+"""What people see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from lepton.cli import render
+from lepton.cli.keys import _seconds
+from lepton.cli.lineage import draw
+from lepton.cli.predict import read_rows
+from lepton.cli.recipe import kind
+from lepton_core.errors import LeptonError
+from lepton_core.resources import Lineage
+
+
+def drawn(what: RenderableType) -> str:
+    console = Console(width=200, markup=False)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+def test_a_name_cannot_move_the_cursor_or_hide_text() -> None:
+    hostile = "a\x1b[2Jb\x07\u202ec"
+    shown = drawn(render.table(("NAME",), [(hostile,)]))
+    assert not any(letter in shown for letter in "\x1b\x07\u202e")
+    assert "[red]" in drawn(render.fields({"name": "[red]x"}))
+
+
+def test_sizes_times_and_numbers() -> None:
+    assert [render.size(count) for count in (0, 1023, 1024, 5 * 1024**3)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
+    assert [render.duration(seconds) for seconds in (5, 65, 3700, 90000)] == [
+        "5 s",
+        "1 min 5 s",
+        "1 h 1 min",
+        "1 d 1 h",
+    ]
+    assert render.when(0) == "–"
+    assert render.ago(int((time.time() - 7) * 1e6)) == "7 s ago"
+    assert [render.number(value) for value in (0.98765, 123456.0)] == ["0.9877", "123456"]
+
+
+def test_a_sparkline_shows_the_course_in_bounded_width() -> None:
+    assert render.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert render.sparkline([1, 1]) == "▁▁"
+    assert len(render.sparkline([float(value) for value in range(1000)])) == 40
+    assert render.sparkline([]) == ""
+
+
+def lineage(edges: list[tuple[str, str, str]], root: str) -> Lineage:
+    ids = dict.fromkeys([root, *(id for edge in edges for id in (edge[0], edge[2]))])
+    nodes = [{"id": id, "kind": id.partition("_")[0], "name": f"n-{id}", "facts": {"accuracy": 0.98765}} for id in ids]
+    listed = [{"from_id": first, "relation": relation, "to_id": second} for first, relation, second in edges]
+    return Lineage.model_validate({"root_id": root, "nodes": nodes, "edges": listed})
+
+
+EDGES = [
+    ("rev_1", "serves", "mv_1"),
+    ("mv_1", "generated", "run_1"),
+    ("run_1", "used", "dsv_1"),
+    ("mv_1", "used", "dsv_1"),
+]
+
+
+def test_lineage_upwards_draws_each_thing_once() -> None:
+    lines = drawn(draw(lineage(EDGES, "rev_1"))).splitlines()
+    assert "n-rev_1" in lines[0]
+    assert "serves mv n-mv_1" in lines[1]
+    assert "accuracy 0.9877" in lines[1]
+    assert any("made by run n-run_1" in line for line in lines)
+    assert sum("n-dsv_1" in line and "(above)" not in line for line in lines) == 1
+    assert sum("(above)" in line for line in lines) == 1
+
+
+def test_lineage_downwards_reads_the_other_way() -> None:
+    shown = drawn(draw(lineage(EDGES, "dsv_1"), "down"))
+    assert "used by run n-run_1" in shown
+    assert "made mv n-mv_1" in shown or "used by mv n-mv_1" in shown
+
+
+def test_a_circle_ends() -> None:
+    assert "(above)" in drawn(draw(lineage([("a_1", "used", "b_1"), ("b_1", "used", "a_1")], "a_1")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 9}, "integer ≥ 1, ≤ 9"),
+        ({"enum": ["a", "b"]}, '"a" | "b"'),
+        ({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "null"}]}, "number > 0 | null"),
+        ({"type": "array", "items": {"type": "string"}}, "array of string"),
+        ({"$ref": "#/$defs/Split"}, "string"),
+    ],
+)
+def test_settings_in_words(setting: Mapping[str, Any], words: str) -> None:
+    assert kind(dict(setting), {"Split": {"type": "string"}}) == words
+
+
+def test_rows_of_both_kinds(tmp_path: Path) -> None:
+    table, lines = tmp_path / "t.csv", tmp_path / "t.jsonl"
+    table.write_text("\N{ZERO WIDTH NO-BREAK SPACE}age,job\n41,nurse\n,\n", encoding="utf-8")
+    lines.write_text('{"age": 41}\n\n{"age": null}\n')
+    assert list(read_rows(table)) == [{"age": "41", "job": "nurse"}, {"age": None, "job": None}]
+    assert list(read_rows(lines)) == [{"age": 41}, {"age": None}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.csv", "x,y\n1,2\n3\n", "line 3"),
+        ("a.csv", "x,y\n1,2,3\n", "line 2"),
+        ("a.jsonl", '{"x": 1}\n[1]\n', "line 2"),
+        ("a.txt", "x", "kind of file"),
+    ],
+)
+def test_wrong_rows_are_named_by_file_and_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(LeptonError, match=told):
+        list(read_rows(file))
+
+
+def test_lengths_of_time() -> None:
+    assert [_seconds(age) for age in ("", "90s", "2h", "90d")] == [0, 90, 7200, 90 * 86_400]
+    for age in ("90", "d", "-1d", "1.5h", "٣d"):
+        with pytest.raises(LeptonError):
+            _seconds(age)
