@@ -49,6 +49,23 @@ def test_a_failing_script_is_tried_again_and_says_why(stack: Stack, tmp_path: Pa
     assert len(stack.attempts(run_id)) == 2
 
 
+ENDS_FOR_GOOD = """
+import os
+from pathlib import Path
+from lepton_core.workspace_files import Outcome, Workspace
+workspace = Workspace(Path(os.environ["LEPTON_ATTEMPT_FILE"]).parent)
+workspace.write_outcome(Outcome(status="failed", reason="the loss is NaN at step 7", final=True))
+raise SystemExit(1)
+"""
+
+
+def test_a_final_failure_is_not_tried_again_and_keeps_its_reason(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", ENDS_FOR_GOOD)
+    run = stack.wait(run_id)
+    assert (run.state, run.reason) == (FAILED, "the loss is NaN at step 7")
+    assert len(stack.attempts(run_id)) == 1
+
+
 def test_missing_requirements_are_named_and_nothing_runs(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "requirements.txt").write_text("pydantic>=2\nno-such-thing==1.0\n")
