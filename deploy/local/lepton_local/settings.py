@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lepton_core.settings import Settings
 
@@ -10,12 +10,12 @@ from lepton_core.settings import Settings
 class ObjectStore(Settings):
     """An S3 server and a bucket in it. `public_url`: how clients reach it, where that differs from `endpoint`."""
 
-    endpoint: str = ""
-    access_key: str = ""
-    secret_key: str = ""
-    bucket: str = "lepton"
-    region: str = "us-east-1"
-    public_url: str = ""
+    endpoint: str = Field(default="", description="URL of an S3 server of your own; empty: the bundled one.")
+    access_key: str = Field(default="", description="Its access key.")
+    secret_key: str = Field(default="", description="Its secret key.")
+    bucket: str = Field(default="lepton", description="Bucket to use; made if it is missing.")
+    region: str = Field(default="us-east-1", description="Its region.")
+    public_url: str = Field(default="", description="How clients reach it, where that differs from the endpoint.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -31,8 +31,14 @@ class LocalSettings(Settings):
     `free_ports`: take any free ports at the first start instead of the default ones.
     """
 
-    database_url: str = ""
-    broker_url: str = ""
-    object_store: ObjectStore = ObjectStore()
-    free_ports: bool = False
-    start_seconds: float = 60.0
+    database_url: str = Field(
+        default="", description="A PostgreSQL of your own (`postgresql+psycopg://…`); empty: SQLite in the home."
+    )
+    broker_url: str = Field(
+        default="", description="A Redis or Valkey of your own (`redis://…`); empty: the bundled server."
+    )
+    object_store: ObjectStore = Field(default=ObjectStore(), description="An S3 server of your own.")
+    free_ports: bool = Field(
+        default=False, description="Take any free ports at the first start instead of the default ones."
+    )
+    start_seconds: float = Field(default=60.0, description="How long the start may take.")

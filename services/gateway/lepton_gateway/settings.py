@@ -24,18 +24,22 @@ class Binding(BaseModel):
 
 
 class GatewaySettings(Settings):
-    http_listen: str = "127.0.0.1:8080"
-    grpc_listen: str = "127.0.0.1:8081"
-    registry_address: str
-    service_token_file: Path
+    http_listen: str = Field("127.0.0.1:8080", description="host:port of the HTTP door.")
+    grpc_listen: str = Field("127.0.0.1:8081", description="host:port of the gRPC door.")
+    registry_address: str = Field(description="host:port of the registry.")
+    service_token_file: Path = Field(description="File with the gateway's service token.")
     broker_url: str = Field("", description="Redis or Valkey; empty: the queue door stays shut.")
-    inference_url: str = "http://127.0.0.1:8082"
-    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    inference_url: str = Field("http://127.0.0.1:8082", description="Where `:predict` is passed on to.")
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body; more is answered 413.")
     max_archive_bytes: int = Field(1024 * 1024 * 1024, ge=1024, description="Of an archive's files, unpacked.")
-    key_cache_seconds: float = Field(30.0, gt=0, le=3600)
-    intake: list[Binding] = Field(default=[Binding()])
+    key_cache_seconds: float = Field(
+        30.0, gt=0, le=3600, description="How long a checked key is believed: bounds how long a revoked one lives."
+    )
+    intake: list[Binding] = Field(
+        default=[Binding()], description="Queues of producers, each bound to one principal and project. A JSON list."
+    )
     scripts_need: Role = Field(
         Role.OPERATOR, description="Who may submit scripts. Lower it only where trainers run them as another user."
     )
-    drain_seconds: float = Field(5.0, ge=0)
-    log_level: str = "INFO"
+    drain_seconds: float = Field(5.0, ge=0, description="How long requests in hand may take when it is told to stop.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

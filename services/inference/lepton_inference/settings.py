@@ -13,23 +13,35 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class InferenceSettings(Settings):
-    http_listen: str = "127.0.0.1:8082"
-    grpc_listen: str = "127.0.0.1:8083"
-    registry_address: str
-    service_token_file: Path
-    cache_dir: Path
+    http_listen: str = Field(default="127.0.0.1:8082", description="host:port of the HTTP server.")
+    grpc_listen: str = Field(default="127.0.0.1:8083", description="host:port of the gRPC server.")
+    registry_address: str = Field(description="host:port of the registry.")
+    service_token_file: Path = Field(description="File with the service token.")
+    cache_dir: Path = Field(description="Folder for verified model files.")
 
-    max_body_bytes: Positive = 32 * MIB
-    queue_capacity: Positive = 256
-    queue_bytes: Positive = 256 * MIB
-    max_batch_rows: Positive = 64
-    # Models that answer faster than this run on the event loop itself: a thread's hand-over would cost more.
-    inline_milliseconds: Annotated[float, Field(ge=0, le=20)] = 1.0
-    model_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    max_model_bytes: Positive = 2000 * MIB
+    max_body_bytes: Positive = Field(default=32 * MIB, description="Largest request; more is answered 413.")
+    queue_capacity: Positive = Field(
+        default=256, description="Requests that may wait for one model; more are answered 429."
+    )
+    queue_bytes: Positive = Field(default=256 * MIB, description="Bytes of inputs that may wait for one model.")
+    max_batch_rows: Positive = Field(default=64, description="Rows that run together at most.")
+    # Handing over to a thread would cost such a model more than it takes to answer.
+    inline_milliseconds: Annotated[
+        float, Field(ge=0, le=20, description="A model that answers faster runs on the event loop itself.")
+    ] = 1.0
+    model_threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        default=0, description="Threads of one model; 0: one a core."
+    )
+    max_model_bytes: Positive = Field(default=2000 * MIB, description="Largest model file.")
 
-    key_cache_seconds: Seconds = 30.0
-    drain_seconds: Seconds = 15.0
-    prediction_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
-    prediction_log_bytes: Positive = 16 * MIB
-    log_level: str = "INFO"
+    key_cache_seconds: Seconds = Field(
+        default=30.0, description="How long a checked key is believed: bounds how long a revoked one lives."
+    )
+    drain_seconds: Seconds = Field(
+        default=15.0, description="How long requests in hand may take when it is told to stop."
+    )
+    prediction_sample: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01, description="Share of predictions that are logged."
+    )
+    prediction_log_bytes: Positive = Field(default=16 * MIB, description="Size at which the log is rotated.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")

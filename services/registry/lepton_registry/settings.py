@@ -10,30 +10,36 @@ from lepton_core.settings import Settings
 class ObjectStoreSettings(Settings):
     """An S3 store. `public_url` is its address as clients know it: the host is part of a URL's signature."""
 
-    endpoint: str
-    access_key: SecretStr
-    secret_key: SecretStr
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    region: str = "us-east-1"
-    public_url: str = ""
+    endpoint: str = Field(description="URL of the S3 server, as the registry reaches it.")
+    access_key: SecretStr = Field(description="Its access key.")
+    secret_key: SecretStr = Field(description="Its secret key.")
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket; made if it is missing.")
+    region: str = Field(default="us-east-1", description="Its region.")
+    public_url: str = Field(default="", description="Its address as clients know it: the host is part of a signed URL.")
 
 
 class RegistrySettings(Settings):
-    listen: str = "127.0.0.1:7462"
-    # sqlite:///path or postgresql+psycopg://…
-    database_url: str
-    # Empty: no hints and no event stream; workers then only ask by themselves.
-    broker_url: str = ""
+    listen: str = Field(default="127.0.0.1:7462", description="host:port.")
+    database_url: str = Field(description="`sqlite:///path` or `postgresql+psycopg://…`.")
+    broker_url: str = Field(
+        default="", description="Redis or Valkey; empty: no hints and no event stream, workers only ask by themselves."
+    )
     object_store: ObjectStoreSettings
-    # JSON: name of each service → SHA-256 of its token.
-    service_tokens_file: Path
-    attempt_token_secret_file: Path
-    # The operator's API key, made known at the start; none if empty.
-    operator_key_file: Path | None = None
-    lease_seconds: int = Field(default=30, ge=3, le=3600)
-    sweep_seconds: float = Field(default=1.0, gt=0, le=2.0)
-    leader_takeover_seconds: float = Field(default=5.0, ge=2.0)
-    max_log_bytes_per_run: int = Field(default=64 * 1024 * 1024, ge=1024)
-    max_message_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
-    drain_seconds: float = Field(default=5.0, ge=0)
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    service_tokens_file: Path = Field(description="JSON: name of each service → SHA-256 of its token.")
+    attempt_token_secret_file: Path = Field(description="Secret from which the tokens of attempts are derived.")
+    operator_key_file: Path | None = Field(
+        default=None, description="The operator's API key, made known at the start; none if empty."
+    )
+    lease_seconds: int = Field(default=30, ge=3, le=3600, description="How long an attempt lives without a renewal.")
+    sweep_seconds: float = Field(
+        default=1.0, gt=0, le=2.0, description="How often the leader looks for what has expired."
+    )
+    leader_takeover_seconds: float = Field(default=5.0, ge=2.0, description="How long a silent leader is waited for.")
+    max_log_bytes_per_run: int = Field(default=64 * 1024 * 1024, ge=1024, description="Log kept of one run.")
+    max_message_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Largest gRPC message.")
+    drain_seconds: float = Field(
+        default=5.0, ge=0, description="How long calls in hand may take when it is told to stop."
+    )
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
