@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from minio import Minio
 
 from lepton_fixtures.processes import ServerProcess, free_port
 
@@ -93,7 +94,9 @@ class S3Bucket:
         self.region = server.region
         self.bucket = bucket
         self.folder = server.data / bucket
-        self.folder.mkdir()
+        # Through the server, which would for minutes not see a folder made behind its back.
+        host = self.endpoint.removeprefix("http://")
+        Minio(host, self.access_key, self.secret_key, secure=False, region=self.region).make_bucket(bucket)
 
 
 def _rclone() -> str:
