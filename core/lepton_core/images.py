@@ -31,7 +31,10 @@ def image_shape(data: bytes) -> tuple[int, int, int]:
     with _opened(data) as image:
         # EXIF may turn a photograph by 90 degrees: the shape should be that of the decoded image. Asking a PNG for it
         # would decode the whole image, and cameras write no PNG.
-        turned = image.format == "JPEG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        try:
+            turned = image.format == "JPEG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except Exception as error:  # noqa: BLE001 - damaged EXIF data raise all kinds of errors
+            raise ImageError(f"the image is damaged: {error}") from None
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         return height, width, 1 if image.mode in _GRAY_MODES else 3
 
@@ -41,9 +44,9 @@ def decode_image(data: bytes, height: int, width: int, channels: int) -> Pixels:
     with _opened(data) as opened:
         try:
             opened.load()
+            image: Image.Image = ImageOps.exif_transpose(opened)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever the damage makes them raise
             raise ImageError(f"the image is damaged: {error}") from None
-        image: Image.Image = ImageOps.exif_transpose(opened)
         return _fit(_eight_bit(image), height, width, channels)
 
 

@@ -187,14 +187,22 @@ def _write_state(state: Any, folder: Path) -> None:
     if torch is not None and isinstance(state, torch.nn.Module):
         torch.save(state.state_dict(), folder / "state.pt")
         return
+    text = _as_json(state)
+    if text is not None:
+        (folder / "state.json").write_text(text, encoding="utf-8")
+    elif torch is not None:
+        torch.save(state, folder / "state.pt")
+    else:
+        raise TypeError("lepton.checkpoint takes a path, a torch state, or what JSON can hold")
+
+
+def _as_json(state: Any) -> str | None:
+    """None for what would not come back the same: tensors, tuples, keys that are numbers."""
     try:
         text = json.dumps(state, allow_nan=False)
-    except (TypeError, ValueError):
-        if torch is None:
-            raise TypeError("lepton.checkpoint takes a path, a torch state, or what JSON can hold") from None
-        torch.save(state, folder / "state.pt")
-        return
-    (folder / "state.json").write_text(text, encoding="utf-8")
+        return text if json.loads(text) == state else None
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def _sync_file(path: Path) -> None:

@@ -57,7 +57,7 @@ def test_metrics_of_every_rank_are_recorded(tmp_path: Path) -> None:
     assert read_records(workspace.control_journal(1))[0] == []
 
 
-def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path) -> None:
+def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = workspace_at(tmp_path / "first")
     code = (
         "from lepton import inside\n"
@@ -67,7 +67,7 @@ def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path) -> None:
         "inside.log(loss=0.5, step=5)\n"
         "inside.checkpoint('own', step=5)\n"
     )
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     run(code, workspace)
     first, second = read_records(workspace.control_journal(0))[0]
     assert json.loads((workspace.root / first["dir"] / "state.json").read_text()) == {"round": 7}
@@ -136,8 +136,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     assert not workspace.package.exists()
 
 
-def test_outside_a_job_nothing_is_recorded(tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+def test_outside_a_job_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     code = (
         "from lepton import inside\n"
         "for step in range(3): inside.log(loss=step)\n"
