@@ -29,8 +29,9 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert heading[1:] in anchors, f"{page.name}: {target}{heading} does not exist"
 
 
+TOP = [f"/{path.name}" for path in ROOT.glob("*.*")]
 FOLDERS = ("benchmarks", "core", "deploy", "docs", "proto", "sdk", "services", "tests")
-TREE = [f"/{path.relative_to(ROOT).as_posix()}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
+TREE = TOP + [f"/{path.relative_to(ROOT).as_posix()}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
