@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import redis.asyncio as redis
 import uvloop
@@ -68,24 +69,29 @@ from lepton_registry.settings import RegistrySettings
 from lepton_registry.workers.servicer import WorkerServicer
 
 log = logging.getLogger("lepton.registry")
+
+BUCKET_WAIT_SECONDS = 3.0
+STORE_THREADS = 32
+
 Task = Callable[[], Awaitable[None]]
 Wake = Callable[[], Awaitable[None]]
 
 
 class Registry:
-    """What is built for one process; `tasks` run beside the server."""
+    """What is built for one process; `tasks` run beside the server, `bucket` is set once the store has its bucket."""
 
-    def __init__(self, server: RpcServer, tasks: Sequence[Task], leadership: Leadership) -> None:
+    def __init__(self, server: RpcServer, tasks: Sequence[Task], leadership: Leadership, bucket: asyncio.Event) -> None:
         self.server = server
         self.tasks = tasks
         self.leadership = leadership
+        self.bucket = bucket
 
 
 def build(settings: RegistrySettings, database: Database, clients: contextlib.AsyncExitStack) -> Registry:
     """Builds every part; network clients are closed with `clients`."""
     attempt_secret = settings.attempt_token_secret_file.read_text().strip().encode()
     hashes = read_service_hashes(settings.service_tokens_file)
-    objects = _object_store(settings)
+    objects, bucket = _object_store(settings), asyncio.Event()
     uploads = Uploads(database, objects)
     leadership = Leadership(
         database, alone=database.dialect == "sqlite", takeover_seconds=settings.leader_takeover_seconds
@@ -104,14 +110,14 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
         Sweeper(database, leadership, wake, settings.sweep_seconds).run,
         uploads.run,
         collector.run,
-        lambda: _ensure_bucket(objects),
+        lambda: _ensure_bucket(objects, bucket),
     ]
     server = build_server(
         _servicers(settings, database, objects, uploads, feed, attempt_secret),
         RegistryAuthenticator(database, hashes, attempt_secret),
         max_message_bytes=settings.max_message_bytes,
     )
-    return Registry(server, tasks, leadership)
+    return Registry(server, tasks, leadership, bucket)
 
 
 def _servicers(
@@ -160,15 +166,15 @@ def _object_store(settings: RegistrySettings) -> ObjectStore:
     )
 
 
-async def _ensure_bucket(objects: ObjectStore) -> None:
+async def _ensure_bucket(objects: ObjectStore, made: asyncio.Event) -> None:
     """The store may come up later than the registry, or be away: jobs are taken all the same."""
-    while True:
+    while not made.is_set():
         try:
             await asyncio.to_thread(objects.ensure_bucket)
-            break
+            made.set()
         except LeptonError as error:
             log.warning("the bucket waits: %s", error.detail)
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(0.5)
     await asyncio.Event().wait()
 
 
@@ -190,12 +196,17 @@ async def _nobody_to_wake() -> None:
 async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
     """Serve until `stop` is set; `ready` is told the port."""
     async with contextlib.AsyncExitStack() as stack:
+        # Calls to the store block a thread each: a store that hangs must not use up the few there are by default.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS, "objects"))
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         await _bootstrap(settings, database)
         registry = build(settings, database, stack)
         await registry.leadership.try_to_lead()
         tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
+        # A fresh platform's first upload should find a bucket; a store that is away must not keep the registry down.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(registry.bucket.wait(), BUCKET_WAIT_SECONDS)
         port = registry.server.bind(settings.listen)
         await registry.server.start()
         ready(port)

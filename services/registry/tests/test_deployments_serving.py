@@ -1,4 +1,4 @@
-"""Over gRPC, with a real store: a package is imported, promoted, deployed, watched, and found again by a prediction's id."""
+"""Over gRPC, with a real store: a package is imported, promoted, deployed, watched, and found by a prediction's id."""
 
 import asyncio
 import json
@@ -100,7 +100,6 @@ async def test_from_a_package_to_the_lineage_of_a_prediction(server, caller):
         await caller.promote(2)
         [target] = (await anext(states)).targets
         assert (target.deployment.desired.model_version, target.deployment.last_good.model_version) == (2, 1)
-        states.cancel() if hasattr(states, "cancel") else None
 
     prediction = f"pred_{target.deployment.last_good.id.removeprefix('rev_')}_{new_ulid()}"
     found = await caller.lineage.GetLineage(lineage_pb2.GetLineageRequest(id=prediction))
