@@ -48,6 +48,7 @@ class Watched:
     crashes_in_a_row: int = 0
     restarts: int = 0
     last_exit: str = ""
+    log_start: int = 0
 
 
 Report = Callable[[Watched, str], None]
@@ -122,6 +123,7 @@ class Supervisor:
             part.ready_file.unlink(missing_ok=True)
         rotate(each.log)
         with each.log.open("ab") as log:
+            each.log_start = log.tell()
             # A session of its own: Ctrl-C in the terminal reaches the runner alone, which drains in order.
             each.process = subprocess.Popen(
                 part.command,
@@ -155,7 +157,8 @@ class Supervisor:
         if first_start:
             self._change(each, State.STOPPED, each.last_exit)
             raise LeptonError(
-                ErrorCode.FAILED_PRECONDITION, f"{each.part.name} {each.last_exit} at its start.\n{tail(each.log)}"
+                ErrorCode.FAILED_PRECONDITION,
+                f"{each.part.name} {each.last_exit} at its start.\n{tail(each.log, each.log_start)}",
             )
         seconds = min(FIRST_RETRY_SECONDS * 2**each.crashes_in_a_row, LONGEST_RETRY_SECONDS)
         each.crashes_in_a_row += 1
@@ -209,11 +212,11 @@ def rotate(log: Path) -> None:
     log.replace(log.with_name(f"{log.name}.1"))
 
 
-def tail(log: Path, max_bytes: int = TAIL_BYTES) -> str:
-    """The end of a log, for an error message."""
+def tail(log: Path, start: int = 0) -> str:
+    """The end of what a log holds from `start` on, for an error message."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - max_bytes))
+            file.seek(max(start, log.stat().st_size - TAIL_BYTES))
             return file.read().decode(errors="replace").strip()
     except FileNotFoundError:
         return ""

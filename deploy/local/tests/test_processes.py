@@ -134,11 +134,13 @@ def test_a_part_whose_turn_has_not_come_is_restarted_during_the_drain(stand_in: 
 
 def test_a_part_that_ends_at_its_start_is_told_with_its_log(stand_in: Make, supervise: Supervise) -> None:
     supervisor = supervise([stand_in("registry", "print('the database is newer than this program'); sys.exit(3)")])
+    supervisor.watched["registry"].log.write_text("what an earlier start said\n")
     with pytest.raises(LeptonError) as caught:
         start(supervisor)
     assert caught.value.code is ErrorCode.FAILED_PRECONDITION
     assert "registry exited with status 3" in str(caught.value)
     assert "the database is newer" in str(caught.value)
+    assert "earlier" not in str(caught.value)
 
 
 def test_a_part_that_never_serves_is_named(stand_in: Make, supervise: Supervise) -> None:

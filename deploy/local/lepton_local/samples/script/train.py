@@ -1,6 +1,6 @@
 """A plain PyTorch program: tells two spirals apart. It runs as `python train.py`, by torchrun, or as a Lepton job.
 
-The three lines with `lepton` are optional: they show the metrics live and let an interrupted run go on.
+The line with `lepton.log` is optional: it shows the metrics live, and does nothing outside of a job.
 """
 
 import argparse
