@@ -56,7 +56,7 @@ def grpc_load(port: int, headers: dict[str, str]) -> Load:
     message.inputs.add(name=mlp.INPUT, datatype="FP32", shape=x.shape)
     message.raw_input_contents.append(x.tobytes())
     with grpc.insecure_channel(f"{HOST}:{port}") as channel:
-        answer = GRPCInferenceServiceStub(channel).ModelInfer(message, metadata=list(headers.items()), timeout=30)
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(message, metadata=tuple(headers.items()), timeout=30)
     y = np.frombuffer(answer.raw_output_contents[0], np.float32)
     assert y.shape == (mlp.CLASSES,), y.shape
     encoded = http2.encode_headers(f"{HOST}:{port}", "/inference.GRPCInferenceService/ModelInfer", headers)

@@ -1,7 +1,9 @@
 """HTTP/1.1: a fixed request over kept-alive connections. No parser but a search for the header's end and its length."""
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from benchmarks.load.result import PATIENCE_SECONDS, Pass, summarize
@@ -14,9 +16,10 @@ def encode(host: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], until: float) -> None:
+        self._requests = requests
         self._until = until
+        self._ended = False
         self._buffer = b""
         self._started = 0.0
         self._transport: asyncio.WriteTransport
@@ -40,31 +43,43 @@ class _Client(asyncio.Protocol):
             return
         self._buffer = b""
         now = time.perf_counter()
-        if head[9:12] == b"200":
+        if head[9:11] == b"20":
             self.seconds.append(now - self._started)
         else:
             self.errors += 1
-        if now < self._until:
-            self._send()
-        else:
-            self._transport.close()
+        self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        if time.perf_counter() < self._until:
+        if not self._ended:
             self.errors += 1
         if not self.done.done():
             self.done.set_result(None)
 
     def _send(self) -> None:
         self._started = time.perf_counter()
-        self._transport.write(self._request)
+        request = next(self._requests, None) if self._started < self._until else None
+        if request is None:
+            self._ended = True
+            self._transport.close()
+        else:
+            self._transport.write(request)
 
 
 async def run(host: str, port: int, request: bytes, clients: int, seconds: float) -> Pass:
+    """The same request again and again, for `seconds`."""
+    return await _run(host, port, itertools.repeat(request), clients, seconds)
+
+
+async def run_each(host: str, port: int, requests: Iterable[bytes], clients: int, seconds: float) -> Pass:
+    """Each request once, by whichever client is free; `seconds` is the longest it may take."""
+    return await _run(host, port, iter(requests), clients, seconds)
+
+
+async def _run(host: str, port: int, requests: Iterator[bytes], clients: int, seconds: float) -> Pass:
     started = time.perf_counter()
     until = started + seconds
     loop = asyncio.get_running_loop()
-    pairs = [await loop.create_connection(lambda: _Client(request, until), host, port) for _ in range(clients)]
+    pairs = [await loop.create_connection(lambda: _Client(requests, until), host, port) for _ in range(clients)]
     async with asyncio.timeout(seconds + PATIENCE_SECONDS):
         await asyncio.gather(*(client.done for _, client in pairs))
     latencies = [each for _, client in pairs for each in client.seconds]

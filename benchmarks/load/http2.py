@@ -62,7 +62,7 @@ class _Client(asyncio.Protocol):
         settings = struct.pack(">HIHI", 2, 0, 4, _WINDOW_MAX)  # no push; answers of any length
         window = struct.pack(">I", _WINDOW_MAX - 65_535)
         preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        transport.write(preface + frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW, 0, 0, window))
+        self._transport.write(preface + frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW, 0, 0, window))
         self._call()
 
     def data_received(self, data: bytes) -> None:

@@ -34,7 +34,8 @@ class Servicer(GRPCInferenceServiceServicer):
 
 async def serve() -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+    # Only what is measured: the base class answers UNIMPLEMENTED to all else.
+    add_GRPCInferenceServiceServicer_to_server(Servicer(), server)  # type: ignore[abstract]
     server.add_insecure_port(f"127.0.0.1:{sys.argv[2]}")
     await server.start()
     await server.wait_for_termination()
