@@ -157,6 +157,13 @@ def test_cut_archives_are_refused(make: Callable[[dict[str, bytes]], bytes], cut
     refused(data[:cut], tmp_path)
 
 
+def test_a_gzip_whose_checksum_is_wrong_is_refused(tmp_path: Path) -> None:
+    data = bytearray(tar_of({"noise": os.urandom(4000)}, "w:gz"))
+    refused(bytes(data[:-20]), tmp_path)
+    data[-5] ^= 1
+    refused(bytes(data), tmp_path)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     for data in (b"", b"hello", os.urandom(2000), b"PK\x03\x04" + os.urandom(500), b"\x1f\x8b" + os.urandom(500)):
         refused(data, tmp_path)

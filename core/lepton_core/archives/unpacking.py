@@ -81,10 +81,17 @@ def _members(file: BinaryIO, limits: ArchiveLimits, most_bytes: int) -> Iterator
     if start.startswith(_GZIP_MARK):
         # Headers without end would never become a member to count.
         most = most_bytes + _HEADER_BYTES * limits.max_files
-        return tar_members(Bounded(gzip.GzipFile(fileobj=file), most))
+        return _to_the_end(Bounded(gzip.GzipFile(fileobj=file), most))
     if start[_USTAR_PLACE] == b"ustar":
         return tar_members(file)
     raise refused("not an archive that is understood", allowed="zip, tar and tar.gz")
+
+
+def _to_the_end(unpacked: Bounded) -> Iterator[Member]:
+    """A tar file within gzip, whose checksum stands last: only who reads that far knows that the bytes are whole."""
+    yield from tar_members(unpacked)
+    while unpacked.read(CHUNK_BYTES):
+        pass
 
 
 class _Writer:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from lepton_core.archives import ArchiveLimits, unpack
 from pydantic import BaseModel
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import FileEntry
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import bodies
@@ -54,7 +54,9 @@ class ArchiveIntake:
                 async for chunk in request.stream():
                     file.write(chunk)
             folder.mkdir()
-            await asyncio.to_thread(unpack, archive, folder, self._limits)
+            unpacked = await asyncio.to_thread(unpack, archive, folder, self._limits)
+            if unpacked.files == 0:
+                raise invalid("archive", "holds no file", allowed="at least one file")
             return await self._upload.send(folder)
 
     async def files_of(self, manifest_digest: str) -> list[FileEntry]:
