@@ -92,8 +92,8 @@ def build_server(
             method = f"/{service}/{name}"
             methods.append(method)
             guarded[name] = _Guard(method, policies.get(method), authenticator, observe).wrap(handler)
+        # Not also as registered methods: grpc.aio then keeps a task for each of them, and waits on all at every call.
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
-        server.add_registered_method_handlers(service, guarded)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (*found.services, "grpc.health.v1.Health", REFLECTION)

@@ -180,15 +180,17 @@ async def test_a_new_relay_goes_on_where_the_last_one_ended(database, monkeypatc
 async def test_a_watch_is_woken_by_its_own_subject(database):
     leadership = await lead(database)
     feed = Feed(database)
-    feeding = asyncio.create_task(feed.run())
+    tasks = [asyncio.create_task(feed.run()), asyncio.create_task(Relay(database, leadership, []).run())]
     with feed.watch("run_1") as mine, feed.watch("run_2") as other:
-        relaying = asyncio.create_task(Relay(database, leadership, []).run())
+        for watch in (mine, other):
+            assert await watch.wait(10)  # once, in case something happened before the feed looked
         await database.write(told("run_1"))
-        async with asyncio.timeout(5):
-            await mine.wait(5)
-        assert not other._event.is_set()
-    relaying.cancel()
-    feeding.cancel()
+        assert await mine.wait(10)
+        assert not await other.wait(0.01)
+        await database.write(told("run_2"))
+        assert await other.wait(10)
+    for task in tasks:
+        task.cancel()
 
 
 async def test_a_change_that_is_rolled_back_leaves_no_event(database):

@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lepton_registry.database import Database
 from lepton_registry.events import store
 
 # Another process may have numbered events: then no commit of ours tells.
 POLL_SECONDS = 0.5
+GATHER_SECONDS = 0.01
 
 
 class Watch:
-    """`wait` returns once something happened since the last call, or after the timeout."""
+    """`wait` returns once something happened since the last call (true), or after the timeout (false)."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -20,22 +21,26 @@ class Watch:
     def wake(self) -> None:
         self._event.set()
 
-    async def wait(self, timeout_seconds: float) -> None:
+    async def wait(self, timeout_seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), timeout_seconds)
+        happened = self._event.is_set()
         self._event.clear()
+        return happened
 
 
 class Feed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._watches: dict[str, set[Watch]] = {}
+        self._watched = asyncio.Event()
 
     @contextlib.contextmanager
     def watch(self, key: str) -> Iterator[Watch]:
         """`key` is a subject (an id), a project's id, or empty for everything."""
         watch = Watch()
         self._watches.setdefault(key, set()).add(watch)
+        self._watched.set()
         try:
             yield watch
         finally:
@@ -43,23 +48,28 @@ class Feed:
             watches.discard(watch)
             if not watches:
                 del self._watches[key]
+            if not self._watches:
+                self._watched.clear()
 
     async def run(self) -> None:
-        position = await self._database.read(lambda conn: store.position(conn, store.NUMBERED))
         seen = -1
         while True:
-            seen = await self._database.commits.wait(seen, POLL_SECONDS)
-            if not self._watches:
-                position = await self._database.read(lambda conn: store.position(conn, store.NUMBERED))
-                continue
-            position = await self._wake_after(position)
-            # A burst of commits is read as one.
-            await asyncio.sleep(0.005)
+            await self._watched.wait()
+            position = await self._database.read(lambda conn: store.position(conn, store.NUMBERED))
+            # What was numbered between the watch and this look would be missed otherwise.
+            self._wake(self._watches)
+            while self._watched.is_set():
+                seen = await self._database.commits.wait(seen, POLL_SECONDS)
+                position = await self._wake_after(position)
+                # A burst of commits is read as one.
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _wake_after(self, position: int) -> int:
         rows = await self._database.read(lambda conn: store.after(conn, position))
-        for row in rows:
-            for key in (row.subject, row.project, ""):
-                for watch in self._watches.get(key, ()):
-                    watch.wake()
+        self._wake({key for row in rows for key in (row.subject, row.project, "")})
         return int(rows[-1].position) if rows else position
+
+    def _wake(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for watch in self._watches.get(key, ()):
+                watch.wake()
