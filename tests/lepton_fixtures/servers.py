@@ -69,7 +69,8 @@ class S3Server(ServerProcess):
         self.data.mkdir(parents=True, exist_ok=True)
         address = f"127.0.0.1:{self.port}"
         # No cache of folders: tests also make and damage files behind the server's back.
-        command = [_rclone(), "serve", "s3", "--addr", address, "--config", "", "--dir-cache-time", "0s", str(self.data)]
+        options = ["--addr", address, "--config", "", "--dir-cache-time", "0s"]
+        command = [_rclone(), "serve", "s3", *options, str(self.data)]
         # Not as an argument: every user of the machine could read it in the process list.
         environment = {"RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'}
         super().__init__(command, folder / "rclone.log", self._answers_http, environment)
