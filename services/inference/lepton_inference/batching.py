@@ -57,6 +57,8 @@ class BatchingQueue:
         self._bytes = 0
         self._busy = False
         self._slow_runs = 0
+        # Requests that went to the model so far.
+        self.taken = 0
 
     @property
     def depth(self) -> int:
@@ -93,6 +95,7 @@ class BatchingQueue:
         if not batch:
             self._busy = False
             return
+        self.taken += len(batch)
         size = sum(item.bytes for item in batch)
         if size > self._inline_bytes:
             running = loop.run_in_executor(self._executor, self._run, batch)

@@ -33,7 +33,7 @@ class Replica:
 
     def __init__(self, settings: InferenceSettings, authenticator: Authenticator, fetch: Fetch, report: Report) -> None:
         self._settings = settings
-        self._executor = ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="model")
+        self.executor = ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="model")
         limits = Limits(
             queue_capacity=settings.queue_capacity,
             queue_bytes=settings.queue_bytes,
@@ -44,7 +44,7 @@ class Replica:
         self._snapshot = settings.cache_dir / "snapshot"
         self.repository = Repository(
             FileCache(settings.cache_dir, fetch),
-            partial(load_model, limits=limits, executor=self._executor),
+            partial(load_model, limits=limits, executor=self.executor),
             report,
             self._snapshot,
             settings.max_model_bytes,
@@ -87,7 +87,7 @@ class Replica:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.repository.close()
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self.executor.shutdown(wait=False, cancel_futures=True)
 
     async def _announce(self) -> None:
         await self.repository.settled()
