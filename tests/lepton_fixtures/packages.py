@@ -14,7 +14,7 @@ SIGNATURE = json.dumps({"inputs": [TENSOR], "model_inputs": [TENSOR], "outputs":
 def adder(constant: float, *, external: str = "", padding_bytes: int = 0) -> Package:
     """y = x + constant for x of (batch, 4), FP32.
 
-    `external`: the file in which the model says its constant lies. `padding_bytes` makes the model file that much larger.
+    `external`: the file in which the model says its constant lies. `padding_bytes` makes the model that much larger.
     """
     from onnx import TensorProto, helper
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from lepton_core.archives import ArchiveLimits, unpack
 from pydantic import BaseModel
 
+from lepton_core.archives import ArchiveLimits, unpack
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import FileEntry
 from lepton_gateway.folders import FolderUpload

@@ -1,0 +1,1 @@
+from trainer.fixtures import start_stack as start_stack
