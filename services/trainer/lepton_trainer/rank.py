@@ -1,6 +1,7 @@
 """One rank starts here: `torchrun … -m lepton_trainer.rank`. All it knows stands in the workspace's attempt.json."""
 
 import importlib
+import json
 import os
 import sys
 import traceback
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.validation import parse
-from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outcome, Workspace
+from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outcome, Workspace, write_file
 
 # Errors that the same settings and data would bring again.
 FINAL_ERRORS = {ErrorCode.INVALID, ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND, ErrorCode.UNIMPLEMENTED}
@@ -52,6 +53,8 @@ def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
 
     recipe = load_recipe(attempt)
     mesh = join(attempt.limits.threads_per_rank)
+    if mesh.first:
+        write_file(workspace.environment, json.dumps(mesh.describe()).encode())
     data = recipe.prepare(workspace.folder(attempt.data_dir)).to(mesh.device)
     trainer = Trainer(recipe, data, mesh, workspace)
     _kept.append(trainer)

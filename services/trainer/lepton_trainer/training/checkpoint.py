@@ -46,8 +46,11 @@ class Checkpoints:
         self._best: Path | None = None
         self.last_step = -1
 
-    def save(self, step: int, metrics: Mapping[str, float], score: float | None = None) -> None:
-        """All ranks call it together. `score` (higher is better) marks a checkpoint that was evaluated."""
+    def save(
+        self, step: int, losses: list[float], metrics: Mapping[str, float], score: float | None = None
+    ) -> None:
+        """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) marks a checkpoint
+        that was evaluated."""
         self._mesh.average_buffers(self._model)
         generators = self._mesh.gather(_generator_state(self._mesh.device))
         self.last_step = step
@@ -61,6 +64,7 @@ class Checkpoints:
             "step": step,
             "optimizer": self._optimizer.state_dict(),
             "sampler": self._sampler.state(),
+            "losses": losses,
             "generators": generators,
             "best_score": self._best_score,
         }
@@ -69,8 +73,8 @@ class Checkpoints:
         relative = folder.relative_to(self._workspace.root).as_posix()
         self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics)
 
-    def restore(self, folder: Path) -> int:
-        """Loads a checkpoint into the model, optimizer, sampler and generators; answers its step. All ranks call it."""
+    def restore(self, folder: Path) -> tuple[int, list[float]]:
+        """Loads a checkpoint into model, optimizer, sampler and generators; answers its step and waiting losses."""
         try:
             weights = load_file(folder / WEIGHTS_FILE)
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
@@ -83,7 +87,7 @@ class Checkpoints:
         generators: list[Tensor] = state["generators"]
         if self._mesh.rank < len(generators):
             _load_generator_state(generators[self._mesh.rank], self._mesh.device)
-        return int(state["step"])
+        return int(state["step"]), list(state["losses"])
 
     def _retain(self, folder: Path) -> None:
         self._saved.append(folder)

@@ -71,6 +71,18 @@ class Mesh:
         dist.all_gather(parts, local)
         return [part.cpu() for part in parts]
 
+    def describe(self) -> dict[str, Any]:
+        """For environment.json: what this run computed on."""
+        on_cuda = self.device.type == "cuda"
+        return {
+            "device": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",
+            "backend": self.backend,
+            "ranks": self.world_size,
+            "threads_per_rank": self.threads,
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda or "",
+        }
+
     def leave(self) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -20,6 +20,8 @@ from lepton_trainer.training.recipe import Prepared, Recipe
 from lepton_trainer.training.tracker import Tracker
 
 WARMUP_SHARE = 0.1
+# How long ranks may go without a meeting, and so how soon they notice that they are asked to stop.
+MEETING_SECONDS = 1.0
 
 
 class Released(Exception):
@@ -58,15 +60,21 @@ class Trainer:
         self.step: int = 0
         self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
-        # This rank's part of the losses since the ranks last met, and the flag to stop, in one row: one collective.
-        self._meeting = torch.zeros(self.settings.metrics_every_steps + 1, device=mesh.device)
+        # What the ranks tell each other when they meet, in one row and so in one collective: the losses since they last
+        # met, the seconds these steps took, and whether this rank was asked to stop.
+        self._meeting = torch.zeros(self.settings.metrics_every_steps + 2, device=mesh.device)
         self._met_at = 0
+        self._met_time = 0.0
+        self._steps_to_meeting = 1
+        # Losses, as means over the ranks, that no metric point holds yet.
+        self._losses: list[float] = []
         self._samples_per_second = 0.0
 
     def run(self, resume: ResumePoint | None = None) -> Evaluation:
         """Raises Released after a drain, NotFinite when the training diverges."""
         if resume:
-            self.step = self._met_at = self.checkpoints.restore(self.workspace.folder(resume.dir))
+            self.step, self._losses = self.checkpoints.restore(self.workspace.folder(resume.dir))
+            self._met_at = self.step
         with self.drain:
             while self.sampler.epoch < self.settings.epochs:
                 self._train_epoch()
@@ -77,10 +85,11 @@ class Trainer:
     def _train_epoch(self) -> None:
         self.replica.train()
         started, first_step = time.perf_counter(), self.step
+        self._met_time = started
         for indices, weight in self.sampler.batches():
             batch = self.recipe.augment(self.data.train.take(indices))
             self._train_step(batch, weight)
-            if self.step - self._met_at == self.settings.metrics_every_steps:
+            if self.step - self._met_at >= self._steps_to_meeting or self.step % self.settings.metrics_every_steps == 0:
                 self._meet()
             if self._checkpoint_is_due():
                 self._meet()
@@ -105,19 +114,29 @@ class Trainer:
         count = self.step - self._met_at
         if count == 0:
             return
+        self._meeting[-2] = time.perf_counter() - self._met_time
         self._meeting[-1] = float(self.drain.requested)
-        row = (self.mesh.sum(self._meeting) / self.mesh.world_size).tolist()
-        losses, stop = row[:count], row[-1] > 0
-        for index, loss in enumerate(losses, 1):
+        *losses, seconds, stop = (self.mesh.sum(self._meeting) / self.mesh.world_size).tolist()
+        for index, loss in enumerate(losses[:count], 1):
             if not math.isfinite(loss):
                 raise NotFinite("loss", loss, self._met_at + index, self.sampler.epoch + 1)
-        self.tracker.metrics(self.step, {"loss": sum(losses) / count})
-        self.tracker.progress(self.sampler.epoch + 1, self.settings.epochs, self.step, self.steps)
+        self._losses += losses[:count]
+        # Slow steps need more meetings, or a drain would wait for long. All ranks come to the same number.
+        self._steps_to_meeting = max(1, min(self.settings.metrics_every_steps, int(MEETING_SECONDS * count / seconds)))
         self._meeting.zero_()
-        self._met_at = self.step
-        if stop and self.step < self.steps:
+        self._met_at, self._met_time = self.step, time.perf_counter()
+        self._tell()
+        if stop > 0 and self.step < self.steps:
             self._checkpoint({})
             raise Released(f"released at step {self.step} of {self.steps}, with a checkpoint")
+
+    def _tell(self) -> None:
+        """A metric point every `metrics_every_steps` and at the end of an epoch: where, does not depend on speed."""
+        at_end = self.step % self.sampler.steps_per_epoch == 0
+        if at_end or self.step % self.settings.metrics_every_steps == 0:
+            self.tracker.metrics(self.step, {"loss": sum(self._losses) / len(self._losses)})
+            self._losses.clear()
+        self.tracker.progress(self.sampler.epoch + 1, self.settings.epochs, self.step, self.steps)
 
     def _close_epoch(self) -> None:
         self.mesh.average_buffers(self.model)
@@ -136,7 +155,7 @@ class Trainer:
         total = torch.stack([tensor.abs().sum() for tensor in weights]).sum()
         if not math.isfinite(float(total)):
             raise NotFinite("sum of the weights", float(total), self.step, self.sampler.epoch + 1)
-        self.checkpoints.save(self.step, metrics, score)
+        self.checkpoints.save(self.step, self._losses, metrics, score)
 
     def _checkpoint_is_due(self) -> bool:
         every = self.settings.checkpoint_every_steps
