@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class Wires:
     def __init__(self, transport: Transport) -> None:
         self._gateway = transport
         self._store: httpx.Client | None = None
+        self._lock = threading.Lock()  # parts and ranges travel in several threads
 
     def find_missing(self, digests: Sequence[str]) -> Sequence[str]:
         return self._gateway.send("POST", "/v1/artifacts:missing", _Digests, {"digests": list(digests)}).digests
@@ -188,9 +190,10 @@ class Wires:
 
     def _client(self, url: str) -> httpx.Client:
         """Without our key: the URLs are signed, and the store is another server."""
-        if self._store is None:
-            self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_local(url))
-        return self._store
+        with self._lock:
+            if self._store is None:
+                self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_local(url))
+            return self._store
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,169 @@
+"""The `lepton` command against a whole platform, as scripts and people use it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lepton import Client, Run
+from lepton.cli.app import run_command
+from lepton_fixtures.platform import RunningPlatform
+
+from .conftest import CSV, JOB, NAME
+
+READING = [
+    "data ls",
+    f"data show {NAME}",
+    f"data show {NAME}@1 --files",
+    "job schema",
+    "run ls",
+    "run ls --state succeeded --limit 1",
+    "run show RUN",
+    "run watch RUN",
+    "run metrics RUN",
+    "run metrics RUN loss",
+    "model ls",
+    f"model show {NAME}",
+    f"model show {NAME}@champion",
+    f"model compare {NAME}@champion {NAME}@1",
+    "deploy ls",
+    f"deploy show {NAME}",
+    f"lineage {NAME}@champion",
+    f"lineage {NAME}@champion --both",
+    "keys ls",
+    "recipe ls",
+    "recipe show tabular",
+    "worker ls",
+    "doctor",
+]
+
+
+def in_json(platform: RunningPlatform, *arguments: str) -> Any:
+    return json.loads(platform.cli(*arguments, "--json").stdout)
+
+
+@pytest.mark.parametrize("line", READING)
+def test_every_reading_command_speaks_to_people_and_to_programs(
+    platform: RunningPlatform,
+    trained: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+) -> None:
+    # In this process: starting Python fifty times would test nothing more.
+    monkeypatch.setenv("LEPTON_HOME", str(platform.home))
+    arguments = line.replace("RUN", trained.id).split()
+    assert run_command(arguments) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.strip()
+    if line != "job schema":  # which is always JSON
+        assert run_command([*arguments, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out) is not None
+        assert err == ""
+
+
+def test_data_travels(platform: RunningPlatform, tmp_path: Path) -> None:
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    (folder / "a.csv").write_text(CSV)
+    first = in_json(platform, "data", "push", "numbers", str(folder), "-m", "from the shell")
+    assert (first["version"], first["created"], first["message"]) == (1, True, "from the shell")
+    assert in_json(platform, "data", "push", "numbers", str(folder))["sent_bytes"] == 0
+    assert "nothing had to be sent" in platform.cli("data", "push", "numbers", str(folder)).stdout
+    platform.cli("data", "pull", "numbers@1", str(tmp_path / "back"))
+    assert (tmp_path / "back" / "a.csv").read_text() == CSV
+
+
+def test_a_watched_job_ends_with_its_document_and_a_code(
+    platform: RunningPlatform, table: Path, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(JOB))
+    wrong_column = {**JOB, "train": {"target": "colour"}, "retries": 0}
+    bad.write_text(json.dumps(wrong_column))
+    first = in_json(platform, "job", "submit", str(good), "--key", "from-a-script", "--watch")
+    assert first["state"] == "succeeded"
+    assert in_json(platform, "job", "submit", str(good), "--key", "from-a-script")["id"] == first["id"]
+    failed = platform.cli("job", "submit", str(bad), "--watch", "--json", check=False)
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout)["state"] == "failed"
+    assert "colour" in json.loads(failed.stderr)["detail"]
+
+
+def test_a_refused_job_names_the_field_and_what_is_allowed(
+    platform: RunningPlatform, table: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({**JOB, "train": {"target": "kind", "learning_rate": -1}}))
+    done = platform.cli("job", "submit", str(file), check=False)
+    assert done.returncode == 2
+    assert "train.learning_rate" in done.stderr
+    assert "> 0" in done.stderr
+    file.write_text(json.dumps({**JOB, "data": "not-there"}))
+    assert platform.cli("job", "submit", str(file), check=False).returncode in (2, 3)
+
+
+def test_predictions_of_a_row_and_of_a_file(platform: RunningPlatform, trained: Run, tmp_path: Path) -> None:
+    one = in_json(platform, "predict", NAME, "--row", '{"width": 6, "height": 1}')
+    assert one["model_version"] == 1
+    assert one["prediction_id"] in platform.cli("lineage", one["prediction_id"]).stdout
+    rows = tmp_path / "rows.csv"
+    rows.write_text("width,height\n6,1\n0,1\n")
+    lines = platform.cli("predict", NAME, "--rows", str(rows), "--json").stdout.splitlines()
+    assert json.loads(lines[0])["label"] == one["label"]
+    assert len(lines) == 2
+    assert len(platform.cli("predict", NAME, "--rows", str(rows)).stdout.splitlines()) == 2
+    wrong = platform.cli("predict", NAME, "--row", '{"widht": 6}', check=False)
+    assert (wrong.returncode, "width" in wrong.stderr) == (2, True)
+
+
+def test_serving_is_begun_and_ended_from_the_shell(platform: RunningPlatform, trained: Run) -> None:
+    made = in_json(platform, "deploy", "shell", f"{NAME}@1")
+    assert made["last_good"]["model_version"] == 1
+    moved = in_json(platform, "model", "promote", f"{NAME}@1", "--alias", "stable")
+    assert (moved["name"], moved["version"]) == ("stable", 1)
+    assert platform.cli("model", "promote", f"{NAME}@1", "-a", "stable", "--expect", "7", check=False).returncode == 1
+    platform.cli("deploy", "delete", "shell")
+    assert platform.cli("deploy", "show", "shell", check=False).returncode == 3
+
+
+def test_a_new_key_is_written_for_its_owner_only_and_logs_in(platform: RunningPlatform, tmp_path: Path) -> None:
+    file = tmp_path / "ci.key"
+    made = platform.cli("keys", "create", "ci", "--role", "viewer", "--expires", "1h", "--out", str(file))
+    secret = file.read_text().strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert secret not in made.stdout + made.stderr
+    assert platform.cli("keys", "create", "ci", "--out", str(file), check=False).returncode == 1
+    other = {**platform.environ, "LEPTON_HOME": str(tmp_path / "other")}
+    mine, platform.environ = platform.environ, other
+    try:
+        told = in_json(platform, "login", platform_url(mine), "--key-file", str(file))
+        assert told["role"] == "viewer"
+        assert platform.cli("run", "ls").returncode == 0
+        assert platform.cli("keys", "ls", check=False).returncode == 4
+    finally:
+        platform.environ = mine
+    platform.cli("keys", "revoke", next(key["id"] for key in in_json(platform, "keys", "ls") if key["name"] == "ci"))
+
+
+def platform_url(environ: dict[str, str]) -> str:
+    return str(json.loads((Path(environ["LEPTON_HOME"]) / "login.json").read_text())["url"])
+
+
+def test_runs_are_cancelled_and_repeated(platform: RunningPlatform, client: Client, table: Path) -> None:
+    run = client.jobs.submit({**JOB, "train": {"target": "kind", "epochs": 5000}})
+    platform.cli("run", "cancel", run.id)
+    assert platform.cli("run", "watch", run.id, check=False).returncode == 1
+    again = in_json(platform, "run", "retry", run.id)
+    assert again["retry_of"] == run.id
+    platform.cli("run", "cancel", again["id"])
+
+
+def test_logs_are_text_or_a_line_of_json_for_each_piece(platform: RunningPlatform, trained: Run) -> None:
+    pieces = platform.cli("run", "logs", trained.id, "--json").stdout.splitlines()
+    text = platform.cli("run", "logs", "-f", trained.id).stdout
+    assert "".join(json.loads(piece)["text"] for piece in pieces) == text
