@@ -44,16 +44,13 @@ class Checkpoints:
         self._best_score: float | None = None
         # None also when the best one was made by an earlier attempt
         self._best: Path | None = None
-        self.last_step = -1
 
-    def save(
-        self, step: int, losses: list[float], metrics: Mapping[str, float], score: float | None = None
-    ) -> None:
-        """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) marks a checkpoint
-        that was evaluated."""
+    def save(self, step: int, losses: list[float], metrics: Mapping[str, float], score: float | None = None) -> None:
+        """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) is given for a
+        checkpoint that was evaluated.
+        """
         self._mesh.average_buffers(self._model)
         generators = self._mesh.gather(_generator_state(self._mesh.device))
-        self.last_step = step
         if not self._mesh.first:
             return
         folder = self._workspace.checkpoint(step)
