@@ -1,6 +1,7 @@
 """Composition root: reads the settings, follows the registry, serves until told to stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -31,13 +32,19 @@ async def serve(settings: InferenceSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = settings.service_token_file.read_text(encoding="utf-8").strip()
     registry = RegistryClient(settings.registry_address, token, f"replica-{new_ulid()}")
-    authenticator = TokenAuthenticator(verify_key=registry.verify_key, key_cache_seconds=settings.key_cache_seconds)
+    authenticator = TokenAuthenticator(
+        verify_key=registry.verify_key,
+        key_cache_seconds=settings.key_cache_seconds,
+        outage_grace_seconds=settings.key_outage_grace_seconds,
+    )
     fetcher = PackageFetcher(registry)
     replica = Replica(settings, authenticator, fetcher, registry.report)
     replica.resume()
     following = asyncio.create_task(follow(registry, replica.repository))
     try:
         async with replica.serving():
+            # What was built so far stays; collections need not look at it again and again.
+            gc.freeze()
             log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
             await stop.wait()
             log.info("inference: draining")

@@ -12,6 +12,9 @@ from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from lepton_proto.v1.deployments_pb2_grpc import DeploymentServiceStub
 from lepton_proto.v1.projects_pb2_grpc import KeyServiceStub
 
+# Short, since the next full state asks again.
+REPORT_SECONDS = 5.0
+
 _STATES = {
     deployments_pb2.REVISION_STATE_READY: TargetState.READY,
     deployments_pb2.REVISION_STATE_FAILED: TargetState.FAILED,
@@ -44,11 +47,10 @@ class RegistryClient:
     async def report(self, revision: Revision, reason: str) -> None:
         ready = deployments_pb2.REVISION_STATE_READY
         state = deployments_pb2.REVISION_STATE_FAILED if reason else ready
-        await self._deployments.ReportRevision(
-            deployments_pb2.ReportRevisionRequest(
-                revision_id=revision.id, replica_id=self._replica_id, state=state, reason=reason[:2000]
-            )
+        request = deployments_pb2.ReportRevisionRequest(
+            revision_id=revision.id, replica_id=self._replica_id, state=state, reason=reason[:2000]
         )
+        await self._deployments.ReportRevision(request, timeout=REPORT_SECONDS)
 
     async def verify_key(self, key_id: str, token_sha256: str) -> Principal:
         request = projects_pb2.VerifyKeyRequest(id=key_id, token_sha256=token_sha256)

@@ -115,12 +115,13 @@ class Repository:
         """Brings a slot to its target, however often that moves meanwhile."""
         while True:
             slot.moved.clear()
-            await self._confirm(slot)
             revision = _next(slot)
             if revision is not None:
                 await self._bring(slot, revision)
                 continue
+            # Before the registry is told: it may be away, and what is warm can answer.
             slot.settled.set()
+            await self._confirm(slot)
             if not _may_heal(slot) and not slot.moved.is_set():
                 return
             await _wait(slot.moved, _RETRY_SECONDS[min(slot.tries, len(_RETRY_SECONDS) - 1)])
