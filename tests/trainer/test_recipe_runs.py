@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stack import Stack, gone
 
 from lepton_fixtures.processes import wait_until
 from lepton_local.example import Kind, write_example
 from lepton_proto.v1 import models_pb2, runs_pb2
 from lepton_proto.v1.models_pb2_grpc import ModelServiceStub
+from trainer.stack import Stack, gone
 
 SUCCEEDED, FAILED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED
 
@@ -40,9 +40,11 @@ def test_digits_are_trained_by_two_ranks_and_registered(stack: Stack) -> None:
     run_id = stack.submit(digits())
     run = stack.wait(run_id, 110)
     assert run.state == SUCCEEDED, run.reason
-    version = ModelServiceStub(stack.channel()).GetModelVersion(
-        models_pb2.GetModelVersionRequest(reference="digits@1")
-    ).version
+    version = (
+        ModelServiceStub(stack.channel())
+        .GetModelVersion(models_pb2.GetModelVersionRequest(reference="digits@1"))
+        .version
+    )
     assert version.run_id == run_id
     assert {file.path for file in version.files} >= {"model.onnx", "signature.json", "card.json"}
     assert json.loads(run.metrics_json)["accuracy"] > 0.9

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scripts import COUNTING, STUBBORN
-from stack import Stack, gone
 
 from lepton_fixtures.processes import wait_until
 from lepton_proto.v1 import runs_pb2
+from trainer.scripts import COUNTING, STUBBORN
+from trainer.stack import Stack, gone
 
 SUCCEEDED, FAILED, CANCELLED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED
 
@@ -101,6 +101,13 @@ def test_a_run_that_fills_its_disk_budget_says_so(stack: Stack, tmp_path: Path) 
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "limits.max_disk_bytes" in run.reason
+
+
+def test_a_program_that_meets_a_full_disk_says_so(stack: Stack, tmp_path: Path) -> None:
+    program = "with open('/dev/full', 'w') as full: full.write('x')"
+    run = stack.wait(stack.script(tmp_path / "code", program, retries=0))
+    assert run.state == FAILED
+    assert "No space left on device" in run.reason
 
 
 LEAVES_A_LINK = """

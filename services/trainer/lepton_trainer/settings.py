@@ -58,7 +58,6 @@ class TrainerSettings(Settings):
             timeout_seconds=self.timeout_seconds,
             rank_log_bytes=self.rank_log_bytes,
             max_package_bytes=self.max_package_bytes,
-            cache_bytes=self.cache_bytes,
         )
 
     def ranks_at_most(self, gpus: int) -> int:

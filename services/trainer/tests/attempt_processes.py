@@ -26,7 +26,8 @@ from lepton_trainer.worker.environment import attempt_environment
 from lepton_trainer.worker.guards import Guards, Program
 from lepton_trainer.worker.launchers import LaunchPlan
 from lepton_trainer.worker.launchers.torchrun import TorchrunLauncher
-from lepton_trainer.worker.process_tree import become_subreaper, kill_descendants, reap_orphans
+from lepton_trainer.worker.process_tree import kill_descendants, reap_orphans
+from lepton_trainer.worker.subreaper import become_subreaper
 
 told = json.loads(sys.argv[1])
 workspace = Path(told["workspace"])

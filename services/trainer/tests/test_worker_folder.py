@@ -65,7 +65,7 @@ def test_workspaces_are_cleared_whatever_they_hold(tmp_path: Path) -> None:
     (workspace / "locked").chmod(0o000)
     (folder.attempts / "stray").write_text("x")
     (folder.attempts / "stray-link").symlink_to(tmp_path)
-    folder.clear_workspaces()
+    folder.clear()
     assert list(folder.attempts.iterdir()) == []
     assert (tmp_path / "precious").read_text() == "kept"
 

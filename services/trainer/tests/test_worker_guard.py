@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from lepton_fixtures.processes import wait_until
+from lepton_trainer.worker.guard import Log
 
 sys.path.insert(0, str(Path(__file__).parent))
 from attempt_processes import staged
@@ -142,8 +143,14 @@ def test_a_log_stops_at_its_cap_and_the_program_runs_on(workspace: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_log_on_a_full_disk_is_told_and_does_not_block_the_program(workspace: Path) -> None:
-    # Not through a link: the guard refuses those. A bind mount would need rights; a full pipe of output does not.
+def test_a_log_on_a_full_disk_remembers_why_and_drops_the_rest() -> None:
+    log = Log("/dev/full", 100)
+    log.write(b"x")
+    log.write(b"y")
+    assert log.problem == "No space left on device"
+
+
+def test_a_log_that_is_a_link_is_refused(workspace: Path) -> None:
     (workspace / "rank-0.log").symlink_to("/dev/full")
     with staged(workspace, "print('never')") as stage:
         assert stage.wait_launcher() != 0

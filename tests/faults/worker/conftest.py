@@ -1,1 +1,3 @@
-from trainer.fixtures import start_stack as start_stack
+from trainer.fixtures import start_stack
+
+__all__ = ["start_stack"]

@@ -87,8 +87,8 @@ class Attempt:
 
     def _watch(self) -> None:
         """Until the launcher has ended, or its tree has to be killed."""
-        started = time.monotonic()
-        disk_look_at = started
+        started: float | None = None
+        disk_look_at = 0.0
         failed_at: float | None = None
         told_at: float | None = None
         while self._launched.exit_code() is None:
@@ -98,7 +98,10 @@ class Attempt:
             now = time.monotonic()
             if boottime() >= self._lease.deadline:
                 self._control.request(Stop.FENCED, "the registry could not be reached for too long")
-            if now - started > self._timeout_seconds:
+            # Not from the claim: a store that is away must not cost the job its time.
+            if started is None and self._guards.started:
+                started = now
+            if started is not None and now - started > self._timeout_seconds:
                 text = f"out of time: it ran for {self._timeout_seconds} s (limits.timeout_seconds)"
                 self._control.request(Stop.FAULT, text, final=True)
             if now >= disk_look_at:

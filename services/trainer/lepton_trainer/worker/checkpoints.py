@@ -40,15 +40,16 @@ class CheckpointShipper:
         self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
         self._transfers = Transfers(ArtifactWire(registry.channel), control)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = self._control.start_thread("checkpoints", self._run)
 
     def finish(self) -> None:
         """Nothing is written any more, and all journals are shipped: commit what is left, and return."""
         self._closing.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while True:

@@ -1,8 +1,12 @@
 """Why an attempt should stop, told by any thread, acted upon by one."""
 
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+
+_log = logging.getLogger(__name__)
 
 
 class Stop(IntEnum):
@@ -59,6 +63,20 @@ class Control:
         if kind >= Stop.STALE:
             self.abandoned.set()
         self.changed.set()
+
+    def start_thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """A thread of the attempt: what it cannot handle ends the attempt, which would wait for it in vain."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - a thread has nobody above it who could
+                _log.exception("%s has failed", name)
+                self.request(Stop.FAULT, f"the platform's own {name} failed: {type(error).__name__}: {error}")
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def drain(self, until: float, text: str) -> None:
         with self._lock:

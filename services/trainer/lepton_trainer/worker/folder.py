@@ -55,9 +55,12 @@ class WorkerFolder:
         workspace.mkdir(mode=0o700)
         return workspace
 
-    def clear_workspaces(self) -> None:
+    def clear(self) -> None:
+        """Remove what a worker that was killed left behind: workspaces, and files on their way into the cache."""
         for workspace in self.attempts.iterdir():
             remove_folder(workspace)
+        for part in self.cache.glob("*/.*"):
+            part.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:

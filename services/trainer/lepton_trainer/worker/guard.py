@@ -127,7 +127,7 @@ class Guard:
             return
         self._tell({"started": self._program})
         # Now, beside the program's own start: in an emergency there may be no memory or disk to load it from.
-        _process_tree().become_subreaper()
+        _process_tree()
 
     def _spawn(self, program: dict[str, Any]) -> None:
         self._log = Log(program["log"], int(program["log_bytes"]))
@@ -231,6 +231,9 @@ def _process_tree() -> ModuleType:
 def main() -> int:
     # Started by path and in isolated mode, so the package is found from where this file lies.
     sys.path.append(str(Path(__file__).parents[2]))
+    from lepton_trainer.worker.subreaper import become_subreaper
+
+    become_subreaper()
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_CONNECT_SECONDS)
     # Relative to the working directory, the workspace: a socket's path may have only about 100 characters.

@@ -50,7 +50,7 @@ class Lease:
         renewed(self.deadline)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="lease", daemon=True).start()
+        self._control.start_thread("lease", self._run)
 
     def end(self) -> None:
         """The attempt is finished: nothing is left to renew."""

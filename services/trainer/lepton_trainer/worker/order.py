@@ -19,7 +19,6 @@ class Policy:
     timeout_seconds: int
     rank_log_bytes: int
     max_package_bytes: int
-    cache_bytes: int
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,14 @@ finds what outlived even the subreaper. Process groups reach no rank: torchrun g
 """
 
 import contextlib
-import ctypes
 import os
-import sys
 import time
 from collections.abc import Callable, Container
 
 import psutil
 
 MARKER = "LEPTON_TREE"
-_PR_SET_CHILD_SUBREAPER = 36
 _LOOK_AGAIN_SECONDS = 0.01
-
-
-def become_subreaper() -> bool:
-    """Orphans among our descendants become our children instead of init's. False where the system has no such call."""
-    if sys.platform != "linux":
-        return False
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def kill_descendants(seconds: float | None = None) -> bool:

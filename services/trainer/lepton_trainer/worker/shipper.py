@@ -105,15 +105,16 @@ class Shipping:
         self._logs = logs
         self._control = control
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shipping", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = self._control.start_thread("shipping", self._run)
 
     def finish(self) -> None:
         """Nothing is written any more: returns when all of it has been shipped, or the attempt is lost."""
         self._closing.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         try:

@@ -22,6 +22,7 @@ from lepton_trainer.worker.guards import Guards
 from lepton_trainer.worker.launchers import Launched, LaunchPlan
 from lepton_trainer.worker.launchers.torchrun import TorchrunLauncher
 from lepton_trainer.worker.order import Order, decode_order
+from lepton_trainer.worker.subreaper import become_subreaper
 
 _log = logging.getLogger(__name__)
 GUARD_SOCKET = "guards.sock"
@@ -99,13 +100,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
     # Ctrl-C in a terminal is for the worker; it tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    become_subreaper()
     guards, launched = launch(order, control)
     link.watch(control)
 
     from lepton_trainer.worker.attempt import Attempt
-    from lepton_trainer.worker.process_tree import become_subreaper
 
-    become_subreaper()
     result = Attempt(order, control, guards, launched).run()
     link.tell(result.value if result else "lost")
     return 0

@@ -15,6 +15,7 @@ from lepton_core.ids import new_ulid
 from lepton_trainer.recipes.catalogue import RecipeEntry
 from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.announce import announcement
+from lepton_trainer.worker.cache import InputCache
 from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.folder import WorkerFolder, remove_folder
 from lepton_trainer.worker.order import Assignment, Order
@@ -49,7 +50,7 @@ class Worker:
         """Until it is drained."""
         # Whatever an earlier life of this worker left running would share the machine with the next attempt.
         kill_marked(self._folder.worker_id)
-        self._folder.clear_workspaces()
+        self._folder.clear()
         if not self._register():
             return
         if self._settings.ready_file is not None:
@@ -121,3 +122,4 @@ class Worker:
             # until the lease runs out.
             self._register()
         remove_folder(order.workspace)
+        InputCache(self._folder.cache).shrink(self._settings.cache_bytes)

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from pathlib import Path
 
 from lepton_core.errors import LeptonError
@@ -44,7 +43,7 @@ class Preparation:
         self._workspace = Workspace(order.workspace)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="preparation", daemon=True).start()
+        self._control.start_thread("preparation", self._run)
 
     def _run(self) -> None:
         try:
@@ -58,7 +57,6 @@ class Preparation:
 
     def _prepare(self) -> None:
         assignment = self._order.assignment
-        self._cache.shrink(self._order.policy.cache_bytes)
         if assignment.data_digest:
             self._transfers.fetch_folder(assignment.data_digest, self._workspace.inputs / "data", self._cache)
         script = self._spec.script
@@ -88,9 +86,7 @@ class Preparation:
             recipe = RecipeRef(name=assignment.recipe, version=assignment.recipe_version, entry=order.recipe_entry)
         if assignment.resume is not None:
             point = assignment.resume
-            resume = ResumePoint(
-                dir="resume", step=point.step, epoch=point.epoch, checkpoint_id=point.checkpoint_id
-            )
+            resume = ResumePoint(dir="resume", step=point.step, epoch=point.epoch, checkpoint_id=point.checkpoint_id)
         return AttemptFile(
             run_id=assignment.run_id,
             attempt_id=assignment.attempt_id,
