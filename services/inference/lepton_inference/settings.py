@@ -37,6 +37,10 @@ class InferenceSettings(Settings):
     key_cache_seconds: Seconds = Field(
         default=30.0, description="How long a checked key is believed: bounds how long a revoked one lives."
     )
+    key_outage_grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="How much longer a checked key is believed while the registry is away; so does a revoked one.",
+    )
     drain_seconds: Seconds = Field(
         default=15.0, description="How long requests in hand may take when it is told to stop."
     )
