@@ -47,7 +47,8 @@ def shift(images: Tensor, largest: int) -> Tensor:
     picture = torch.arange(count, device=images.device)
     # Indexing puts the channels last: (count, height, width, channels).
     moved = padded[picture[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2).contiguous()
+    # Not contiguous(): with one channel that leaves strides which the gradients inherit, and DDP warns of.
+    return moved.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def flip(images: Tensor) -> Tensor:
