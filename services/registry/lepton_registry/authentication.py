@@ -11,7 +11,7 @@ from lepton_core.identity import Principal, PrincipalKind, current_principal
 from lepton_core.identity.authenticators import WORKER_SERVICE
 from lepton_core.identity.tokens import attempt_token, parse_token, refused, same, token_sha256
 from lepton_core.ids import is_ulid
-from lepton_registry.database import Database, now_us
+from lepton_registry.database import Database, RefusedToStart, now_us
 from lepton_registry.runs import attempts
 
 # A worker that was cut off for hours still hears that its attempt is stale; after this its token is worth nothing.
@@ -22,9 +22,12 @@ REMEMBERED_SECONDS = 60.0
 
 def read_service_hashes(file: Path) -> dict[str, str]:
     """`{"gateway": "<sha256 of its token>", …}`"""
-    found = json.loads(file.read_text())
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) and len(value) == 64 for value in found.values()):
-        raise ValueError(f"{file}: not an object of service names and SHA-256 hashes")
+        raise RefusedToStart(f"service_tokens_file {file}: not an object of service names and SHA-256 hashes")
     return found
 
 

@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
 
 
+class RefusedToStart(Exception):
+    """What is wrong with the database or the files, in words for whoever starts the registry."""
+
+
 class LockRow(SQLModel, table=True):
     """A row to hold while deciding something that two transactions must not decide at once."""
 
@@ -175,4 +179,4 @@ def open_database(url: str) -> Database:
         from lepton_registry.postgres import PostgresBackend
 
         return Database(PostgresBackend(parsed))
-    raise ValueError(f"database_url: {parsed.get_backend_name()!r} is not supported; allowed: sqlite, postgresql")
+    raise RefusedToStart(f"database_url: {parsed.get_backend_name()!r} is not supported; allowed: sqlite, postgresql")

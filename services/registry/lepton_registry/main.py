@@ -38,7 +38,7 @@ from lepton_registry.artifacts.reading import Reading
 from lepton_registry.artifacts.servicer import ArtifactServicer
 from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
-from lepton_registry.database import Database, open_database
+from lepton_registry.database import Database, RefusedToStart, open_database
 from lepton_registry.datasets import store as datasets
 from lepton_registry.datasets.servicer import DatasetServicer
 from lepton_registry.deployments.servicer import DeploymentServicer
@@ -248,8 +248,11 @@ def main() -> None:
         sys.exit(f"registry: {error}")
     configure_logging("registry", settings.log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    upgrade(settings.database_url)
-    uvloop.run(run(settings))
+    try:
+        upgrade(settings.database_url)
+        uvloop.run(run(settings))
+    except (LeptonError, RefusedToStart, OSError) as error:
+        sys.exit(f"registry: {error}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ class ObjectStoreSettings(Settings):
 
 class RegistrySettings(Settings):
     listen: str = Field(default="127.0.0.1:7462", description="host:port.")
-    database_url: str = Field(description="`sqlite:///path` or `postgresql+psycopg://…`.")
+    database_url: str = Field(
+        pattern=r"^(sqlite:///|postgresql\+psycopg://)", description="`sqlite:///path` or `postgresql+psycopg://…`."
+    )
     broker_url: str = Field(
         default="", description="Redis or Valkey; empty: no hints and no event stream, workers only ask by themselves."
     )

@@ -15,6 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_registry.database import RefusedToStart
+
 log = logging.getLogger(__name__)
 
 READERS = 4
@@ -72,7 +74,7 @@ class ProcessLock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(self._handle)
-                    raise RuntimeError(
+                    raise RefusedToStart(
                         f"another registry already uses this database ({self._path} is locked)"
                     ) from None
                 time.sleep(0.05)
@@ -86,7 +88,7 @@ class SqliteBackend:
 
     def __init__(self, url: sa.URL) -> None:
         if not url.database or url.database == ":memory:":
-            raise ValueError("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lepton/registry.db")
+            raise RefusedToStart("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lepton/registry.db")
         self._lock = ProcessLock(url.database)
         self._writer = build_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
         self._reader = build_engine(url, begin="BEGIN", pool_size=READERS)

@@ -232,9 +232,11 @@ class Server:
         return await self.channel(self.tokens["trainer"])
 
 
-def make_settings(
-    folder: Path, database_url: str, s3: S3Bucket, **more: Any
-) -> tuple[RegistrySettings, dict[str, str]]:
+Configured = tuple[RegistrySettings, dict[str, str]]
+
+
+def make_settings(folder: Path, database_url: str, s3: S3Bucket, **more: Any) -> Configured:
+    """Settings with the files that they name, and the tokens of each service and of the operator."""
     tokens = {name: new_service_token(name) for name in ("gateway", "inference", "trainer", "local")}
     hashes = {name: token_sha256(token) for name, token in tokens.items()}
     (folder / "tokens.json").write_text(json.dumps(hashes))
@@ -256,9 +258,15 @@ def make_settings(
 
 
 @pytest.fixture
-async def server(tmp_path: Path, database_url: str, s3: S3Bucket) -> AsyncIterator[Server]:
+def configured(tmp_path: Path, database_url: str, s3: S3Bucket) -> Configured:
+    """Settings without a queue, and the tokens."""
+    return make_settings(tmp_path, database_url, s3)
+
+
+@pytest.fixture
+async def server(configured: Configured) -> AsyncIterator[Server]:
     """Serving, without a queue."""
-    started = Server(*make_settings(tmp_path, database_url, s3))
+    started = Server(*configured)
     await started.start()
     yield started
     await started.stop()

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry import schema
-from lepton_registry.database import LOCKS, hold_lock, insert_new, open_database
+from lepton_registry.database import LOCKS, RefusedToStart, hold_lock, insert_new, open_database
 
 
 def add(name):
@@ -79,7 +79,7 @@ async def test_a_second_process_is_refused_on_sqlite(sqlite_url, monkeypatch):
     monkeypatch.setattr("lepton_registry.sqlite.LOCK_WAIT_SECONDS", 0.1)
     schema.create_tables(sqlite_url)
     first = open_database(sqlite_url)
-    with pytest.raises(RuntimeError, match="another registry already uses this database"):
+    with pytest.raises(RefusedToStart, match="another registry already uses this database"):
         open_database(sqlite_url)
     await first.close()
     await open_database(sqlite_url).close()

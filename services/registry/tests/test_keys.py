@@ -7,6 +7,7 @@ from lepton_core.identity import Role, new_api_key, token_sha256
 from lepton_core.ids import new_id
 from lepton_proto.v1 import projects_pb2 as pb
 from lepton_proto.v1 import projects_pb2_grpc as rpc
+from lepton_registry.database import RefusedToStart
 from lepton_registry.projects import store
 
 
@@ -69,7 +70,7 @@ async def test_the_operators_key_is_made_once_and_never_replaced(database):
     row = await verified(database, token)
     assert row.role == "operator"
     other = new_api_key(row.id)
-    with pytest.raises(ValueError, match="another secret"):
+    with pytest.raises(RefusedToStart, match="another secret"):
         await database.write(lambda conn: store.ensure_operator_key(conn, other))
 
 

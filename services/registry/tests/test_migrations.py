@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lepton_registry.database import LOCKS, open_database
+from lepton_registry.database import LOCKS, RefusedToStart, open_database
 from lepton_registry.migrations.check import differences
 from lepton_registry.migrations.upgrade import upgrade
 
@@ -35,7 +35,7 @@ def _set_revision(url, revision):
 def test_a_newer_database_is_not_touched(database_url):
     upgrade(database_url)
     _set_revision(database_url, "2099_01_01_0000")
-    with pytest.raises(RuntimeError, match="2099_01_01_0000, which this version of the registry does not know"):
+    with pytest.raises(RefusedToStart, match="2099_01_01_0000, which this version of the registry does not know"):
         upgrade(database_url)
 
 
@@ -43,7 +43,7 @@ async def test_no_upgrade_while_a_registry_runs_on_sqlite(sqlite_url, monkeypatc
     monkeypatch.setattr("lepton_registry.sqlite.LOCK_WAIT_SECONDS", 0.1)
     upgrade(sqlite_url)
     database = open_database(sqlite_url)
-    with pytest.raises(RuntimeError, match="another registry"):
+    with pytest.raises(RefusedToStart, match="another registry"):
         upgrade(sqlite_url)
     await database.close()
 

@@ -9,14 +9,13 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import POLICIES, Role, new_service_token
 from lepton_core.ids import digest_of, new_id
 from lepton_core.journal import encode_record
-from lepton_core.validation import canonical_json
+from lepton_fixtures.registry_calls import claim, push_dataset, put_files, register_worker, submit
 from lepton_proto.v1 import (
     artifacts_pb2,
     artifacts_pb2_grpc,
     attempts_pb2,
     attempts_pb2_grpc,
     datasets_pb2,
-    datasets_pb2_grpc,
     logs_pb2,
     logs_pb2_grpc,
     metrics_pb2,
@@ -25,60 +24,13 @@ from lepton_proto.v1 import (
     runs_pb2,
     runs_pb2_grpc,
     workers_pb2,
-    workers_pb2_grpc,
 )
-
-SCHEMA = '{"type":"object"}'
-
-
-async def put_files(channel, contents: dict[str, bytes]):
-    """Send files and commit their folder; (manifest digest, entries)."""
-    stub = artifacts_pb2_grpc.ArtifactServiceStub(channel)
-    files = [artifacts_pb2.InlineFile(digest=digest_of(data), data=data) for data in contents.values()]
-    await stub.PutInline(artifacts_pb2.PutInlineRequest(files=files))
-    entries = [
-        artifacts_pb2.FileEntry(path=path, digest=digest_of(data), bytes=len(data)) for path, data in contents.items()
-    ]
-    committed = await stub.CommitManifest(artifacts_pb2.CommitManifestRequest(files=entries))
-    return committed.manifest_digest, entries
-
-
-async def register_worker(pool, incarnation=1, worker_id=""):
-    request = workers_pb2.RegisterWorkerRequest(
-        id=worker_id or new_id("wrk"),
-        hostname="host",
-        incarnation=incarnation,
-        recipes=[recipes_pb2.Recipe(name="r", version="1", title="R", schema_json=SCHEMA)],
-        accepts_scripts=True,
-        max_ranks=2,
-    )
-    return (await workers_pb2_grpc.WorkerServiceStub(pool).RegisterWorker(request)).worker
-
-
-async def submit(gateway, key="k", **spec):
-    body = {"spec_version": 1, "name": "job", "recipe": "r", "data": "digits", "train": {}} | spec
-    request = runs_pb2.SubmitRunRequest(
-        spec_json=canonical_json(body),
-        key_namespace="client",
-        idempotency_key=key,
-        request_digest=f"1:{digest_of(canonical_json(body).encode())}",
-        recipe="r",
-        recipe_version="1",
-    )
-    return (await runs_pb2_grpc.RunServiceStub(gateway).SubmitRun(request)).run
-
-
-async def claim(pool, worker):
-    request = attempts_pb2.ClaimRequest(worker_id=worker.id, incarnation=worker.incarnation, claim_id=new_id("ing"))
-    return (await attempts_pb2_grpc.AttemptServiceStub(pool).Claim(request)).assignment
 
 
 async def prepared(server, **spec):
     """A dataset, a worker, a run that it has claimed: (gateway, assignment, channel of the attempt)."""
     gateway, pool = await server.gateway(), await server.pool()
-    digest, _ = await put_files(gateway, {"train.csv": b"a,b\n1,2\n"})
-    version = datasets_pb2.CreateDatasetVersionRequest(name="digits", manifest_digest=digest)
-    await datasets_pb2_grpc.DatasetServiceStub(gateway).CreateDatasetVersion(version)
+    await push_dataset(gateway)
     worker = await register_worker(pool)
     await submit(gateway, **spec)
     assignment = await claim(pool, worker)

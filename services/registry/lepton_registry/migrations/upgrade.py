@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from lepton_registry import postgres, sqlite
+from lepton_registry.database import RefusedToStart
 
 log = logging.getLogger(__name__)
 # Any number, the same in all versions: processes of several versions may start at once.
@@ -25,7 +26,7 @@ def configuration(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Raises RuntimeError for a database of newer code, or one that another registry holds (SQLite)."""
+    """Raises RefusedToStart for a database of newer code, or one that another registry holds (SQLite)."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         _upgrade_sqlite(parsed)
@@ -73,7 +74,7 @@ def _revisions(connection: sa.Connection) -> tuple[str | None, str]:
     assert head is not None
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        raise RuntimeError(
+        raise RefusedToStart(
             f"the database is at revision {current}, which this version of the registry does not know: it was used "
             "by a newer one. Install that version again, or restore a backup made before it."
         )

@@ -8,7 +8,7 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Role
 from lepton_core.identity.tokens import new_api_key, parse_token, refused, same, token_sha256
 from lepton_core.ids import check_label, new_id
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database import RefusedToStart, insert_new, now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.projects.tables import ApiKeyRow, ProjectRow
 
@@ -111,5 +111,5 @@ def ensure_operator_key(conn: sa.Connection, token: str) -> str:
     if row is None:
         _insert_key(conn, key_id, project.id, "operator", Role.OPERATOR, token, now_us(), 0)
     elif not same(row.token_sha256, token_sha256(token)):
-        raise ValueError(f"operator_key_file: another secret is known for {key_id}; make a new key")
+        raise RefusedToStart(f"operator_key_file: another secret is known for {key_id}; make a new key")
     return key_id
