@@ -1,7 +1,7 @@
 """From submit to the first line of the user's code, next to starting the same code by bare torchrun.
 
-`python -m benchmarks.dispatch [--rounds 7] [--json FILE]`. Rounds alternate. Ours is accepted, written to the database, claimed, given
-its workspace and its guard on the way.
+`python -m benchmarks.dispatch [--rounds 7] [--json FILE]`. Rounds alternate. Ours is accepted, written to the database,
+claimed, given its workspace and its guard on the way.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md and cli.md from the code: `python docs/generate.py`. A test fails when they are stale."""
+"""Writes docs/reference/*.md from the code: `python docs/generate.py`. A test fails when they are stale."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from lepton.cli.app import app
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from lepton.cli.app import app
 from lepton_gateway.settings import GatewaySettings
 from lepton_inference.settings import InferenceSettings
 from lepton_local.settings import LocalSettings

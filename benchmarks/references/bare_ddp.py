@@ -1,6 +1,6 @@
 """Bare DDP: the recipe's own network in the loop that a person would write. Run by torchrun.
 
-`torchrun --nproc-per-node 2 -m benchmarks.references.bare_ddp NPZ EPOCHS BATCH RESULT`. Writes the samples/s of each epoch.
+`torchrun --nproc-per-node 2 -m benchmarks.references.bare_ddp NPZ EPOCHS BATCH RESULT` writes each epoch's samples/s.
 """
 
 import json

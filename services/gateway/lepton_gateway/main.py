@@ -7,11 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
-import uvicorn
 import uvloop
 from redis.asyncio import Redis
 
@@ -19,6 +18,7 @@ from lepton_core.binding import check_bind
 from lepton_core.errors import LeptonError
 from lepton_core.grpc_client import open_channel
 from lepton_core.grpc_server import RpcServer, build_server
+from lepton_core.http_server import HttpServer
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_id
 from lepton_core.observability import configure_logging
@@ -62,7 +62,7 @@ class Gateway:
         # Part URLs are signed and name their host; nothing of ours may travel with them.
         store = await self._stack.enter_async_context(httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS))
         rpc = await self._start_grpc()
-        async with serving_http(self._http_server(inference, store)), self._intake():
+        async with self._http_server(inference, store).running(), self._intake():
             log.info("gateway: HTTP %s, gRPC %s", self._settings.http_listen, self._settings.grpc_listen)
             await stop.wait()
             log.info("gateway: draining")
@@ -89,21 +89,7 @@ class Gateway:
             max_body_bytes=self._settings.max_body_bytes,
             max_archive_bytes=self._settings.max_archive_bytes,
         )
-        host, _, port = self._settings.http_listen.rpartition(":")
-        config = uvicorn.Config(
-            app,
-            host=host.strip("[]"),
-            port=int(port),
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            # Streams never end by themselves; a stop must not wait for them.
-            timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds)),
-        )
-        return HttpServer(config)
+        return HttpServer(app, self._settings.http_listen, drain_seconds=self._settings.drain_seconds)
 
     @asynccontextmanager
     async def _intake(self) -> AsyncIterator[None]:
@@ -137,29 +123,6 @@ def _ended(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.critical("gateway: intake ended", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-class HttpServer(uvicorn.Server):
-    """Leaves signals to us: uvicorn's handlers would end the process before gRPC and intake have drained."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving_http(server: HttpServer) -> AsyncIterator[None]:
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if task.done():
-                await task
-                raise SystemExit(1)
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def serve(settings: GatewaySettings) -> None:

@@ -72,3 +72,7 @@ class PeopleCalls:
 
     async def list_workers(self) -> list[Worker]:
         return models((await self._workers.ListWorkers(workers_pb2.ListWorkersRequest())).workers, Worker)
+
+    async def drain_worker(self, worker_id: str) -> Worker:
+        answer = await self._workers.DrainWorker(workers_pb2.DrainWorkerRequest(id=worker_id))
+        return wire.from_proto(answer.worker, Worker)
