@@ -1,7 +1,7 @@
 """Training throughput of the small CNN on two ranks, next to the same network in a bare torchrun script.
 
-`python -m benchmarks.training [--rounds 5] [--images 4096] [--json FILE]`. Rounds alternate. Samples/s of each epoch but
-the first; ours writes metrics, tells its progress and looks for a request to stop on the way.
+`python -m benchmarks.training [--rounds 5] [--images 4096] [--json FILE]`. Rounds alternate. Samples/s of each epoch
+but the first; ours writes metrics, tells its progress and looks for a request to stop on the way.
 """
 
 import argparse
