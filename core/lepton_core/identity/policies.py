@@ -108,7 +108,7 @@ _GATEWAY_HTTP = {
         """,
     ),
     **_rows("key", Role.ADMIN, "GET /v1/keys\nPOST /v1/keys\nDELETE /v1/keys/{key_id}"),
-    **_rows("key", Role.OPERATOR, "GET /v1/projects\nPOST /v1/projects"),
+    **_rows("key", Role.OPERATOR, "GET /v1/projects\nPOST /v1/projects\nPOST /v1/workers/{worker_id}/drain"),
     # The format of a job file is no secret, and editors fetch it without a key.
     **_public("GET /v1/schemas/job.json"),
 }
@@ -165,6 +165,7 @@ _REGISTRY_GRPC = {
     **_rpcs(_V1 + "AttemptService", "attempt", None, "Heartbeat CommitCheckpoint Finish"),
     **_rpcs(_V1 + "WorkerService", "worker", None, "RegisterWorker"),
     **_rpcs(_V1 + "WorkerService", "gateway", Role.VIEWER, "ListWorkers"),
+    **_rpcs(_V1 + "WorkerService", "gateway local", Role.OPERATOR, "DrainWorker"),
     # The catalogue belongs to no project: the gateway reads it ahead of any request.
     **_rpcs(_V1 + "RecipeService", "gateway", None, "ListRecipes GetRecipe"),
     **_rpcs(_V1 + "ProjectService", "gateway local", Role.OPERATOR, "CreateProject ListProjects"),

@@ -17,3 +17,4 @@ class Worker(Resource):
     seen_at_us: int = 0
     alive: bool = Field(False, description="Seen within the last minute.")
     current_attempt_id: str = ""
+    draining: bool = Field(False, description="Gets no more work until it is started anew.")

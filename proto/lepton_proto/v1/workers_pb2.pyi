@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Worker(_message.Message):
-    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus", "registered_at_us", "seen_at_us", "alive", "current_attempt_id")
+    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus", "registered_at_us", "seen_at_us", "alive", "current_attempt_id", "draining")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Worker(_message.Message):
     SEEN_AT_US_FIELD_NUMBER: _ClassVar[int]
     ALIVE_FIELD_NUMBER: _ClassVar[int]
     CURRENT_ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     id: str
     hostname: str
     incarnation: int
@@ -31,7 +32,8 @@ class Worker(_message.Message):
     seen_at_us: int
     alive: bool
     current_attempt_id: str
-    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[str]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ..., registered_at_us: _Optional[int] = ..., seen_at_us: _Optional[int] = ..., alive: bool = ..., current_attempt_id: _Optional[str] = ...) -> None: ...
+    draining: bool
+    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[str]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ..., registered_at_us: _Optional[int] = ..., seen_at_us: _Optional[int] = ..., alive: bool = ..., current_attempt_id: _Optional[str] = ..., draining: bool = ...) -> None: ...
 
 class RegisterWorkerRequest(_message.Message):
     __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus")
@@ -66,3 +68,15 @@ class ListWorkersResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedCompositeFieldContainer[Worker]
     def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...
+
+class DrainWorkerRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DrainWorkerResponse(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: Worker
+    def __init__(self, worker: _Optional[_Union[Worker, _Mapping]] = ...) -> None: ...

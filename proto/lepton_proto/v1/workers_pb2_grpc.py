@@ -44,6 +44,11 @@ class WorkerServiceStub(object):
                 request_serializer=lepton__proto_dot_v1_dot_workers__pb2.ListWorkersRequest.SerializeToString,
                 response_deserializer=lepton__proto_dot_v1_dot_workers__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
+        self.DrainWorker = channel.unary_unary(
+                '/lepton.v1.WorkerService/DrainWorker',
+                request_serializer=lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer(object):
@@ -62,6 +67,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainWorker(self, request, context):
+        """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +86,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.ListWorkers,
                     request_deserializer=lepton__proto_dot_v1_dot_workers__pb2.ListWorkersRequest.FromString,
                     response_serializer=lepton__proto_dot_v1_dot_workers__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'DrainWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +147,33 @@ class WorkerService(object):
             '/lepton.v1.WorkerService/ListWorkers',
             lepton__proto_dot_v1_dot_workers__pb2.ListWorkersRequest.SerializeToString,
             lepton__proto_dot_v1_dot_workers__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.WorkerService/DrainWorker',
+            lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerRequest.SerializeToString,
+            lepton__proto_dot_v1_dot_workers__pb2.DrainWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,8 @@ class WorkerServiceStub:
     RegisterWorker: _grpc.UnaryUnaryMultiCallable[_workers_pb2.RegisterWorkerRequest, _workers_pb2.RegisterWorkerResponse]
     """Announces a worker and its recipes; frees the leases of its earlier incarnations."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]
+    DrainWorker: _grpc.UnaryUnaryMultiCallable[_workers_pb2.DrainWorkerRequest, _workers_pb2.DrainWorkerResponse]
+    """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
@@ -41,6 +43,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     RegisterWorker: _aio.UnaryUnaryMultiCallable[_workers_pb2.RegisterWorkerRequest, _workers_pb2.RegisterWorkerResponse]  # type: ignore[assignment]
     """Announces a worker and its recipes; frees the leases of its earlier incarnations."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]  # type: ignore[assignment]
+    DrainWorker: _aio.UnaryUnaryMultiCallable[_workers_pb2.DrainWorkerRequest, _workers_pb2.DrainWorkerResponse]  # type: ignore[assignment]
+    """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +61,13 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workers_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workers_pb2.ListWorkersResponse, _abc.Awaitable[_workers_pb2.ListWorkersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DrainWorker(
+        self,
+        request: _workers_pb2.DrainWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workers_pb2.DrainWorkerResponse, _abc.Awaitable[_workers_pb2.DrainWorkerResponse]]:
+        """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

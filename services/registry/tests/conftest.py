@@ -119,7 +119,7 @@ class Scene:
         assert claimed is not None
         return claimed.attempt
 
-    async def heartbeat(self, attempt_id: str, progress: float = 0.5) -> bool:
+    async def heartbeat(self, attempt_id: str, progress: float = 0.5) -> str:
         return await self.database.write(lambda conn: claims.heartbeat(conn, attempt_id, progress, LEASE_SECONDS))
 
     async def finish(self, attempt_id: str, outcome: str, **more: Any) -> sa.Row[Any]:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode
 from lepton_registry.runs import leases, store
+from lepton_registry.workers import store as workers
 
 
 async def test_first_come_first_served(scene):
@@ -101,7 +102,7 @@ async def test_heartbeats_keep_the_lease(scene):
     attempt = await scene.started(await scene.worker())
     for _ in range(4):
         assert await scene.pass_time(scene.lease_seconds - 4) == []
-        assert await scene.heartbeat(attempt.id, 0.25) is False
+        assert await scene.heartbeat(attempt.id, 0.25) == "continue"
     assert (await scene.run(attempt.run_id)).progress == 0.25
 
 
@@ -123,7 +124,7 @@ async def test_lease_time_stands_still_while_nobody_counts(scene, database):
     await database.write(lambda conn: leases.advance(conn, -5))
     assert await database.read(leases.elapsed_us) == before + 2_000_000
     assert await scene.pass_time(2) == []
-    assert await scene.heartbeat(attempt.id) is False
+    assert await scene.heartbeat(attempt.id) == "continue"
 
 
 async def test_heartbeat_and_sweep_at_once_agree(scene, database):
@@ -137,7 +138,7 @@ async def test_heartbeat_and_sweep_at_once_agree(scene, database):
     )
     for attempt, answer in zip(attempts, results[1:], strict=True):
         state = (await scene.run(attempt.run_id)).state
-        assert state == ("running" if answer is False else "queued")
+        assert state == ("running" if answer == "continue" else "queued")
 
 
 async def test_cancel_and_claim_at_once(scene, database):
@@ -149,6 +150,26 @@ async def test_cancel_and_claim_at_once(scene, database):
         found = await scene.run(run.id)
         assert found.cancel_requested
         assert found.state == ("running" if claimed else "cancelled")
+
+
+async def test_a_draining_worker_gets_no_work_and_hears_it_at_its_heartbeat(scene, database):
+    worker = await scene.worker()
+    attempt = await scene.started(worker)
+    await scene.submit()
+    assert await scene.heartbeat(attempt.id) == "continue"
+    await database.write(lambda conn: workers.drain(conn, worker.id))
+    assert await scene.heartbeat(attempt.id) == "drain"
+    assert (await scene.finish(attempt.id, "released")).state == "queued"
+    assert await scene.claim(worker) is None
+    assert await scene.claim(await scene.worker(id=worker.id, incarnation=2)) is not None
+
+
+async def test_a_cancel_goes_before_a_drain(scene, database):
+    worker = await scene.worker()
+    attempt = await scene.started(worker)
+    await database.write(lambda conn: workers.drain(conn, worker.id))
+    await database.write(lambda conn: store.cancel(conn, scene.project, attempt.run_id, "key_1"))
+    assert await scene.heartbeat(attempt.id) == "cancel"
 
 
 async def test_attempt_ids_are_random_and_numbers_count(scene, database):

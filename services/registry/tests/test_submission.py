@@ -96,7 +96,7 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_is_asked(scen
     attempt = await scene.started(await scene.worker())
     asked = await scene.database.write(lambda conn: store.cancel(conn, scene.project, attempt.run_id, "key_1"))
     assert (asked.state, asked.cancel_requested) == ("running", True)
-    assert await scene.heartbeat(attempt.id) is True
+    assert await scene.heartbeat(attempt.id) == "cancel"
 
 
 async def test_cancelling_twice_is_harmless_and_of_an_ended_run_refused(scene):

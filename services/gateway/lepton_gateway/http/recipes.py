@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Recipe
+from lepton_core.resources import Recipe, Worker
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 
@@ -29,5 +29,13 @@ def routes(registry: Registry) -> APIRouter:
     @router.get("/workers", tags=["workers"], summary="List workers")
     async def list_workers() -> bodies.ListWorkersResponse:
         return bodies.ListWorkersResponse(workers=await registry.list_workers())
+
+    @router.post(
+        "/workers/{worker_id}/drain",
+        tags=["workers"],
+        summary="Give a worker no more work, and let it release what it runs at a checkpoint",
+    )
+    async def drain_worker(worker_id: str) -> Worker:
+        return await registry.drain_worker(worker_id)
 
     return router

@@ -58,11 +58,10 @@ class AttemptServicer(rpc.AttemptServiceServicer):
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         require_attempt(request.attempt_id)
-        cancel = await self._database.write(
+        directive = await self._database.write(
             lambda conn: claims.heartbeat(conn, request.attempt_id, request.progress, self._lease_seconds)
         )
-        directive = pb.DIRECTIVE_CANCEL if cancel else pb.DIRECTIVE_CONTINUE
-        return pb.HeartbeatResponse(directive=directive, lease_seconds=self._lease_seconds)
+        return pb.HeartbeatResponse(directive=f"DIRECTIVE_{directive.name}", lease_seconds=self._lease_seconds)
 
     async def CommitCheckpoint(
         self, request: pb.CommitCheckpointRequest, context: Context

@@ -1,6 +1,7 @@
 """Claims: which run a worker gets, with a lease and a fence; and the heartbeat that renews the lease."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,13 @@ SCHEDULING = "scheduling"
 MAX_CLAIM_ID_CHARS = 128
 
 
+class Directive(StrEnum):
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    # Checkpoint, stop, report released.
+    DRAIN = "drain"
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     run: sa.Row[Any]
@@ -44,6 +52,8 @@ def claim(
     ).first()
     if known is not None:
         return _claimed(conn, known) if known.state == AttemptState.RUNNING else None
+    if worker.draining:
+        return None
     while (candidate := conn.execute(_best_for(worker)).first()) is not None:
         attempt = _start(conn, candidate, worker, claim_id, lease_seconds)
         if attempt is not None:
@@ -130,8 +140,8 @@ def _claimed(conn: sa.Connection, attempt: sa.Row[Any]) -> Claimed:
     return Claimed(run, attempt, resume)
 
 
-def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_seconds: int) -> bool:
-    """Renew the lease, however late, while the attempt is the current one. True when its run is to be cancelled."""
+def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_seconds: int) -> Directive:
+    """Renew the lease, however late, while the attempt is the current one; what its worker is to do."""
     if not 0.0 <= progress <= 1.0:
         raise invalid("progress", "out of range", progress, "0 to 1")
     renewed = conn.execute(
@@ -143,7 +153,7 @@ def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_secon
     if renewed is None:
         found = attempts.find(conn, attempt_id)
         raise attempts.stale(attempt_id, found.state if found else "unknown")
-    workers.seen(conn, renewed.worker_id)
+    draining = workers.seen(conn, renewed.worker_id)
     cancel = conn.scalar(
         sa.update(RUNS)
         .where(RUNS.c.id == renewed.run_id, RUNS.c.current_attempt_id == attempt_id)
@@ -152,4 +162,6 @@ def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_secon
     )
     if cancel is None:
         raise LeptonError(ErrorCode.STALE_ATTEMPT, f"attempt {attempt_id} is not the current one of its run")
-    return bool(cancel)
+    if cancel:
+        return Directive.CANCEL
+    return Directive.DRAIN if draining else Directive.CONTINUE

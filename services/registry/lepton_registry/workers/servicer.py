@@ -32,6 +32,14 @@ class WorkerServicer(rpc.WorkerServiceServicer):
 
         return pb.RegisterWorkerResponse(worker=await self._database.write(register))
 
+    async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Context) -> pb.DrainWorkerResponse:
+        def drain(conn: sa.Connection) -> pb.Worker:
+            row = store.drain(conn, request.id)
+            recipes, current = store.announced(conn), attempts.running_by_worker(conn)
+            return _message(row, recipes.get(row.id, []), current.get(row.id, ""))
+
+        return pb.DrainWorkerResponse(worker=await self._database.write(drain))
+
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         def read(conn: sa.Connection) -> list[pb.Worker]:
             recipes, current = store.announced(conn), attempts.running_by_worker(conn)

@@ -48,6 +48,7 @@ def register(conn: sa.Connection, worker: Announcement) -> sa.Row[Any]:
         "gpus": worker.gpus,
         "registered_at_us": now_us(),
         "seen_at_us": now_us(),
+        "draining": False,
     }
     if known is None:
         conn.execute(sa.insert(WORKERS), values | {"id": worker.id})
@@ -78,8 +79,20 @@ def require_incarnation(conn: sa.Connection, worker_id: str, incarnation: int) -
     return row
 
 
-def seen(conn: sa.Connection, worker_id: str) -> None:
-    conn.execute(sa.update(WORKERS).where(WORKERS.c.id == worker_id).values(seen_at_us=now_us()))
+def seen(conn: sa.Connection, worker_id: str) -> bool:
+    """Note that the worker lives; whether it is draining."""
+    statement = sa.update(WORKERS).where(WORKERS.c.id == worker_id).values(seen_at_us=now_us())
+    return bool(conn.scalar(statement.returning(WORKERS.c.draining)))
+
+
+def drain(conn: sa.Connection, worker_id: str) -> sa.Row[Any]:
+    """No more claims for it, and its heartbeats answer "drain", until it registers anew."""
+    row = conn.execute(
+        sa.update(WORKERS).where(WORKERS.c.id == worker_id).values(draining=True).returning(*WORKERS.c)
+    ).first()
+    if row is None:
+        raise LeptonError(ErrorCode.NOT_FOUND, f"there is no worker {worker_id!r}")
+    return row
 
 
 def list_workers(conn: sa.Connection) -> list[sa.Row[Any]]:

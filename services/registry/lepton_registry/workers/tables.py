@@ -19,6 +19,7 @@ class WorkerRow(SQLModel, table=True):
     gpus: int
     registered_at_us: int = Field(sa_type=sa.BigInteger)
     seen_at_us: int = Field(sa_type=sa.BigInteger)
+    draining: bool
 
 
 class WorkerRecipeRow(SQLModel, table=True):

@@ -355,7 +355,7 @@ def _workers() -> None:
         *columns(
             (NAME, "id hostname"),
             (NUMBER, "incarnation registered_at_us seen_at_us"),
-            (FLAG, "accepts_scripts"),
+            (FLAG, "accepts_scripts draining"),
             (COUNT, "max_ranks gpus"),
         ),
         sa.PrimaryKeyConstraint("id"),
