@@ -25,7 +25,11 @@ def test_a_position_that_is_none_is_refused(value: str) -> None:
 
 async def test_a_tail_ends_when_the_run_has_and_carries_a_cursor_to_resume_at() -> None:
     pages = {
-        "": Tail([LogChunk(stream="rank-0", data=b"caf\xc3\xa9\n", offset=0)], "a", end=False),
+        "": Tail(
+            [LogChunk(stream="rank-0", data=b"caf\xc3"), LogChunk(stream="rank-0", data=b"\xa9\n", offset=4)],
+            "a",
+            end=False,
+        ),
         "a": Tail([LogChunk(stream="rank-0", data=b"\xff\n", offset=6)], "b", end=True),
         "b": Tail([], "b", end=True),
     }
@@ -35,7 +39,7 @@ async def test_a_tail_ends_when_the_run_has_and_carries_a_cursor_to_resume_at() 
 
     sent = [message async for message in tail(read, "logs", "")]
     assert [line.split("\n")[0] for line in sent] == ["id: a", "id: b", "id: b"]
-    assert json.loads(sent[0].split("data: ")[1])[0]["text"] == "café\n"
+    assert [piece["text"] for piece in json.loads(sent[0].split("data: ")[1])] == ["caf", "é\n"]
     assert json.loads(sent[1].split("data: ")[1])[0]["text"] == "�\n"
     assert "event: end" in sent[2]
     assert [message async for message in tail(read, "logs", "a")] == sent[1:]

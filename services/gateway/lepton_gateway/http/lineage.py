@@ -17,7 +17,7 @@ def routes(registry: Registry) -> APIRouter:
     async def get_lineage(
         id: str,
         direction: Literal["up", "down", "both"] = "up",
-        max_depth: Annotated[int, Query(ge=1, le=100)] = 20,
+        max_depth: Annotated[int, Query(ge=1, le=64)] = 20,
     ) -> Lineage:
         """`id`: of a prediction, revision, model version, run or dataset version, `code:sha256:…`, `env:sha256:…`,
         or a reference such as `digits@champion`. `up` leads to what it came from, `down` to what was made of it."""

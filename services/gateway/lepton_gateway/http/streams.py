@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.resources import Event, LogChunk, MetricPoint
+from lepton_core.resources import LogChunk, MetricPoint
 from lepton_gateway.registry import Registry
 from lepton_gateway.registry.runs import Tail
 
@@ -84,11 +85,12 @@ async def events(registry: Registry, after: int, subject: str) -> AsyncIterator[
 
 async def tail(read: Callable[[str], Awaitable[Tail]], name: str, cursor: str) -> AsyncIterator[str]:
     """Polls `read` from `cursor`; each message holds what one poll found. Ends with a message `end`."""
+    texts = Texts()
     while True:
         found = await read(cursor)
         if found.items:
             cursor = found.cursor
-            yield message(name, json.dumps([shown(item) for item in found.items]), cursor)
+            yield message(name, json.dumps([texts.shown(item) for item in found.items]), cursor)
         elif found.end:
             yield message("end", "{}", cursor)
             return
@@ -96,11 +98,19 @@ async def tail(read: Callable[[str], Awaitable[Tail]], name: str, cursor: str) -
             await asyncio.sleep(POLL_SECONDS)
 
 
-def shown(item: MetricPoint | LogChunk | Event) -> dict[str, object]:
-    """Logs become text here: a stream is for people and terminals."""
-    if isinstance(item, LogChunk):
-        return {**item.model_dump(exclude={"data"}), "text": item.data.decode("utf-8", "replace")}
-    return item.model_dump(mode="json")
+class Texts:
+    """Logs become text here: a stream is for people and terminals. A character may lie across two chunks of a log."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[tuple[str, str], codecs.IncrementalDecoder] = {}
+
+    def shown(self, item: MetricPoint | LogChunk) -> dict[str, object]:
+        if not isinstance(item, LogChunk):
+            return item.model_dump(mode="json")
+        log = (item.attempt_id, item.stream)
+        if log not in self._decoders:
+            self._decoders[log] = codecs.getincrementaldecoder("utf-8")("replace")
+        return {**item.model_dump(exclude={"data"}), "text": self._decoders[log].decode(item.data)}
 
 
 def message(name: str, data: str, id: str) -> str:
