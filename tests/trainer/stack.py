@@ -19,16 +19,27 @@ from lepton_core.objects.transfer import send
 from lepton_core.resources import FileEntry
 from lepton_core.wire import list_to_proto
 from lepton_fixtures.processes import ServerProcess, wait_until
+from lepton_local.example import Kind, write_example
 from lepton_local.home import Home
 from lepton_local.keys import ensure_keys
 from lepton_local.parts import Part, Wiring, build_parts, port_names
 from lepton_local.ports import choose_ports
 from lepton_local.settings import LocalSettings
-from lepton_proto.v1 import artifacts_pb2, datasets_pb2, logs_pb2, metrics_pb2, projects_pb2, runs_pb2, workers_pb2
+from lepton_proto.v1 import (
+    artifacts_pb2,
+    datasets_pb2,
+    logs_pb2,
+    metrics_pb2,
+    models_pb2,
+    projects_pb2,
+    runs_pb2,
+    workers_pb2,
+)
 from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from lepton_proto.v1.datasets_pb2_grpc import DatasetServiceStub
 from lepton_proto.v1.logs_pb2_grpc import LogServiceStub
 from lepton_proto.v1.metrics_pb2_grpc import MetricServiceStub
+from lepton_proto.v1.models_pb2_grpc import ModelServiceStub
 from lepton_proto.v1.projects_pb2_grpc import ProjectServiceStub
 from lepton_proto.v1.runs_pb2_grpc import RunServiceStub
 from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
@@ -115,6 +126,26 @@ class Stack:
             recipe_version=version,
         )
         return str(self.runs.SubmitRun(request).run.id)
+
+    def push_digits(self, folder: Path) -> None:
+        write_example(Kind.DIGITS, folder)
+        self.dataset("digits", folder / "digits")
+
+    def submit_digits(self, **train: Any) -> str:
+        """The handwritten digits, by two ranks."""
+        spec = {
+            "name": "digits",
+            "recipe": "vision.classifier",
+            "data": "digits@latest",
+            "train": {"epochs": 3, "batch_size": 32, "learning_rate": 2e-3, "seed": 7, **train},
+            "resources": {"ranks": 2},
+            "register": {"model": "digits"},
+        }
+        return self.submit(spec)
+
+    def model_version(self, reference: str) -> models_pb2.ModelVersion:
+        request = models_pb2.GetModelVersionRequest(reference=reference)
+        return ModelServiceStub(self.channel()).GetModelVersion(request).version
 
     def script(self, folder: Path, program: str, **spec: Any) -> str:
         """Submit a script job of one file."""

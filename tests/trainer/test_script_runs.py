@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,24 @@ def test_the_lepton_package_is_there_and_the_folder_is_importable(stack: Stack, 
     run_id = stack.script(tmp_path / "code", "import lepton, mine; print(mine.WORD)")
     assert stack.wait(run_id).state == SUCCEEDED
     assert stack.logs(run_id) == "from my own module\n"
+
+
+REGISTERS = """
+import lepton, torch
+lepton.log(loss=0.5, step=1)
+lepton.checkpoint({"step": 1}, step=1)
+lepton.log_model(torch.nn.Linear(4, 2), example=torch.zeros(1, 4), metrics={"accuracy": 0.75})
+"""
+
+
+def test_a_script_registers_its_model_through_the_lepton_package(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", REGISTERS, register={"model": "linear", "alias": "champion"})
+    run = stack.wait(run_id)
+    assert run.state == SUCCEEDED, run.reason
+    assert stack.model_version("linear@champion").run_id == run_id
+    assert json.loads(run.metrics_json) == {"accuracy": 0.75}
+    assert [checkpoint.step for checkpoint in stack.checkpoints(run_id)] == [1]
+    assert [(point.key, point.value) for point in stack.metrics(run_id)] == [("loss", 0.5)]
 
 
 def test_a_failing_script_is_tried_again_and_says_why(stack: Stack, tmp_path: Path) -> None:

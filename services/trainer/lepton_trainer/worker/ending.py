@@ -101,10 +101,11 @@ class Ending:
         if verdict.result is not Result.SUCCEEDED:
             return Finished(verdict.result, verdict.reason, verdict.final, environment=describe_environment())
         try:
+            evaluation = self._document("evaluation.json")
             return Finished(
                 Result.SUCCEEDED,
-                metrics=dict(verdict.metrics),
-                evaluation=self._document("evaluation.json"),
+                metrics=dict(verdict.metrics) or _numbers(evaluation.get("metrics")),
+                evaluation=evaluation,
                 statistics=self._document("statistics.json"),
                 environment={**describe_environment(), **self._document("environment.json")},
                 package=self._package(),
@@ -129,3 +130,10 @@ class Ending:
 
     def _code_digest(self) -> str:
         return self._order.assignment.code_digest or source_digest(self._order.recipe_entry)
+
+
+def _numbers(metrics: object) -> dict[str, float]:
+    """A script tells no outcome; its final metrics are those that it gave with its model."""
+    if not isinstance(metrics, dict):
+        return {}
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
