@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http_protocol import BoundedHttpProtocol
 
 BACKLOG = 2048
 
@@ -23,7 +24,7 @@ class HttpServer(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +17,8 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc_client import open_sync_channel
+from lepton_core.ids import digest_of
+from lepton_core.inline_batch import MEDIA_TYPE
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import SIGNATURE
 from lepton_fixtures.platform import RunningPlatform
@@ -21,8 +26,8 @@ from lepton_fixtures.platform import RunningPlatform
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 LIMIT = 32 * MIB
-# What may be held of a refused body: what the network's buffers hold, and one chunk.
-HELD = 24 * MIB
+# What a part may grow by: a body of the allowed size, which may be read before it turns out to be longer, and copies.
+HELD = 3 * LIMIT
 
 # Each door: the part it belongs to, and its path.
 HTTP_DOORS = {
@@ -166,39 +171,45 @@ def call(channel: grpc.Channel, method: str, message: bytes, **options: Any) -> 
 
 def test_a_body_that_unpacks_is_taken_as_it_is(operator: Caller, doors: RunningPlatform) -> None:
     """Nothing here inflates HTTP bodies: a bomb by `content-encoding` stays what it is, bytes that are no JSON."""
-    import gzip
-
     for part, path in (HTTP_DOORS["jobs"], HTTP_DOORS["infer"], HTTP_DOORS["predict"]):
         headers = {"content-encoding": "gzip", "content-type": "application/json", "idempotency-key": "bomb"}
         answer = getattr(operator, part).post(path, content=gzip.compress(bytes(64 * MIB)), headers=headers)
         assert answer.status_code in (404, 415, 422), answer.text
 
 
-def test_too_many_or_too_long_headers_are_refused(doors: RunningPlatform) -> None:
-    for part in ("gateway", "inference"):
-        url = httpx.URL(doors.url(part))
-        with socket.create_connection((url.host, url.port), timeout=30) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
-            sent = 0
-            try:
-                while sent < 64 * MIB:
-                    connection.sendall(b"x-more: " + b"y" * 8000 + b"\r\n")
-                    sent += 8010
-            except OSError:
-                pass
-            assert sent < 64 * MIB, f"{part} reads headers without end"
-    assert httpx.get(doors.url("gateway") + "/healthz").status_code == 200
-    assert httpx.get(doors.url("inference") + "/healthz").status_code == 200
+ENDLESS_HEADS = {
+    "headers": (b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"x-more: " + b"y" * 8000 + b"\r\n"),
+    "many short headers": (b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"a: b\r\n" * 1000),
+    "one header": (b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-more: ", b"y" * 8000),
+    "path": (b"GET /", b"y" * 8000),
+    "method": (b"", b"G" * 8000),
+    "trailers": (b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 1000),
+    "chunk extension": (b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;", b"y" * 8000),
+}
+
+
+@pytest.mark.parametrize("part", ["gateway", "inference"])
+@pytest.mark.parametrize("kind", ENDLESS_HEADS)
+def test_a_head_without_end_is_cut_off(
+    doors: RunningPlatform, frugal: Callable[[str], None], kind: str, part: str
+) -> None:
+    frugal(part)
+    url = httpx.URL(doors.url(part))
+    begin, more = ENDLESS_HEADS[kind]
+    sent = 0
+    with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        connection.sendall(begin)
+        with contextlib.suppress(ConnectionError):
+            while sent < 64 * MIB:
+                connection.sendall(more)
+                sent += len(more)
+    assert sent < 64 * MIB
+    assert httpx.get(f"{doors.url(part)}/healthz").status_code == 200
 
 
 def test_a_batch_that_lies_about_its_sizes_is_refused(operator: Caller) -> None:
-    from lepton_core.ids import digest_of
-    from lepton_core.inline_batch import MEDIA_TYPE
-
     digest = digest_of(SIGNATURE)
     for size in (-1, 0, 2**63, 10**30, len(SIGNATURE) + 1, 1.5, "1", None):
-        import json
-
         body = json.dumps([[digest, size]]).encode() + b"\n" + SIGNATURE
         answer = operator.gateway.post("/v1/artifacts:inline", content=body, headers={"content-type": MEDIA_TYPE})
         assert answer.status_code in (413, 422), (size, answer.text)
