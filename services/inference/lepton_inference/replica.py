@@ -15,6 +15,7 @@ from lepton_inference.cache import Fetch, FileCache
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.grpc.servicer import InferenceServicer
 from lepton_inference.http.app import build_http_app
+from lepton_inference.http.infer import InferDoor
 from lepton_inference.package import Limits, load_model
 from lepton_inference.predictions import PredictionLog
 from lepton_inference.repository import Report, Repository
@@ -54,7 +55,8 @@ class Replica:
         )
         dataplane = Dataplane(self.repository, self._predictions)
         app = build_http_app(dataplane, authenticator, max_body_bytes=settings.max_body_bytes)
-        self.http = HttpServer(app, settings.http_listen, drain_seconds=settings.drain_seconds)
+        door = InferDoor(app, dataplane, authenticator, max_body_bytes=settings.max_body_bytes)
+        self.http = HttpServer(door, settings.http_listen, drain_seconds=settings.drain_seconds)
         self.rpc: RpcServer = build_server(
             [(add_GRPCInferenceServiceServicer_to_server, InferenceServicer(dataplane))],
             authenticator,

@@ -6,7 +6,6 @@ what really arrived before anything is allocated from them.
 
 import math
 import struct
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,9 @@ Array = NDArray[Any]
 MAX_DIMENSION = 2**31 - 1
 _LENGTH = struct.Struct("<I")
 
-# `array` refuses text, fractions for whole numbers and what is out of range; numpy, as fast, would convert all three.
-_TYPECODES = {
+# Formats of `struct`, which refuses text, fractions for whole numbers and what is out of range, and is quick;
+# numpy would convert all three.
+_FORMATS = {
     "UINT8": "B",
     "UINT16": "H",
     "UINT32": "I",
@@ -32,7 +32,7 @@ _TYPECODES = {
     "INT16": "h",
     "INT32": "i",
     "INT64": "q",
-    "FP16": "f",
+    "FP16": "e",
     "FP32": "f",
     "FP64": "d",
 }
@@ -132,11 +132,11 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
         if not set(map(type, data)) <= {bool}:
             raise _wrong_element(wanted, data, field)
         return np.array(data, np.bool_)
-    typecode = _TYPECODES[wanted.datatype]
     try:
-        return np.frombuffer(array(typecode, data), typecode)
-    except (TypeError, OverflowError):
+        packed = struct.pack(f"<{count}{_FORMATS[wanted.datatype]}", *data)
+    except (struct.error, OverflowError):
         raise _wrong_element(wanted, data, field) from None
+    return np.frombuffer(packed, wanted.wire_dtype)
 
 
 def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
@@ -165,8 +165,8 @@ def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonErr
                 if type(value) is not bool:
                     raise TypeError
             else:
-                array(_TYPECODES[wanted.datatype], (value,))
-        except (TypeError, OverflowError):
+                struct.pack(f"<{_FORMATS[wanted.datatype]}", value)
+        except (TypeError, struct.error, OverflowError):
             return invalid(f"{field}[{index}]", f"not an element of type {wanted.datatype}", value, _range(wanted))
     return invalid(field, f"not elements of type {wanted.datatype}", allowed=_range(wanted))
 

@@ -9,7 +9,6 @@ from lepton_inference.about import VERSION
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http import v2
 from lepton_inference.http.errors import OipErrors
-from lepton_inference.http.infer import InferShortcut
 from lepton_inference.http.predict import routes as predict_routes
 
 
@@ -23,7 +22,6 @@ def build_http_app(dataplane: Dataplane, authenticator: Authenticator, *, max_bo
     )
     app.include_router(v2.routes(dataplane))
     app.include_router(predict_routes(dataplane))
-    # From the outermost to the innermost, which sees only what the guard has let in.
+    # The outermost, since the guard refuses callers too.
     app.user_middleware.insert(0, Middleware(OipErrors))
-    app.user_middleware.append(Middleware(InferShortcut, dataplane=dataplane))
     return app

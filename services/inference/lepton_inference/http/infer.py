@@ -5,30 +5,46 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.identity import current_principal
+from lepton_core.http_guard import Guard
+from lepton_core.http_routes import RouteIndex
+from lepton_core.identity import Authenticator, current_principal
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.http.body import header, read_body, respond
+from lepton_inference.http.errors import OipErrors
 from lepton_inference.http.oip import LENGTH_HEADER, read_request, to_body
 from lepton_inference.http.watching import unless_gone
 
+# One pattern for both routes; the guard knows them by their templates.
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+ROUTES = (("POST", "/v2/models/{name}/infer"), ("POST", "/v2/models/{name}/versions/{version}/infer"))
 
 
-class InferShortcut:
-    """Stands between the guard and the app: answers inference requests, passes on all others.
+class InferDoor:
+    """Stands before the app: inference requests go through a guard of their own, all others to the app and its guard.
 
-    The app has the same routes, so that the policy table, the documentation and the guard know them.
+    The app has the same routes too, for the policy table's test and the documentation.
     """
 
-    def __init__(self, app: ASGIApp, dataplane: Dataplane) -> None:
+    def __init__(
+        self, app: ASGIApp, dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int
+    ) -> None:
         self._app = app
         self._dataplane = dataplane
+        routes = RouteIndex(ROUTES)
+        guard = Guard(self._infer, routes=lambda: routes, authenticator=authenticator, max_body_bytes=max_body_bytes)
+        self._guarded = OipErrors(guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and (match := _PATH.fullmatch(scope["path"])):
-            await infer(self._dataplane, match[1], match[2] or "", scope, receive, send)
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        if is_post and _PATH.fullmatch(scope["path"]):
+            await self._guarded(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = _PATH.fullmatch(scope["path"])
+        assert match
+        await infer(self._dataplane, match[1], match[2] or "", scope, receive, send)
 
 
 async def infer(dataplane: Dataplane, name: str, version: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -60,7 +60,7 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
     @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=_BODY)
     async def model_infer(name: str, version: str = "") -> Response:  # noqa: ARG001
         """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
-        raise AssertionError("the shortcut before the app answers this route")
+        raise AssertionError("the door before the app answers this route")
 
     @router.get(prefix, name=f"model{versioned}_metadata")
     async def model_metadata(name: str, version: str = "") -> dict[str, Any]:
