@@ -14,8 +14,8 @@ from lepton_registry.events.leader import Leadership, NotLeader
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
-# A burst is numbered in a few transactions instead of one for each commit.
-GATHER_SECONDS = 0.01
+# The first event of a burst goes at once, the others in a few transactions instead of one for each commit.
+GATHER_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 15.0
 
 
@@ -62,11 +62,20 @@ class Relay:
     async def _carry(self, sink: Sink) -> None:
         """One sink that is away holds up no other."""
         seen, backoff = -1, POLL_SECONDS
+        term: int | None = None
+        reached = 0
         while True:
             seen = await self._numbered.wait(seen, POLL_SECONDS)
             try:
-                while self._leadership.term is not None and await self._carry_batch(sink, self._leadership.term):
-                    pass
+                if (leading := self._leadership.term) != term:
+                    # While the term lasts nobody else moves the cursor.
+                    reached = await self._database.read(lambda conn: store.position(conn, sink.name))
+                    term = leading
+                while term is not None and (events := await self._next(reached)):
+                    await sink.deliver(events)
+                    reached = await self._moved(sink, term, events[-1].position)
+                    if len(events) < store.MAX_BATCH:
+                        break
                 backoff = POLL_SECONDS
             except NotLeader as error:
                 self._leadership.lost(error)
@@ -75,16 +84,13 @@ class Relay:
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
 
-    async def _carry_batch(self, sink: Sink, term: int) -> bool:
-        reached = await self._database.read(lambda conn: store.position(conn, sink.name))
-        events = await self._database.read(lambda conn: store.after(conn, reached))
-        if not events:
-            return False
-        await sink.deliver(events)
+    async def _next(self, reached: int) -> Sequence[sa.Row[Any]]:
+        return await self._database.read(lambda conn: store.after(conn, reached))
 
-        def moved(conn: sa.Connection) -> None:
+    async def _moved(self, sink: Sink, term: int, to: int) -> int:
+        def move(conn: sa.Connection) -> int:
             leader.check(conn, term)
-            store.move_cursor(conn, sink.name, events[-1].position)
+            store.move_cursor(conn, sink.name, to)
+            return to
 
-        await self._database.write(moved)
-        return True
+        return await self._database.write(move)
