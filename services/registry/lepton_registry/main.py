@@ -46,6 +46,7 @@ from lepton_registry.deployments.watch import ServingWatch
 from lepton_registry.events.feed import Feed
 from lepton_registry.events.leader import Leadership
 from lepton_registry.events.relay import Relay, Sink
+from lepton_registry.events.retention import EventRetention
 from lepton_registry.events.servicer import EventServicer
 from lepton_registry.events.sinks import Hinter, Stream
 from lepton_registry.hints import Waker
@@ -108,6 +109,7 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
         feed.run,
         Relay(database, leadership, sinks).run,
         Sweeper(database, leadership, wake, settings.sweep_seconds).run,
+        EventRetention(database, leadership, days=settings.event_days).run,
         uploads.run,
         collector.run,
         lambda: _ensure_bucket(objects, bucket),

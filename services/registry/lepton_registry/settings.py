@@ -38,6 +38,7 @@ class RegistrySettings(Settings):
     )
     leader_takeover_seconds: float = Field(default=5.0, ge=2.0, description="How long a silent leader is waited for.")
     max_log_bytes_per_run: int = Field(default=64 * 1024 * 1024, ge=1024, description="Log kept of one run.")
+    event_days: int = Field(default=90, ge=1, description="How long events can be read again.")
     max_message_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Largest gRPC message.")
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls in hand may take when it is told to stop."

@@ -162,8 +162,10 @@ class SqliteBackend:
                 try:
                     write.result = write.work(connection)
                 except Exception as error:  # noqa: BLE001 - one failing write rolls back only itself
+                    if not driver.in_transaction:
+                        # A full disk or a broken one: SQLite has rolled back everything, so the group fails.
+                        raise
                     write.error = error
-                    # A full disk may already have rolled back everything: then this raises, and the group fails.
                     driver.execute("ROLLBACK TO one")
                 driver.execute("RELEASE one")
 

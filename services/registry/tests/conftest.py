@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +258,14 @@ def make_settings(folder: Path, database_url: str, s3: S3Bucket, **more: Any) ->
 
 
 @pytest.fixture
-def configured(tmp_path: Path, database_url: str, s3: S3Bucket) -> Configured:
-    """Settings without a queue, and the tokens."""
-    return make_settings(tmp_path, database_url, s3)
+def make_configured(tmp_path: Path, s3: S3Bucket) -> Callable[[str], Configured]:
+    """Settings without a queue for a database, and the tokens."""
+    return lambda database_url: make_settings(tmp_path, database_url, s3)
+
+
+@pytest.fixture
+def configured(make_configured: Callable[[str], Configured], database_url: str) -> Configured:
+    return make_configured(database_url)
 
 
 @pytest.fixture

@@ -132,3 +132,24 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path):
         await database.read(lambda conn: conn.execute(sa.text("SELECT 1")))
     assert raised.value.code is ErrorCode.UNAVAILABLE
     await database.close()
+
+
+async def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(sqlite_url):
+    schema.create_tables(sqlite_url)
+    database = open_database(sqlite_url)
+    await database.write(add("kept"))
+
+    def limit(pages):
+        # What a full disk looks like to SQLite.
+        return lambda conn: conn.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar()
+
+    await database.write(limit(await database.write(limit(1))))
+    big = [f"{number}-{'x' * 4000}" for number in range(20)]
+    results = await asyncio.gather(*[database.write(add(name)) for name in big], return_exceptions=True)
+    assert any(isinstance(result, LeptonError) and result.code is ErrorCode.UNAVAILABLE for result in results)
+    told = [name for name, result in zip(big, results, strict=True) if not isinstance(result, Exception)]
+    assert set(await names(database)) == {"kept", *told}
+    await database.write(limit(2**30))
+    await database.write(add("again"))
+    assert "again" in await names(database)
+    await database.close()

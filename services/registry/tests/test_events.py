@@ -10,6 +10,7 @@ from lepton_registry.events import leader, outbox, store
 from lepton_registry.events.feed import Feed
 from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.events.relay import Relay
+from lepton_registry.events.retention import drop_old
 
 
 def told(subject, kind="run.queued"):
@@ -201,3 +202,24 @@ async def test_a_change_that_is_rolled_back_leaves_no_event(database):
     with pytest.raises(ValueError, match="on purpose"):
         await database.write(fails)
     assert await database.read(lambda conn: conn.execute(sa.text("SELECT count(*) FROM events")).scalar()) == 0
+
+
+async def test_old_events_go_once_every_reader_has_had_them(database):
+    leadership = await lead(database)
+    for number in range(4):
+        await database.write(told(f"run_{number}"))
+    await database.write(lambda conn: store.number(conn, leadership.term))
+    await database.write(lambda conn: store.move_cursor(conn, "stream", 2))
+
+    def drop(before_us):
+        return database.write(lambda conn: drop_old(conn, leadership.term, before_us))
+
+    assert await drop(1) == 0
+    assert await drop(2**62) == 2
+    assert await listed(database) == [(3, "run_2"), (4, "run_3")]
+    await database.write(lambda conn: store.move_cursor(conn, "stream", 4))
+    assert await drop(2**62) == 2
+    # Numbers are never given again.
+    await database.write(told("run_9"))
+    await database.write(lambda conn: store.number(conn, leadership.term))
+    assert await listed(database) == [(5, "run_9")]

@@ -44,13 +44,18 @@ def port():
     return free_port()
 
 
-@pytest.fixture
-def process(tmp_path, configured, port):
+def answers_at(port):
     def answers():
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    started = ServerProcess(COMMAND, tmp_path / "registry.log", answers, environment_of(configured[0], port))
+    return answers
+
+
+@pytest.fixture
+def process(tmp_path, configured, port):
+    environment = environment_of(configured[0], port)
+    started = ServerProcess(COMMAND, tmp_path / "registry.log", answers_at(port), environment)
     yield started
     started.kill()
 
@@ -161,3 +166,32 @@ def test_a_wrong_setting_is_named_and_nothing_starts(sqlite_url, tmp_path, s3, n
     assert ended.returncode == 1
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+async def test_of_two_registries_one_leads_and_the_other_takes_over(tmp_path, s3, postgres_url, make_configured):
+    settings, tokens = make_configured(postgres_url)
+    processes, logs = [], [tmp_path / "first.log", tmp_path / "second.log"]
+    for log in logs:
+        port = free_port()
+        processes.append(ServerProcess(COMMAND, log, answers_at(port), environment_of(settings, port)))
+        processes[-1].port = port
+    try:
+        leads = ["leading, term" in log.read_text() for log in logs]
+        assert leads == [True, False]
+        gateway = open_channel(f"127.0.0.1:{processes[1].port}", tokens["gateway"], acting=lambda: ACTING)
+        pool = open_channel(f"127.0.0.1:{processes[1].port}", tokens["trainer"], acting=lambda: None)
+        await persistently(lambda: push_dataset(gateway))
+        worker = await register_worker(pool)
+        await submit(gateway)
+        assignment = await claim(pool, worker)
+        await asyncio.to_thread(processes[0].kill)
+        # Only a leader counts lease time: that the attempt is lost shows that there is one again.
+        async with asyncio.timeout(60):
+            while await state_of(gateway, assignment.run_id) != runs_pb2.RUN_STATE_QUEUED:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert "leading, term 2" in logs[1].read_text()
+        await gateway.close()
+        await pool.close()
+    finally:
+        for process in processes:
+            process.kill()

@@ -1,0 +1,52 @@
+"""How long events are kept: readers that fell further behind than this start anew from what is there."""
+
+import asyncio
+import logging
+
+import sqlalchemy as sa
+
+from lepton_core.errors import LeptonError
+from lepton_registry.database import Database, now_us
+from lepton_registry.events import leader
+from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.events.store import CURSORS, EVENTS
+
+log = logging.getLogger(__name__)
+DAY_US = 24 * 3600 * 1_000_000
+BATCH = 2_000
+PAUSE_SECONDS = 600.0
+
+
+def drop_old(conn: sa.Connection, term: int, before_us: int, limit: int = BATCH) -> int:
+    """Delete events from before that time which every reader of the relay has had; how many."""
+    leader.check(conn, term)
+    delivered = conn.scalar(sa.select(sa.func.min(CURSORS.c.position))) or 0
+    old = (
+        sa.select(EVENTS.c.sequence)
+        .where(EVENTS.c.position <= delivered, EVENTS.c.at_us < before_us)
+        .order_by(EVENTS.c.position)
+        .limit(limit)
+    )
+    return conn.execute(sa.delete(EVENTS).where(EVENTS.c.sequence.in_(old))).rowcount
+
+
+class EventRetention:
+    def __init__(self, database: Database, leadership: Leadership, *, days: int) -> None:
+        self._database = database
+        self._leadership = leadership
+        self._days = days
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            try:
+                while (term := self._leadership.term) is not None and await self._drop(term) == BATCH:
+                    pass
+            except NotLeader as error:
+                self._leadership.lost(error)
+            except LeptonError as error:
+                log.warning("old events stay for now: %s", error.detail)
+
+    async def _drop(self, term: int) -> int:
+        before = now_us() - self._days * DAY_US
+        return await self._database.write(lambda conn: drop_old(conn, term, before))
