@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -42,15 +43,22 @@ def postgres_folder() -> Iterator[Path]:
     shutil.rmtree(data, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres_folder: Path) -> Iterator[str]:
+@contextmanager
+def postgres_database(folder: Path) -> Iterator[str]:
+    """The URL of a fresh database on the server."""
     import psycopg
 
     name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(f"host={postgres_folder} user=postgres dbname=postgres", autocommit=True) as connection:
+    with psycopg.connect(f"host={folder} user=postgres dbname=postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg:///{name}?host={quote(str(postgres_folder))}&user=postgres"
+        yield f"postgresql+psycopg:///{name}?host={quote(str(folder))}&user=postgres"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_folder: Path) -> Iterator[str]:
+    with postgres_database(postgres_folder) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
