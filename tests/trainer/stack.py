@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lepton_core.objects.folder import scan
 from lepton_core.objects.transfer import send
 from lepton_core.resources import FileEntry
 from lepton_core.wire import list_to_proto
+from lepton_fixtures.attempt_trees import processes_marked
 from lepton_fixtures.processes import ServerProcess, wait_until
 from lepton_local.example import Kind, write_example
 from lepton_local.home import Home
@@ -44,7 +45,6 @@ from lepton_proto.v1.projects_pb2_grpc import ProjectServiceStub
 from lepton_proto.v1.runs_pb2_grpc import RunServiceStub
 from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
 from lepton_trainer.worker.artifacts import ArtifactWire
-from lepton_trainer.worker.process_tree import MARKER
 
 ENDED = {runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED}
 PARTS = ("queue", "objects", "registry", "trainer")
@@ -201,16 +201,7 @@ class Stack:
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """Living processes of attempts, by what they are: supervisor, launcher, guard, program."""
-        found: dict[str, list[psutil.Process]] = {}
-        for process in psutil.process_iter():
-            try:
-                marker = process.environ().get(MARKER, "")
-                words = process.cmdline()
-            except (psutil.Error, OSError):
-                continue
-            if marker.startswith(self.worker_id) and process.status() != psutil.STATUS_ZOMBIE:
-                found.setdefault(_role(words), []).append(process)
-        return found
+        return processes_marked(worker_id=self.worker_id)
 
     @property
     def worker_id(self) -> str:
@@ -222,26 +213,3 @@ class Stack:
         process = self.processes()[role][0]
         process.send_signal(number)
         return int(process.pid)
-
-
-def gone(processes: Iterable[psutil.Process]) -> bool:
-    """Whether none of them is alive; one that nobody has waited for yet counts as gone."""
-    return not any(_lives(process) for process in processes)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _role(words: list[str]) -> str:
-    line = " ".join(words)
-    if "worker.supervisor" in line:
-        return "supervisor"
-    if "torch.distributed.run" in line:
-        return "launcher"
-    if "worker/guard.py" in line:
-        return "guard"
-    return "program"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.processes import wait_until
 from lepton_proto.v1 import runs_pb2
 from trainer.scripts import COUNTING, STUBBORN
-from trainer.stack import Stack, gone
+from trainer.stack import Stack
 
 SUCCEEDED, FAILED, CANCELLED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED
 

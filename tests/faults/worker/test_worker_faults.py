@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.processes import wait_until
 from lepton_proto.v1 import runs_pb2
 from trainer.scripts import COUNTING, SAVES_WHEN_ASKED
-from trainer.stack import Stack, gone
+from trainer.stack import Stack
 
 StartStack = Callable[..., Stack]
 SUCCEEDED = runs_pb2.RUN_STATE_SUCCEEDED
