@@ -51,18 +51,27 @@ class ServedModel:
 def load_model(revision: Revision, files: dict[str, bytes], limits: Limits, executor: Executor) -> ServedModel:
     """Blocks while it loads and warms up. Raises INVALID when the package cannot serve."""
     signature = check_signature(files[SIGNATURE_FILE])
-    check_onnx_bytes(files[MODEL_FILE], MODEL_FILE)
-    runtime = OnnxRuntime(files[MODEL_FILE], signature, limits.threads)
+    content = files[MODEL_FILE]
+    check_onnx_bytes(content, MODEL_FILE)
     pipeline = Pipeline.of(signature)
 
-    def model(raw: Tensors) -> Tensors:
-        return runtime.run(pipeline(raw))
+    def start(threads: int) -> tuple[OnnxRuntime, Model, int]:
+        runtime = OnnxRuntime(content, signature, threads)
 
+        def model(raw: Tensors) -> Tensors:
+            return runtime.run(pipeline(raw))
+
+        return runtime, model, _warm_up(model, signature, limits)
+
+    # A small model is quickest alone on one core; the threads of many such models would only be in each other's way.
+    runtime, model, inline_bytes = start(limits.threads or 1)
+    if not inline_bytes and not limits.threads:
+        runtime, model, inline_bytes = start(0)
     queue_limits = BatchLimits(
         capacity=limits.queue_capacity,
         capacity_bytes=limits.queue_bytes,
         rows=limits.max_batch_rows if _batches(signature) else 1,
-        inline_bytes=_warm_up(model, signature, limits),
+        inline_bytes=inline_bytes,
         inline_seconds=limits.inline_seconds,
     )
     return ServedModel(revision, signature, BatchingQueue(model, queue_limits, executor), runtime.platform)

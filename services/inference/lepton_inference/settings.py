@@ -30,7 +30,7 @@ class InferenceSettings(Settings):
         float, Field(ge=0, le=20, description="A model that answers faster runs on the event loop itself.")
     ] = 1.0
     model_threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        default=0, description="Threads of one model; 0: one a core."
+        default=0, description="Threads of one model; 0: one for a quick model, else one a core."
     )
     max_model_bytes: Positive = Field(default=2000 * MIB, description="Largest model file.")
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lepton_core.ids import digest_of
+from lepton_fixtures.packages import adder
 from lepton_inference.revisions import TargetState
 from services.inference.tests.fleet import Fleet, until
 from services.inference.tests.packages import Package, multiplier
@@ -22,6 +23,8 @@ def broken(how: str) -> Package:
     package = multiplier(5.0)
     if how == "pickle":
         package["model.onnx"] = b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x07builtins\x94."
+    elif how == "external data":
+        package = adder(5.0, external="../../secret")
     elif how == "truncated":
         package["model.onnx"] = package["model.onnx"][:-20]
     elif how == "no signature":
@@ -67,8 +70,17 @@ async def test_no_request_fails_during_a_swap(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["pickle", "truncated", "no signature", "signature is no JSON", "another input", "another shape", "another type"],
-)
+    [
+        "pickle",
+        "external data",
+        "truncated",
+        "no signature",
+        "signature is no JSON",
+        "another input",
+        "another shape",
+        "another type",
+    ],
+)  # fmt: skip
 async def test_a_version_that_cannot_serve_leaves_the_old_one_serving(fleet: Fleet, how: str) -> None:
     good = await fleet.deploy(multiplier(2.0))
     bad = fleet.put(broken(how), version=2)
