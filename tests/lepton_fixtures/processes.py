@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# A machine that is busy with other things takes long to start even a small server.
+START_SECONDS = 40.0
 
 
 def free_port() -> int:
@@ -29,6 +31,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
+
+
+def stays(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Watch that `condition()` holds for that long; AssertionError as soon as it does not."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert condition(), f"no longer: {what}"
+        time.sleep(0.1)
 
 
 def signal_at_parents_death(number: int) -> None:
@@ -67,7 +77,7 @@ class ServerProcess:
                 preexec_fn=partial(signal_at_parents_death, signal.SIGKILL),  # noqa: PLW1509 - takes no lock
             )
         try:
-            wait_until(self._answers, what=f"{Path(self._command[0]).name} to answer")
+            wait_until(self._answers, START_SECONDS, f"{Path(self._command[0]).name} to answer")
         except BaseException:
             self.kill()
             raise
