@@ -62,7 +62,8 @@ class BatchingQueue:
 
     @property
     def depth(self) -> int:
-        return len(self._waiting)
+        """Requests that wait, and whose clients still do."""
+        return sum(not item.answer.done() for item in self._waiting)
 
     @property
     def slow(self) -> bool:

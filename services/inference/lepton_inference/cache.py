@@ -1,7 +1,7 @@
 """Files of model packages on local disk, by digest. What lies here is believed only after it was hashed again."""
 
 import asyncio
-import os
+import secrets
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
@@ -18,6 +18,9 @@ class FileCache:
         self._folder = folder / "files"
         self._fetch = fetch
         self._folder.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.glob(".*"):
+            # Of a process that was killed while it fetched.
+            left.unlink(missing_ok=True)
 
     async def read(self, project: str, file: PackageFile) -> bytes:
         """Verified bytes. A local copy that was damaged is fetched again; raises CORRUPT when the stored one is too."""
@@ -38,7 +41,8 @@ class FileCache:
                 path.unlink(missing_ok=True)
 
     async def _replace(self, project: str, file: PackageFile, path: Path) -> None:
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        # A name of its own: two revisions may share a file, and be loaded at the same time.
+        fresh = path.with_name(f".{secrets.token_hex(8)}")
         try:
             await self._fetch(project, file, fresh)
             fresh.replace(path)

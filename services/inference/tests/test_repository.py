@@ -165,3 +165,11 @@ async def test_what_no_revision_names_leaves_the_cache(fleet: Fleet) -> None:
     kept = {digest_of(data).removeprefix("sha256:") for data in multiplier(3.0).values()}
     folder = fleet.folder / "cache" / "files"
     await until(lambda: {path.name for path in folder.iterdir()} == kept, "the old files to go")
+
+
+async def test_deployments_that_share_files_load_side_by_side(fleet: Fleet) -> None:
+    for name in ("double", "twice", "again"):
+        fleet.target(fleet.put(multiplier(2.0), name))
+    await fleet.replica.repository.settled()
+    index = (await fleet.http.post("/v2/repository/index")).json()
+    assert [each["state"] for each in index] == ["READY"] * 3

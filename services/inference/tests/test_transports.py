@@ -235,6 +235,9 @@ async def test_a_client_that_hangs_up_leaves_the_queue(start_fleet: Any) -> None
     assert isinstance(gave_up[0], httpx.ReadTimeout)
     assert isinstance(gave_up[1], LeptonError)
     assert gave_up[1].code is ErrorCode.TIMEOUT
+    await until(lambda: queue.depth == 1, "the two to leave the queue")
+    deadline = asyncio.get_running_loop().time() + 0.2
+    await until(lambda: asyncio.get_running_loop().time() > deadline, "the third one's deadline to pass")
     held.set()
     assert (await running).status_code == 200
     assert (await impatient[2]).status_code == 504
