@@ -55,6 +55,15 @@ class Submitter:
         )
         return Submission(run, created)
 
+    async def retry(self, run_id: str, key: str) -> Submission:
+        """A new run of what `run_id` ran. Raises LeptonError, as `submit` does: a script may be run again only by who
+        may submit one."""
+        check_key(key)
+        earlier = await self._registry.get_run(run_id)
+        if not earlier.recipe:
+            self._check_may_run_scripts()
+        return Submission(*await self._registry.retry_run(run_id, key))
+
     async def _validated(self, body: Mapping[str, Any]) -> tuple[JobSpec, str]:
         spec = parse_job(body)
         check_submittable(spec)

@@ -51,7 +51,7 @@ def build_http_app(
     for router in (
         jobs.routes(submitter),
         streams.routes(registry),
-        runs.routes(registry),
+        runs.routes(registry, submitter),
         artifacts.routes(registry),
         datasets.routes(registry, intake),
         archives.routes(intake),

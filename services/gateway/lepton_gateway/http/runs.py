@@ -10,11 +10,12 @@ from lepton_core.resources import Run, RunState
 from lepton_gateway.http import bodies
 from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry
+from lepton_gateway.submit import Submitter
 
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 
-def routes(registry: Registry) -> APIRouter:
+def routes(registry: Registry, submitter: Submitter) -> APIRouter:
     router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
     @router.get("", summary="List runs, newest first")
@@ -36,9 +37,9 @@ def routes(registry: Registry) -> APIRouter:
     @router.post("/{run_id}:retry", status_code=202, summary="Submit the same job again")
     async def retry_run(run_id: str, response: Response, idempotency_key: str = IDEMPOTENCY_KEY) -> Run:
         """A new run of the same spec, on the same dataset version."""
-        run, created = await registry.retry_run(run_id, idempotency_key)
-        response.status_code = 202 if created else 200
-        return run
+        submission = await submitter.retry(run_id, idempotency_key)
+        response.status_code = 202 if submission.created else 200
+        return submission.run
 
     @router.get("/{run_id}/attempts", summary="List a run's attempts")
     async def list_attempts(run_id: str) -> bodies.ListAttemptsResponse:
