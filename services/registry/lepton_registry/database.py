@@ -8,7 +8,7 @@ writes into one transaction, each in a savepoint of its own, since the cost of a
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
@@ -20,6 +20,8 @@ from lepton_core.errors import ErrorCode, LeptonError
 
 Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
+# Bounds the parameters of one statement, and how many texts are kept.
+MAX_ROWS_A_STATEMENT = 32
 
 
 class RefusedToStart(Exception):
@@ -64,14 +66,29 @@ def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> b
     return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def insert_new_row(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> sa.Row[Any] | None:
-    """Like `insert_new`, and gives the new row; None where a unique key is taken."""
-    return conn.execute(_insert_returning(into, conn.dialect.name), values).first()
+def insert_new_rows(conn: sa.Connection, into: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert plain values with as few statements as can be; where a unique key is taken, nothing. How many are new.
+
+    Each statement on SQLite hands the interpreter to the other threads and has to wait for it again: that, not the
+    database, is what many small ones cost.
+    """
+    found = 0
+    for start in range(0, len(rows), MAX_ROWS_A_STATEMENT):
+        part = rows[start : start + MAX_ROWS_A_STATEMENT]
+        names, text = _insert_rows_or_nothing(into, conn.dialect.paramstyle, len(part))
+        found += conn.exec_driver_sql(text, tuple(row[name] for row in part for name in names)).rowcount
+    return found
 
 
 @cache
-def _insert_returning(into: sa.Table, dialect: str) -> sa.Executable:
-    return _insert_or_nothing(into, dialect).returning(*into.c)
+def _insert_rows_or_nothing(into: sa.Table, paramstyle: str, count: int) -> tuple[tuple[str, ...], str]:
+    """The columns in the order of their values, and the statement. Numbers that the database gives are left out."""
+    names = tuple(column.name for column in into.c if column is not into.autoincrement_column)
+    row = "({})".format(", ".join(["?" if paramstyle == "qmark" else "%s"] * len(names)))
+    quoted = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join([row] * count)
+    # Only names of our own tables stand in the text.
+    return names, f'INSERT INTO "{into.name}" ({quoted}) VALUES {values} ON CONFLICT DO NOTHING'  # noqa: S608
 
 
 @cache

@@ -14,12 +14,21 @@ _plans: dict[tuple[Any, tuple[str, ...]], list[_Step]] = {}
 
 def to_message(row: sa.Row[Any], kind: type[AnyMessage], **more: Any) -> AnyMessage:
     """`more` gives fields that are no columns."""
-    columns = tuple(row._fields)
-    plan = _plans.get((kind, columns))
-    if plan is None:
-        plan = _plans[kind, columns] = _plan(kind, columns)
-    values = {name: numbers[row[at]] if numbers else row[at] for name, at, numbers in plan}
+    values = {name: numbers[row[at]] if numbers else row[at] for name, at, numbers in _steps(kind, tuple(row._fields))}
     return kind(**(values | more))
+
+
+def from_values(values: Mapping[str, Any], kind: type[AnyMessage]) -> AnyMessage:
+    """The same from columns by name, such as those of a row that was just inserted."""
+    steps = _steps(kind, tuple(values))
+    return kind(**{name: numbers[values[name]] if numbers else values[name] for name, _, numbers in steps})
+
+
+def _steps(kind: type[Message], columns: tuple[str, ...]) -> list[_Step]:
+    steps = _plans.get((kind, columns))
+    if steps is None:
+        steps = _plans[kind, columns] = _plan(kind, columns)
+    return steps
 
 
 def _plan(kind: type[Message], columns: tuple[str, ...]) -> list[_Step]:

@@ -32,8 +32,9 @@ from lepton_registry.database import Database, open_database
 from lepton_registry.events import leader
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
-from lepton_registry.runs import checkpoints, claims, finishing, store, sweeper
+from lepton_registry.runs import checkpoints, claims, finishing, store, submission, sweeper
 from lepton_registry.runs.states import AttemptState
+from lepton_registry.runs.submission import Submission
 from lepton_registry.settings import RegistrySettings
 from lepton_registry.workers import store as workers
 
@@ -85,17 +86,17 @@ class Scene:
 
         return await self.database.write(work)
 
-    def job(self, *, key: str = "", project: str = PROJECT, namespace: str = "client", **spec: Any) -> store.Submission:
+    def job(self, *, key: str = "", project: str = PROJECT, namespace: str = "client", **spec: Any) -> Submission:
         """A job of recipe r@1 on digits@latest, unless the spec says otherwise."""
         body = {"spec_version": 1, "name": "job", "recipe": "r", "data": "digits@latest", "train": {}} | spec
         digest = f"1:{digest_of(canonical_json(body).encode())}"
-        found = store.Key(namespace, key or f"key-{next(self._numbers)}", digest)
+        found = submission.Key(namespace, key or f"key-{next(self._numbers)}", digest)
         recipe, version = (body["recipe"], "1") if body["recipe"] else ("", "")
-        return store.parse_submission(project, found, canonical_json(body), recipe, version, "key_1")
+        return submission.parse_submission(project, found, canonical_json(body), recipe, version, "key_1")
 
     async def submit(self, **spec: Any) -> sa.Row[Any]:
         job = self.job(**spec)
-        return (await self.database.write(lambda conn: store.submit(conn, job)))[0]
+        return (await self.database.write(lambda conn: submission.submit(conn, job)))[0]
 
     async def run(self, run_id: str, project: str = PROJECT) -> sa.Row[Any]:
         return await self.database.read(lambda conn: store.get(conn, project, run_id))

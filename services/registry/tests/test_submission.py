@@ -4,11 +4,11 @@ import asyncio
 import json
 
 from lepton_core.errors import ErrorCode
-from lepton_registry.runs import store
+from lepton_registry.runs import store, submission
 
 
 async def put(scene, job):
-    return await scene.database.write(lambda conn: store.submit(conn, job))
+    return await scene.database.write(lambda conn: submission.submit(conn, job))
 
 
 async def test_the_same_key_gives_the_same_run(scene):
@@ -60,7 +60,7 @@ async def test_a_retry_after_latest_moved_is_the_same_run(scene):
 async def test_a_known_key_answers_even_when_the_job_would_be_refused_now(scene):
     first, _ = await put(scene, scene.job(key="k"))
     refused_now = scene.job(key="k", data="gone@latest")
-    same_digest = store.Submission(
+    same_digest = submission.Submission(
         refused_now.project,
         scene.job(key="k").key,
         refused_now.spec,

@@ -1,16 +1,28 @@
 """The outbox: an event is written in the transaction that makes it true."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from lepton_core.ids import new_id
-from lepton_registry.database import now_us, table
+from lepton_registry.database import insert_new_rows, now_us, table
 from lepton_registry.events.tables import EventRow
 
 EVENTS = table(EventRow)
-_INSERT = sa.insert(EVENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The event `dev.lepton.<type>.v1` about `subject` (an id) of `project` (an id)."""
+
+    project: str
+    type: str
+    subject: str
+    data: dict[str, Any]
+    at_us: int
 
 
 def write(
@@ -21,12 +33,21 @@ def write(
     Call it after the conditional update it tells of. It has no position yet: with an automatic number, a later
     transaction may commit first, and a reader that has moved past would never see this one.
     """
-    row = {
+    write_all(conn, [Told(project, event_type, subject, data, now_us() if at_us is None else at_us)])
+
+
+def write_all(conn: sa.Connection, events: Sequence[Told]) -> None:
+    """Several, in their order."""
+    insert_new_rows(conn, EVENTS, [_row(event) for event in events])
+
+
+def _row(event: Told) -> dict[str, Any]:
+    return {
         "id": new_id("evt"),
-        "project": project,
-        "type": f"dev.lepton.{event_type}.v1",
-        "subject": subject,
-        "at_us": now_us() if at_us is None else at_us,
-        "data_json": json.dumps(data, separators=(",", ":"), sort_keys=True),
+        "position": None,
+        "project": event.project,
+        "type": f"dev.lepton.{event.type}.v1",
+        "subject": event.subject,
+        "at_us": event.at_us,
+        "data_json": json.dumps(event.data, separators=(",", ":"), sort_keys=True),
     }
-    conn.execute(_INSERT, row)

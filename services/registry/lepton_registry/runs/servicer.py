@@ -14,9 +14,11 @@ from lepton_registry.authentication import caller
 from lepton_registry.cursors import page_limit
 from lepton_registry.database import Database
 from lepton_registry.events.feed import Feed
-from lepton_registry.rows import to_message
-from lepton_registry.runs import attempts, checkpoints, store
+from lepton_registry.gathering import Gathering
+from lepton_registry.rows import from_values, to_message
+from lepton_registry.runs import attempts, checkpoints, store, submission
 from lepton_registry.runs.states import ENDED, RunState
+from lepton_registry.runs.submission import Key, Submission, Values
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_PAGE, DEFAULT_PAGE = 500, 50
@@ -29,20 +31,21 @@ class RunServicer(rpc.RunServiceServicer):
     def __init__(self, database: Database, feed: Feed) -> None:
         self._database = database
         self._feed = feed
+        self._submissions: Gathering[Submission, tuple[Values, bool]] = Gathering(database, submission.submit_all)
 
     async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:
         principal = caller()
-        key = store.Key(request.key_namespace, request.idempotency_key, request.request_digest)
-        job = store.parse_submission(
+        key = Key(request.key_namespace, request.idempotency_key, request.request_digest)
+        job = submission.parse_submission(
             principal.project, key, request.spec_json, request.recipe, request.recipe_version, principal.id
         )
-        row, created = await self._database.write(lambda conn: store.submit(conn, job))
-        return pb.SubmitRunResponse(run=to_message(row, pb.Run), created=created)
+        values, created = await self._submissions.write(job)
+        return pb.SubmitRunResponse(run=from_values(values, pb.Run), created=created)
 
     async def FindRunByKey(self, request: pb.FindRunByKeyRequest, context: Context) -> pb.FindRunByKeyResponse:
         project = caller().project
-        key = store.Key(request.key_namespace, request.idempotency_key, request.request_digest)
-        row = await self._database.read(lambda conn: store.find_by_key(conn, project, key))
+        key = Key(request.key_namespace, request.idempotency_key, request.request_digest)
+        row = await self._database.read(lambda conn: submission.find_by_key(conn, project, key))
         if row is None:
             raise LeptonError(ErrorCode.NOT_FOUND, f"the idempotency key {key.key!r} is new")
         return pb.FindRunByKeyResponse(run=to_message(row, pb.Run))

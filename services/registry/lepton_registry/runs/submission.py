@@ -1,0 +1,222 @@
+"""From jobs to runs: one run for each key, however often and however many at once they come."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.ids import new_id
+from lepton_core.jobs import JobSpec, check_submittable, parse_job
+from lepton_core.validation import canonical_json
+from lepton_registry.artifacts import store as artifacts
+from lepton_registry.database import insert_new_rows, now_us, table
+from lepton_registry.datasets import store as datasets
+from lepton_registry.events import outbox
+from lepton_registry.recipes import store as recipes
+from lepton_registry.runs.states import RunState
+from lepton_registry.runs.tables import RunRow
+
+RUNS = table(RunRow)
+CLIENT_NAMESPACE = "client"
+MAX_KEY_CHARS = 256
+_BY_KEY = sa.select(RUNS).where(
+    RUNS.c.project == sa.bindparam("project"),
+    RUNS.c.key_namespace == sa.bindparam("key_namespace"),
+    RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
+)
+# What every new run has in common; inserts name each column.
+_FRESH = {
+    "state": RunState.QUEUED.value,
+    "cancel_requested": False,
+    "reason": "",
+    "attempts": 0,
+    "current_attempt_id": "",
+    "progress": 0.0,
+    "metrics_json": "{}",
+    "model_version_id": "",
+    "model_version": 0,
+    "started_at_us": 0,
+    "finished_at_us": 0,
+    "retries_spent": 0,
+    "lost_in_a_row": 0,
+}
+
+Values = Mapping[str, Any]
+# The columns of the key's run and whether it is new, or why the job is refused.
+Outcome = tuple[Values, bool] | LeptonError
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Under which a submission is known for ever; `digest` is of what the client set."""
+
+    namespace: str
+    key: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        for field, value in (("key_namespace", self.namespace), ("idempotency_key", self.key)):
+            if not 0 < len(value) <= MAX_KEY_CHARS:
+                raise invalid(field, "empty or too long", value, f"1 to {MAX_KEY_CHARS} characters")
+        if not self.digest:
+            raise invalid("request_digest", "required")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A validated job. `recipe` and its exact version are empty for a script."""
+
+    project: str
+    key: Key
+    spec: JobSpec
+    body: dict[str, Any]
+    recipe: str
+    recipe_version: str
+    created_by: str
+    retry_of: str = ""
+
+
+def parse_submission(
+    project: str, key: Key, spec_json: str, recipe: str, recipe_version: str, created_by: str
+) -> Submission:
+    """The gateway has validated the job against the catalogue; here its form, and that the pinned recipe is its own."""
+    spec = parse_job(spec_json)
+    check_submittable(spec)
+    if recipe != spec.recipe_name or bool(recipe) != bool(recipe_version):
+        raise invalid(
+            "recipe", "does not agree with the spec", f"{recipe}@{recipe_version}", f"a version of {spec.recipe!r}"
+        )
+    return Submission(project, key, spec, json.loads(spec_json), recipe, recipe_version, created_by)
+
+
+def submit(conn: sa.Connection, job: Submission) -> tuple[sa.Row[Any], bool]:
+    """The run of this key, and whether it is new."""
+    [outcome] = submit_all(conn, [job])
+    if isinstance(outcome, LeptonError):
+        raise outcome
+    values, created = outcome
+    return conn.execute(sa.select(RUNS).where(RUNS.c.id == values["id"])).one(), created
+
+
+def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]:
+    """An outcome for each job. What `@latest` means is settled here, in the transaction.
+
+    As few statements as can be, whatever the number of jobs: they are what a submission costs.
+    """
+    referred = _Referred(conn)
+    drafts = [_draft(referred, job) for job in jobs]
+    rows = [draft for draft in drafts if not isinstance(draft, LeptonError)]
+    # In the order of keys: rivals that insert the same ones wait for each other, and never in a circle.
+    rows.sort(key=lambda row: (row["project"], row["key_namespace"], row["idempotency_key"]))
+    new = _insert(conn, rows)
+    outbox.write_all(conn, [_queued(row) for row in rows if row["id"] in new])
+    return [_outcome(conn, job, draft, new) for job, draft in zip(jobs, drafts, strict=True)]
+
+
+def _insert(conn: sa.Connection, rows: Sequence[Values]) -> set[str]:
+    """Those whose key is new, by id."""
+    ids = {row["id"] for row in rows}
+    if insert_new_rows(conn, RUNS, rows) == len(rows):
+        return ids
+    return set(conn.scalars(sa.select(RUNS.c.id).where(RUNS.c.id.in_(ids))))
+
+
+def _queued(row: Values) -> outbox.Told:
+    data = {"name": row["name"], "recipe": row["recipe"], "created_by": row["created_by"]}
+    return outbox.Told(row["project"], "run.queued", row["id"], data, row["created_at_us"])
+
+
+def _outcome(conn: sa.Connection, job: Submission, draft: Values | LeptonError, new: set[str]) -> Outcome:
+    if not isinstance(draft, LeptonError) and draft["id"] in new:
+        return draft, True
+    try:
+        known = find_by_key(conn, job.project, job.key)
+    except LeptonError as conflict:
+        return conflict
+    if known is not None:
+        # A known key answers before validation: the catalogue or the dataset may have moved since.
+        return dict(known._mapping), False
+    assert isinstance(draft, LeptonError)
+    return draft
+
+
+class _Referred:
+    """What jobs refer to, looked up once in a transaction: jobs that come together often name the same things."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+        self._datasets: dict[tuple[str, str], sa.Row[Any]] = {}
+        self._recipes: set[tuple[str, str]] = set()
+
+    def dataset(self, project: str, reference: str) -> sa.Row[Any]:
+        found = self._datasets.get((project, reference))
+        if found is None:
+            found = datasets.resolve(self._conn, project, reference, field="data", missing=ErrorCode.INVALID)
+            self._datasets[project, reference] = found
+        return found
+
+    def require_recipe(self, name: str, version: str) -> None:
+        if (name, version) not in self._recipes:
+            recipes.require(self._conn, name, version)
+            self._recipes.add((name, version))
+
+    def require_code(self, project: str, digest: str) -> None:
+        artifacts.require_manifest(self._conn, project, digest, field="script.code", missing=ErrorCode.INVALID)
+
+
+def _draft(referred: _Referred, job: Submission) -> dict[str, Any] | LeptonError:
+    try:
+        return _values(referred, job)
+    except LeptonError as error:
+        return error
+
+
+def _values(referred: _Referred, job: Submission) -> dict[str, Any]:
+    spec, body = job.spec, job.body
+    dataset = None
+    if spec.data:
+        dataset = referred.dataset(job.project, spec.data)
+        body = body | {"data": f"{dataset.dataset}@{dataset.version}"}
+    if job.recipe:
+        referred.require_recipe(job.recipe, job.recipe_version)
+        body = body | {"recipe": f"{job.recipe}@{job.recipe_version}"}
+    if spec.script:
+        referred.require_code(job.project, spec.script.code)
+    return _FRESH | {
+        "id": new_id("run"),
+        "project": job.project,
+        "name": spec.name,
+        "spec_json": canonical_json(body),
+        "key_namespace": job.key.namespace,
+        "idempotency_key": job.key.key,
+        "request_digest": job.key.digest,
+        "recipe": job.recipe,
+        "recipe_version": job.recipe_version,
+        "ranks": spec.resources.ranks,
+        "dataset_version_id": dataset.id if dataset else "",
+        "dataset": dataset.dataset if dataset else "",
+        "dataset_version": dataset.version if dataset else 0,
+        "data_digest": dataset.digest if dataset else "",
+        "code_digest": spec.script.code if spec.script else "",
+        "model": spec.register.model if spec.register else "",
+        "created_by": job.created_by,
+        "created_at_us": now_us(),
+        "retries": spec.retries,
+        "retry_of": job.retry_of,
+    }
+
+
+def find_by_key(conn: sa.Connection, project: str, key: Key) -> sa.Row[Any] | None:
+    """The run of a known key; CONFLICT if it was used for another body."""
+    found = conn.execute(
+        _BY_KEY, {"project": project, "key_namespace": key.namespace, "idempotency_key": key.key}
+    ).first()
+    if found is not None and found.request_digest != key.digest:
+        raise LeptonError(
+            ErrorCode.CONFLICT,
+            f"the idempotency key {key.key!r} was used for another job (run {found.id}); take a new key",
+        )
+    return found
