@@ -49,7 +49,7 @@ def build_http_app(
         registry, FolderUpload(registry, object_store), max_unpacked_bytes=max_archive_bytes
     )
     for router in (
-        jobs.routes(submitter),
+        jobs.routes(registry, submitter),
         streams.routes(registry),
         runs.routes(registry, submitter),
         artifacts.routes(registry),

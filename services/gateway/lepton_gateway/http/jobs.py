@@ -6,7 +6,9 @@ from fastapi import APIRouter, Header, Request, Response
 
 from lepton_core.jobs import job_schema
 from lepton_core.resources import Run
+from lepton_gateway.job_schema import schema_with_recipes
 from lepton_gateway.json_body import parse_object
+from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
 IDEMPOTENCY_KEY = Header(
@@ -15,7 +17,7 @@ IDEMPOTENCY_KEY = Header(
 )
 
 
-def routes(submitter: Submitter) -> APIRouter:
+def routes(registry: Registry, submitter: Submitter) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["jobs"])
     schema = job_schema()
 
@@ -40,7 +42,7 @@ def routes(submitter: Submitter) -> APIRouter:
 
     @router.get("/schemas/job.json", tags=["schemas"], summary="JSON Schema of a job file")
     async def get_job_schema() -> dict[str, object]:
-        """Point an editor's YAML language server at it for completion."""
-        return schema
+        """Point an editor's YAML language server at it for completion, of every announced recipe's settings too."""
+        return schema_with_recipes(await registry.list_recipes())
 
     return router
