@@ -6,7 +6,8 @@
     client.datasets.push("digits", "digits/")
     run = client.jobs.submit("digits.yaml").wait()
 
-Everything public is listed here. `log`, `checkpoint` and `log_model` are for programs that run inside a job.
+Everything public is listed here. `log`, `checkpoint`, `log_model`, `data_dir`, `resume_dir` and
+`resume_step` are for programs that run inside a job.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from lepton_core.resources import (
 )
 
 if TYPE_CHECKING:
-    from lepton.inside import checkpoint, log, log_model
+    from lepton.inside import checkpoint, data_dir, log, log_model, resume_dir, resume_step
 
 __all__ = [
     "Alias",
@@ -78,11 +79,14 @@ __all__ = [
     "RunState",
     "Worker",
     "checkpoint",
+    "data_dir",
     "log",
     "log_model",
+    "resume_dir",
+    "resume_step",
 ]
 
-_INSIDE = frozenset({"checkpoint", "log", "log_model"})
+_INSIDE = frozenset({"checkpoint", "data_dir", "log", "log_model", "resume_dir", "resume_step"})
 
 
 def __getattr__(name: str) -> Any:

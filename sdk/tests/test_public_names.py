@@ -40,8 +40,11 @@ PUBLIC = [
     "RunState",
     "Worker",
     "checkpoint",
+    "data_dir",
     "log",
     "log_model",
+    "resume_dir",
+    "resume_step",
 ]
 HEAVY = ("numpy", "torch", "google.protobuf", "grpc", "PIL", "minio", "fastapi", "sqlalchemy")
 
