@@ -39,6 +39,7 @@ class _Write:
 
 
 def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
+    """`begin` starts each transaction; empty: whoever uses the connection begins and commits by itself."""
     engine = sa.create_engine(
         url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
     )
@@ -52,9 +53,11 @@ def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-65536")
 
-    @sa.event.listens_for(engine, "begin")
-    def begin_transaction(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+    if begin:
+
+        @sa.event.listens_for(engine, "begin")
+        def begin_transaction(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(begin)
 
     return engine
 
@@ -90,10 +93,13 @@ class SqliteBackend:
         if not url.database or url.database == ":memory:":
             raise RefusedToStart("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lepton/registry.db")
         self._lock = ProcessLock(url.database)
-        self._writer = build_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
+        self._writer = build_engine(url, begin="", pool_size=1)
         self._reader = build_engine(url, begin="BEGIN", pool_size=READERS)
         # Now, while nobody else is there: the change to WAL does not wait for locks.
-        self._writer.connect().close()
+        self._connection = self._writer.connect()
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
         self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
         self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_loop, name="database-write", daemon=True)
@@ -138,7 +144,7 @@ class SqliteBackend:
             try:
                 self._commit(group)
                 return
-            except sa.exc.OperationalError as error:
+            except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
                 if attempt < BUSY_RETRIES and "locked" in str(error):
                     continue
                 self._fail_together(group, error)
@@ -153,26 +159,46 @@ class SqliteBackend:
             write.result, write.error = None, error
 
     def _commit(self, group: list[_Write]) -> None:
-        with self._writer.connect() as connection, connection.begin():
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            for write in group:
-                write.result = write.error = None
-                driver.execute("SAVEPOINT one")
-                try:
-                    write.result = write.work(connection)
-                except Exception as error:  # noqa: BLE001 - one failing write rolls back only itself
-                    if not driver.in_transaction:
-                        # A full disk or a broken one: SQLite has rolled back everything, so the group fails.
-                        raise
-                    write.error = error
-                    driver.execute("ROLLBACK TO one")
-                driver.execute("RELEASE one")
+        """Begin and end are said to the driver itself: SQLAlchemy's own way costs more than a small write."""
+        self._driver.execute("BEGIN IMMEDIATE")
+        try:
+            if len(group) == 1:
+                self._attempt(group[0])
+                if group[0].error is not None:
+                    self._driver.execute("ROLLBACK")
+                    return
+            else:
+                for write in group:
+                    self._attempt_in_savepoint(write)
+            self._driver.execute("COMMIT")
+        except BaseException:
+            if self._driver.in_transaction:
+                self._driver.execute("ROLLBACK")
+            raise
+
+    def _attempt(self, write: _Write) -> None:
+        write.result = write.error = None
+        try:
+            write.result = write.work(self._connection)
+        except Exception as error:
+            if not self._driver.in_transaction:
+                # A full disk or a broken one: SQLite has rolled back everything, so the group fails.
+                raise
+            write.error = error
+
+    def _attempt_in_savepoint(self, write: _Write) -> None:
+        """One failing write rolls back only itself."""
+        self._driver.execute("SAVEPOINT one")
+        self._attempt(write)
+        if write.error is not None:
+            self._driver.execute("ROLLBACK TO one")
+        self._driver.execute("RELEASE one")
 
     def close(self) -> None:
         self._waiting.put(None)
         self._thread.join()
         self._reads.shutdown()
         self._reader.dispose()
+        self._connection.close()
         self._writer.dispose()
         self._lock.release()
