@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lepton import Client
 from lepton.login import Login, find_login
-from lepton_local.commands import SETTINGS_PREFIX, start_detached
+from lepton_local.detached import start_detached
 from lepton_local.home import Home
 from lepton_local.platform import down
+from lepton_local.settings import SETTINGS_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

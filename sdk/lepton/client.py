@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -57,9 +56,9 @@ class Client:
         self.url = login.url
         self._transport = Transport(login, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
         self.datasets = Datasets(self._transport)
-        self.jobs = Jobs(self, self._transport)
-        self.runs = Runs(self, self._transport)
         self.models = Models(self._transport)
+        self.runs = Runs(self._transport, self.models)
+        self.jobs = Jobs(self._transport, self.runs)
         self.deployments = Deployments(self._transport)
         self.keys = Keys(self._transport)
 
@@ -94,11 +93,6 @@ class Client:
 
     def whoami(self) -> Caller:
         return self._transport.get("/v1/whoami", Caller)
-
-    @staticmethod
-    def new_key() -> str:
-        """A fresh idempotency key."""
-        return str(uuid.uuid4())
 
     def close(self) -> None:
         self._transport.close()

@@ -5,28 +5,25 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lepton.folders import push_folder
-from lepton.runs import Run
-from lepton.transport import Transport
+from lepton.runs import Run, Runs
+from lepton.transport import Transport, new_key
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.jobs import JobSpec, parse_job
 from lepton_core.resources import Run as RunResource
-
-if TYPE_CHECKING:
-    from lepton.client import Client
 
 MAX_FILE_BYTES = 1024 * 1024
 Job = str | Path | Mapping[str, Any] | JobSpec
 
 
 class Jobs:
-    def __init__(self, client: Client, transport: Transport) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, runs: Runs) -> None:
+        self._runs = runs
         self._transport = transport
 
     def submit(self, job: Job, *, idempotency_key: str | None = None, progress: bool = True) -> Run:
@@ -38,9 +35,9 @@ class Jobs:
         body, base = read_job(job)
         parse_job(body)
         body = self._with_code(body, base, progress)
-        key = idempotency_key or self._client.new_key()
+        key = idempotency_key or new_key()
         resource = self._transport.send("POST", "/v1/jobs", RunResource, body, headers={"idempotency-key": key})
-        return Run(self._client, resource)
+        return Run(self._runs, resource)
 
     def _with_code(self, body: dict[str, Any], base: Path, progress: bool) -> dict[str, Any]:
         script = body.get("script")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -17,14 +17,27 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-if TYPE_CHECKING:
-    from lepton.runs import Run
+from lepton_core.resources import RunState
 
 Advance = Callable[[int], None]
 
 
+class Watched(Protocol):
+    """A run, as far as a bar shows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> RunState: ...
+    @property
+    def progress(self) -> float: ...
+
+
+Shown = TypeVar("Shown", bound=Watched)
+
+
 @contextmanager
-def shown(progress: Callable[[Run], None] | bool) -> Iterator[Callable[[Run], None]]:
+def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown], None]]:
     """What to call after each look at a run: the caller's own function, a bar, or nothing."""
     if callable(progress):
         yield progress
@@ -37,8 +50,8 @@ def shown(progress: Callable[[Run], None] | bool) -> Iterator[Callable[[Run], No
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("waiting", total=1.0)
 
-        def show(run: Run) -> None:
-            done = 1.0 if run.state.value == "succeeded" else run.progress
+        def show(run: Shown) -> None:
+            done = 1.0 if run.state is RunState.SUCCEEDED else run.progress
             bar.update(task, description=f"{run.name} {run.state.value}", completed=done)
 
         yield show

@@ -7,19 +7,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from lepton.events import followed
+from lepton.models import Models
 from lepton.progress import shown
-from lepton.transport import Transport, part
+from lepton.transport import Transport, new_key, part
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import Attempt, Checkpoint, LogChunk, MetricPoint, ModelVersion, RunState
 from lepton_core.resources import Run as RunResource
-
-if TYPE_CHECKING:
-    from lepton.client import Client
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
@@ -70,8 +67,8 @@ class RunFailedError(LeptonError):
 class Run:
     """A run as it was when last asked for; `refresh()` asks again. `resource` holds every field."""
 
-    def __init__(self, client: Client, resource: RunResource) -> None:
-        self._client = client
+    def __init__(self, runs: Runs, resource: RunResource) -> None:
+        self._runs = runs
         self.resource = resource
 
     @property
@@ -114,10 +111,10 @@ class Run:
     def model_version(self) -> ModelVersion | None:
         """The model version this run registered; None if it registered none (yet)."""
         found = self.resource.model_version_id
-        return self._client.models.version(found) if found else None
+        return self._runs.models.version(found) if found else None
 
     def refresh(self) -> Run:
-        self.resource = self._client.runs.resource(self.id)
+        self.resource = self._runs.resource(self.id)
         return self
 
     def wait(self, timeout_seconds: float | None = None, progress: Callable[[Run], None] | bool = True) -> Run:
@@ -144,47 +141,47 @@ class Run:
         return self
 
     def cancel(self) -> Run:
-        self.resource = self._client.runs.cancel(self.id).resource
+        self.resource = self._runs.cancel(self.id).resource
         return self
 
     def retry(self) -> Run:
         """Submits the same job again, as a new run."""
-        return self._client.runs.retry(self.id)
+        return self._runs.retry(self.id)
 
     def attempts(self) -> list[Attempt]:
-        return self._client.runs.attempts(self.id)
+        return self._runs.attempts(self.id)
 
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
         """Pieces of the log, as text; with `follow`, until the run has ended."""
-        return self._client.runs.logs(self.id, follow=follow, stream=stream)
+        return self._runs.logs(self.id, follow=follow, stream=stream)
 
     def metric_points(self, *keys: str) -> list[MetricPoint]:
         """The recorded curve, in order; all metrics if no key is given."""
-        return self._client.runs.metric_points(self.id, *keys)
+        return self._runs.metric_points(self.id, *keys)
 
     def __repr__(self) -> str:
         return f"Run(id={self.id!r}, name={self.name!r}, state={self.state.value!r})"
 
 
 class Runs:
-    def __init__(self, client: Client, transport: Transport) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, models: Models) -> None:
+        self.models = models
         self._transport = transport
 
     def get(self, run_id: str) -> Run:
-        return Run(self._client, self.resource(run_id))
+        return Run(self, self.resource(run_id))
 
     def resource(self, run_id: str) -> RunResource:
         return self._transport.get(_path(run_id), RunResource)
 
     def cancel(self, run_id: str) -> Run:
-        return Run(self._client, self._transport.send("POST", f"{_path(run_id)}:cancel", RunResource))
+        return Run(self, self._transport.send("POST", f"{_path(run_id)}:cancel", RunResource))
 
     def retry(self, run_id: str, *, idempotency_key: str | None = None) -> Run:
         """Submits the same job again, as a new run on the same dataset version."""
-        headers = {"idempotency-key": idempotency_key or self._client.new_key()}
+        headers = {"idempotency-key": idempotency_key or new_key()}
         resource = self._transport.send("POST", f"{_path(run_id)}:retry", RunResource, headers=headers)
-        return Run(self._client, resource)
+        return Run(self, resource)
 
     def attempts(self, run_id: str) -> list[Attempt]:
         return self._transport.get(f"{_path(run_id)}/attempts", _Attempts).attempts
@@ -244,7 +241,7 @@ class Runs:
         params = {"state": _state(state).value} if state else {}
         params["page_size"] = str(min(max(limit, 1), 1000))
         for page in self._transport.pages("/v1/runs", _Runs, params):
-            found += [Run(self._client, run) for run in page.runs]
+            found += [Run(self, run) for run in page.runs]
             if len(found) >= limit:
                 break
         return found[:limit]

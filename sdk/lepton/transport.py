@@ -6,6 +6,7 @@ import ipaddress
 import json
 import random
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -141,6 +142,11 @@ class Transport:
         if isinstance(error, httpx.TimeoutException):
             return LeptonError(ErrorCode.TIMEOUT, f"{self.url} did not answer in time; {hint}")
         return LeptonError(ErrorCode.UNAVAILABLE, f"{self.url} cannot be reached ({type(error).__name__}); {hint}")
+
+
+def new_key() -> str:
+    """A fresh idempotency key."""
+    return str(uuid.uuid4())
 
 
 def backoff(attempt: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def table(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(client: Client, table: Path) -> Run:
     """A run that registered `shapes` version 1, which is promoted and served."""
-    run = client.jobs.submit(JOB, idempotency_key=client.new_key(), progress=False).wait(100, progress=False)
+    run = client.jobs.submit(JOB, idempotency_key=str(uuid.uuid4()), progress=False).wait(100, progress=False)
     client.models.promote(run.model_version)
     client.deployments.create(NAME, f"{NAME}@champion")
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_many_rows_are_answered_in_their_order(client: Client, trained: Run) -> 
 
 
 def test_the_same_key_gives_the_same_run_and_another_body_a_conflict(client: Client, trained: Run) -> None:
-    key = client.new_key()
+    key = str(uuid.uuid4())
     first = client.jobs.submit(JOB, idempotency_key=key)
     assert client.jobs.submit(JOB, idempotency_key=key).id == first.id
     with pytest.raises(LeptonError) as raised:

@@ -1,8 +1,6 @@
 """What this dist adds to the `lepton` command: `up`, `down`, `example`, `quickstart`."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,17 +13,14 @@ from rich.text import Text
 
 from lepton.cli.render import print_json_line, show
 from lepton.cli.session import Json
-from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.settings import load_settings
+from lepton_local.detached import start_detached
 from lepton_local.example import Kind, write_example
 from lepton_local.home import Home, find_home
-from lepton_local.platform import Platform, wait_ready
+from lepton_local.platform import Platform
 from lepton_local.platform import down as stop_platform
-from lepton_local.processes import tail
-from lepton_local.settings import LocalSettings
-from lepton_local.state import PlatformStatus, runner_lock
-
-SETTINGS_PREFIX = "LEPTON_LOCAL"
+from lepton_local.settings import SETTINGS_PREFIX, LocalSettings
+from lepton_local.state import PlatformStatus
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="The platform's folder. [default: LEPTON_HOME, else ~/.lepton]")
@@ -112,38 +107,6 @@ def run_here(home: Home, environ: Mapping[str, str], console: Console, *, as_jso
             print_json_line(status)
 
     Platform(home, settings, environ, say, ready).up()
-
-
-def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
-    """A runner in a session of its own; its output goes to `logs/runner.log`.
-
-    Raises FAILED_PRECONDITION with the end of that log if it ends before it is up, TIMEOUT if it takes too long.
-    """
-    settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
-    home.create()
-    with runner_lock(home):  # says so if one runs already
-        pass
-    log = home.logs / "runner.log"
-    with log.open("wb") as output:
-        runner = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lepton_local"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(environ) | {"LEPTON_HOME": str(home.folder)},
-            start_new_session=True,
-        )
-    try:
-        status = wait_ready(home, runner.pid, lambda: runner.poll() is not None, settings.start_seconds + 10)
-    except BaseException:  # Ctrl-C while it starts
-        runner.terminate()
-        raise
-    if status is None:
-        code = ErrorCode.TIMEOUT if runner.poll() is None else ErrorCode.FAILED_PRECONDITION
-        runner.terminate()
-        raise LeptonError(code, f"the platform did not start. The end of {log}:\n{tail(log)}")
-    runner.returncode = 0  # it outlives us on purpose: no warning that it is still running
-    return status
 
 
 def show_ready(console: Console, home: Home, status: PlatformStatus, seconds: float | None) -> None:

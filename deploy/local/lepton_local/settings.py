@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from lepton_core.settings import Settings
 
+SETTINGS_PREFIX = "LEPTON_LOCAL"
+
 
 class ObjectStore(Settings):
     """An S3 server and a bucket in it. `public_url`: how clients reach it, where that differs from `endpoint`."""
