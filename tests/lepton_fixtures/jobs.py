@@ -34,6 +34,7 @@ COUNTING = """
 import json, sys, time
 from pathlib import Path
 import lepton
+from lepton.inside import progress
 steps = int(sys.argv[1])
 held_at, gate = (int(sys.argv[2]), Path(sys.argv[3])) if len(sys.argv) > 2 else (0, None)
 step = lepton.resume_step()
@@ -45,7 +46,7 @@ while step < steps:
         time.sleep(0.02)
     step += 1
     lepton.log(step=step, loss=1 / step)
-    lepton.progress(step, steps)
+    progress(step, steps)
     if step % 5 == 0:
         lepton.checkpoint({"step": step}, step=step)
 print("is done", flush=True)

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
 
-from lepton_fixtures.processes import signal_at_parents_death, wait_until
+from lepton_fixtures.processes import dying_with_parent, wait_until
 
 if TYPE_CHECKING:
     from lepton import Client
@@ -41,13 +40,12 @@ class RunningPlatform:
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "lepton_local"]
             self.runner = subprocess.Popen(
-                command,
+                dying_with_parent(command, signal.SIGTERM),
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(signal_at_parents_death, signal.SIGTERM),  # noqa: PLW1509 - takes no lock
             )
         try:
             wait_until(self._is_up, START_SECONDS, "the platform to be up")

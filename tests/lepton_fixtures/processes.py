@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -41,10 +39,22 @@ def stays(condition: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def signal_at_parents_death(number: int) -> None:
-    """For the child: a test run that is killed must not leave servers behind. macOS has no such call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+# Not in a `preexec_fn`, which forks: a child that is forked beside gRPC's threads may abort before it can exec.
+_DIES_WITH_PARENT = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, int(sys.argv[1]))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def dying_with_parent(command: Sequence[str], number: int) -> list[str]:
+    """The command, so that it gets the signal when we die: a test run that is killed must not leave servers behind.
+
+    macOS has no such call.
+    """
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _DIES_WITH_PARENT, str(int(number)), *command]
 
 
 class ServerProcess:
@@ -68,13 +78,12 @@ class ServerProcess:
         assert self.process is None, "already running"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command,
+                dying_with_parent(self._command, signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | self._environment,
                 start_new_session=True,
-                preexec_fn=partial(signal_at_parents_death, signal.SIGKILL),  # noqa: PLW1509 - takes no lock
             )
         try:
             wait_until(self._answers, START_SECONDS, f"{Path(self._command[0]).name} to answer")
