@@ -16,6 +16,7 @@ SPEC_VERSION = 1
 DIGEST_FORMAT = 1
 MAX_TRAIN_BYTES = 64 * 1024
 MAX_LABELS = 64
+MAX_RANKS = 64
 SCHEMA_ID = "https://lepton.dev/schemas/job-v1.json"
 
 _RECIPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}(@[0-9A-Za-z][0-9A-Za-z._-]{0,31})?")
@@ -64,7 +65,7 @@ class ScriptSpec(_Part):
 class ResourceSpec(_Part):
     """What the job needs to run."""
 
-    ranks: int = Field(1, ge=1, le=64, strict=True, description="Processes that train together.", examples=[2])
+    ranks: int = Field(1, ge=1, le=MAX_RANKS, strict=True, description="Processes that train together.", examples=[2])
 
 
 class RegisterSpec(_Part):

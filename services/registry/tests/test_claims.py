@@ -51,6 +51,17 @@ async def test_only_a_worker_that_announces_the_recipe_gets_the_run(scene):
     assert await scene.claim(await scene.worker(recipes=["other@1", "r@1"])) is not None
 
 
+async def test_first_come_first_served_whatever_the_recipe_and_the_ranks(scene):
+    await scene.worker(recipes=["a@1"])
+    worker = await scene.worker(recipes=["r@1", "a@1"], scripts=True, ranks=4)
+    runs = []
+    for ranks in (3, 1, 4, 64, 2):
+        runs += [await scene.submit(recipe=recipe, resources={"ranks": ranks}) for recipe in ("r", "a")]
+    able = [run.id for run in runs if run.ranks <= 4]
+    assert [(await scene.claim(worker)).run.id for _ in able] == able
+    assert await scene.claim(worker) is None
+
+
 async def test_a_run_needs_room_for_its_ranks(scene):
     await scene.submit(resources={"ranks": 3})
     assert await scene.claim(await scene.worker(ranks=2)) is None

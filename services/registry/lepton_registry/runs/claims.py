@@ -11,18 +11,19 @@ from lepton_core.ids import new_id
 from lepton_registry.database import hold_lock, now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
-from lepton_registry.runs import attempts, checkpoints, leases
+from lepton_registry.runs import attempts, checkpoints, leases, queued
 from lepton_registry.runs.states import AttemptState, RunState
 from lepton_registry.runs.tables import AttemptRow, RunRow
 from lepton_registry.workers import store as workers
-from lepton_registry.workers.tables import WorkerRecipeRow
 
 RUNS = table(RunRow)
 ATTEMPTS = table(AttemptRow)
-WORKER_RECIPES = table(WorkerRecipeRow)
 # Scheduling decisions hold this one row: two claims at once would both see the same room.
 SCHEDULING = "scheduling"
 MAX_CLAIM_ID_CHARS = 128
+_BY_CLAIM = sa.select(ATTEMPTS).where(
+    ATTEMPTS.c.worker_id == sa.bindparam("worker_id"), ATTEMPTS.c.claim_id == sa.bindparam("claim_id")
+)
 
 
 class Directive(StrEnum):
@@ -47,35 +48,17 @@ def claim(
         raise invalid("claim_id", "empty or too long", claim_id, f"1 to {MAX_CLAIM_ID_CHARS} characters")
     hold_lock(conn, SCHEDULING)
     worker = workers.require_incarnation(conn, worker_id, incarnation)
-    known = conn.execute(
-        sa.select(ATTEMPTS).where(ATTEMPTS.c.worker_id == worker_id, ATTEMPTS.c.claim_id == claim_id)
-    ).first()
+    known = conn.execute(_BY_CLAIM, {"worker_id": worker_id, "claim_id": claim_id}).first()
     if known is not None:
         return _claimed(conn, known) if known.state == AttemptState.RUNNING else None
     if worker.draining:
         return None
-    while (candidate := conn.execute(_best_for(worker)).first()) is not None:
+    while (candidate := queued.oldest_for(conn, worker)) is not None:
         attempt = _start(conn, candidate, worker, claim_id, lease_seconds)
         if attempt is not None:
             return _claimed(conn, attempt)
         # A cancel came between: look again.
     return None
-
-
-def _best_for(worker: sa.Row[Any]) -> sa.Select[Any]:
-    """First come, first served, among the runs that this worker can run."""
-    announced = sa.exists().where(
-        WORKER_RECIPES.c.worker_id == worker.id,
-        WORKER_RECIPES.c.recipe == RUNS.c.recipe,
-        WORKER_RECIPES.c.version == RUNS.c.recipe_version,
-    )
-    runnable = sa.or_(announced, RUNS.c.recipe == "") if worker.accepts_scripts else announced
-    return (
-        sa.select(RUNS)
-        .where(RUNS.c.state == RunState.QUEUED, RUNS.c.ranks <= worker.max_ranks, runnable)
-        .order_by(RUNS.c.created_at_us, RUNS.c.id)
-        .limit(1)
-    )
 
 
 def _start(

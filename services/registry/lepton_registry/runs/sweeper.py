@@ -12,13 +12,12 @@ from lepton_core.errors import LeptonError
 from lepton_registry.database import Database, table
 from lepton_registry.events import leader
 from lepton_registry.events.leader import Leadership, NotLeader
-from lepton_registry.runs import attempts, leases
-from lepton_registry.runs.states import AttemptState, RunState
-from lepton_registry.runs.tables import AttemptRow, RunRow
+from lepton_registry.runs import attempts, leases, queued
+from lepton_registry.runs.states import AttemptState
+from lepton_registry.runs.tables import AttemptRow
 
 log = logging.getLogger(__name__)
 ATTEMPTS = table(AttemptRow)
-RUNS = table(RunRow)
 MAX_LOST_A_BEAT = 200
 LEASE_OVER = "its lease ran out: no heartbeat from the worker"
 
@@ -35,8 +34,7 @@ def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bo
         .limit(MAX_LOST_A_BEAT)
     ).all()
     lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_OVER, over)]
-    waiting = conn.execute(sa.select(RUNS.c.id).where(RUNS.c.state == RunState.QUEUED).limit(1)).first()
-    return lost, waiting is not None
+    return lost, queued.any_waits(conn)
 
 
 def lose(

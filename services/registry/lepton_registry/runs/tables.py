@@ -5,7 +5,8 @@ from typing import ClassVar
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-_QUEUED = sa.text("state = 'queued'")
+# A partial index is used only where a statement says the same words.
+QUEUED = sa.text("state = 'queued'")
 _RUNNING = sa.text("state = 'running'")
 
 
@@ -16,7 +17,13 @@ class RunRow(SQLModel, table=True):
     __table_args__ = (
         sa.UniqueConstraint("project", "key_namespace", "idempotency_key"),
         sa.Index("ix_runs_project", "project", "id"),
-        sa.Index("ix_runs_queued", "created_at_us", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        # Claims look at the head of each line: see queued.py.
+        sa.Index(
+            "ix_runs_queued",
+            *("recipe", "recipe_version", "ranks", "created_at_us", "id"),
+            sqlite_where=QUEUED,
+            postgresql_where=QUEUED,
+        ),
     )
 
     id: str = Field(primary_key=True)

@@ -338,7 +338,7 @@ def _runs() -> None:
     op.create_index(
         "ix_runs_queued",
         "runs",
-        ["created_at_us", "id"],
+        ["recipe", "recipe_version", "ranks", "created_at_us", "id"],
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )

@@ -1,0 +1,59 @@
+"""The runs that wait, as one worker sees them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.jobs import MAX_RANKS
+from lepton_registry.database import table
+from lepton_registry.runs.tables import QUEUED, RunRow
+from lepton_registry.workers.tables import WorkerRecipeRow
+
+RUNS = table(RunRow)
+WORKER_RECIPES = table(WorkerRecipeRow)
+_ORDER = (RUNS.c.created_at_us, RUNS.c.id)
+_ANY = sa.select(RUNS.c.id).where(QUEUED).limit(1)
+
+
+def any_waits(conn: sa.Connection) -> bool:
+    return conn.execute(_ANY).first() is not None
+
+
+def oldest_for(conn: sa.Connection, worker: sa.Row[Any]) -> sa.Row[Any] | None:
+    """First come, first served, among the runs that this worker can run.
+
+    A look into the index for each recipe and number of ranks that it could take: what it cannot take costs nothing,
+    however much of that waits.
+    """
+    values = {"worker_id": worker.id, "most_ranks": min(worker.max_ranks, MAX_RANKS)}
+    return conn.execute(_SCRIPTS_TOO if worker.accepts_scripts else _RECIPES_ONLY, values).first()
+
+
+def _oldest(*, scripts: bool) -> sa.Select[Any]:
+    announced = sa.select(WORKER_RECIPES.c.recipe, WORKER_RECIPES.c.version).where(
+        WORKER_RECIPES.c.worker_id == sa.bindparam("worker_id")
+    )
+    none = sa.literal_column("''", sa.String)
+    script = sa.select(none.label("recipe"), none.label("version"))
+    recipes = (sa.union_all(announced, script) if scripts else announced).subquery("recipes")
+    most = sa.bindparam("most_ranks", type_=sa.Integer)
+    sizes = sa.select(sa.literal_column("1").label("ranks")).cte("sizes", recursive=True)
+    sizes = sizes.union_all(sa.select(sizes.c.ranks + 1).where(sizes.c.ranks < most))
+    head = (
+        sa.select(RUNS.c.id)
+        .where(
+            QUEUED,
+            RUNS.c.recipe == recipes.c.recipe,
+            RUNS.c.recipe_version == recipes.c.version,
+            RUNS.c.ranks == sizes.c.ranks,
+        )
+        .order_by(*_ORDER)
+        .limit(1)
+        .correlate(recipes, sizes)
+        .scalar_subquery()
+    )
+    heads = sa.select(head.label("id")).select_from(recipes.join(sizes, sa.true())).subquery("heads")
+    return sa.select(RUNS).join(heads, RUNS.c.id == heads.c.id).order_by(*_ORDER).limit(1)
+
+
+_RECIPES_ONLY, _SCRIPTS_TOO = _oldest(scripts=False), _oldest(scripts=True)
