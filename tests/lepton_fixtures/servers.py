@@ -69,7 +69,7 @@ class S3Server(ServerProcess):
         self.data.mkdir(parents=True, exist_ok=True)
         address = f"127.0.0.1:{self.port}"
         # No cache of folders: tests also make and damage files behind the server's back.
-        options = ["--addr", address, "--config", "", "--dir-cache-time", "0s"]
+        options = ["--addr", address, "--config", ""]
         command = [_rclone(), "serve", "s3", *options, str(self.data)]
         # Not as an argument: every user of the machine could read it in the process list.
         environment = {"RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'}
