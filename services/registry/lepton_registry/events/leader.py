@@ -16,6 +16,11 @@ from lepton_registry.events.tables import LeaderRow
 LEADERS = table(LeaderRow)
 OFFICE = "registry"
 log = logging.getLogger(__name__)
+_BEAT = (
+    sa.update(LEADERS)
+    .where(LEADERS.c.name == sa.bindparam("office"), LEADERS.c.term == sa.bindparam("held"))
+    .values(beat=LEADERS.c.beat + 1)
+)
 
 
 class NotLeader(Exception):
@@ -24,10 +29,7 @@ class NotLeader(Exception):
 
 def check(conn: sa.Connection, term: int) -> None:
     """In every transaction of the leader, first. It holds the row until the end, and shows that the leader lives."""
-    statement = (
-        sa.update(LEADERS).where(LEADERS.c.name == OFFICE, LEADERS.c.term == term).values(beat=LEADERS.c.beat + 1)
-    )
-    if conn.execute(statement).rowcount != 1:
+    if conn.execute(_BEAT, {"office": OFFICE, "held": term}).rowcount != 1:
         raise NotLeader(f"term {term} is over")
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
 from lepton_registry.database import CommitSignal, Database
-from lepton_registry.events import leader, store
+from lepton_registry.events import store
 from lepton_registry.events.leader import Leadership, NotLeader
 
 log = logging.getLogger(__name__)
@@ -28,11 +28,20 @@ class Sink(Protocol):
 
 
 class Relay:
+    """Numbers what is committed in beats, and notes in the same transaction how far each sink has come.
+
+    After a crash a sink gets again what it got since the last beat.
+    """
+
     def __init__(self, database: Database, leadership: Leadership, sinks: Sequence[Sink]) -> None:
         self._database = database
         self._leadership = leadership
         self._sinks = sinks
         self._numbered = CommitSignal()
+        # The last ones that got a number: sinks that keep up need not read them again.
+        self._latest: Sequence[sa.Row[Any]] = ()
+        # Sink → (term, position) that it was delivered and that no transaction has noted yet.
+        self._delivered: dict[str, tuple[int, int]] = {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -48,16 +57,28 @@ class Relay:
             if term is None:
                 continue
             try:
-                if await self._database.read(store.has_unnumbered):
-                    given = await self._database.write(lambda conn, term=term: store.number(conn, term))  # type: ignore[misc]
-                    if given:
-                        self._numbered.notify()
+                await self._beat(term)
             except NotLeader as error:
                 self._leadership.lost(error)
             except LeptonError as error:
                 log.warning("events wait for their numbers: %s", error.detail)
                 await asyncio.sleep(POLL_SECONDS)
             await asyncio.sleep(GATHER_SECONDS)
+
+    async def _beat(self, term: int) -> None:
+        delivered, self._delivered = self._delivered, {}
+        # What an earlier term left is for nobody to note: since then another leader has delivered.
+        moves = {name: reached for name, (delivered_in, reached) in delivered.items() if delivered_in == term}
+        if not moves and not await self._database.read(store.has_unnumbered):
+            return
+        try:
+            rows = await self._database.write(lambda conn: store.number(conn, term, moves))
+        except LeptonError:
+            self._delivered = delivered | self._delivered
+            raise
+        if rows:
+            self._latest = rows
+            self._numbered.notify()
 
     async def _carry(self, sink: Sink) -> None:
         """One sink that is away holds up no other."""
@@ -71,26 +92,20 @@ class Relay:
                     # While the term lasts nobody else moves the cursor.
                     reached = await self._database.read(lambda conn: store.position(conn, sink.name))
                     term = leading
-                while term is not None and (events := await self._next(reached)):
+                while term is not None and (events := await self._after(reached)):
                     await sink.deliver(events)
-                    reached = await self._moved(sink, term, events[-1].position)
+                    reached = events[-1].position
+                    self._delivered[sink.name] = (term, reached)
                     if len(events) < store.MAX_BATCH:
                         break
                 backoff = POLL_SECONDS
-            except NotLeader as error:
-                self._leadership.lost(error)
             except Exception as error:  # noqa: BLE001 - whatever a broker's client raises: wait, and try again
                 log.warning("events for %s wait: %s", sink.name, error)
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
 
-    async def _next(self, reached: int) -> Sequence[sa.Row[Any]]:
+    async def _after(self, reached: int) -> Sequence[sa.Row[Any]]:
+        latest = self._latest
+        if latest and latest[0].position == reached + 1:
+            return latest
         return await self._database.read(lambda conn: store.after(conn, reached))
-
-    async def _moved(self, sink: Sink, term: int, to: int) -> int:
-        def move(conn: sa.Connection) -> int:
-            leader.check(conn, term)
-            store.move_cursor(conn, sink.name, to)
-            return to
-
-        return await self._database.write(move)

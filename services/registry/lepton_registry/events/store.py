@@ -1,6 +1,6 @@
 """Reading events, and numbering those that are committed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,45 +14,64 @@ CURSORS = table(CursorRow)
 NUMBERED = "numbered"
 MAX_BATCH = 1_000
 _READABLE = EVENTS.c.position.is_not(None)
+_UNNUMBERED = EVENTS.c.position.is_(None)
+# What the relay asks in each beat; built once, since building a statement costs more than running it.
+_ANY_UNNUMBERED = sa.select(EVENTS.c.sequence).where(_UNNUMBERED).limit(1)
+_FOUND = (
+    sa.select(
+        EVENTS.c.sequence,
+        (sa.func.row_number().over(order_by=EVENTS.c.sequence) + sa.bindparam("last", type_=sa.BigInteger)).label("at"),
+    )
+    .where(_UNNUMBERED)
+    .order_by(EVENTS.c.sequence)
+    .limit(MAX_BATCH)
+    .subquery("found")
+)
+_NUMBER = (
+    sa.update(EVENTS).where(EVENTS.c.sequence == _FOUND.c.sequence).values(position=_FOUND.c.at).returning(*EVENTS.c)
+)
+_POSITION = sa.select(CURSORS.c.position).where(CURSORS.c.name == sa.bindparam("cursor"))
+_MOVE = sa.update(CURSORS).where(CURSORS.c.name == sa.bindparam("cursor")).values(position=sa.bindparam("to"))
+_AFTER = (
+    sa.select(EVENTS)
+    .where(_READABLE, EVENTS.c.position > sa.bindparam("after"))
+    .order_by(EVENTS.c.position)
+    .limit(sa.bindparam("most"))
+)
 
 
 def has_unnumbered(conn: sa.Connection) -> bool:
-    return conn.execute(sa.select(EVENTS.c.sequence).where(EVENTS.c.position.is_(None)).limit(1)).first() is not None
+    return conn.execute(_ANY_UNNUMBERED).first() is not None
 
 
-def number(conn: sa.Connection, term: int) -> int:
-    """Give positions to events that are committed; how many.
+def number(conn: sa.Connection, term: int, delivered: Mapping[str, int] | None = None) -> Sequence[sa.Row[Any]]:
+    """Give positions to events that are committed, and answer them; `delivered` moves the cursors of readers.
 
     Only the leader does, one transaction after the other, so a position that somebody has read is never followed by
     a smaller one.
     """
     leader.check(conn, term)
-    statement = sa.select(EVENTS.c.sequence).where(EVENTS.c.position.is_(None)).order_by(EVENTS.c.sequence)
-    found = list(conn.scalars(statement.limit(MAX_BATCH)))
-    if not found:
-        return 0
-    last = position(conn, NUMBERED)
-    conn.execute(
-        sa.update(EVENTS).where(EVENTS.c.sequence == sa.bindparam("given_to")).values(position=sa.bindparam("given")),
-        [{"given_to": sequence, "given": at} for at, sequence in enumerate(found, last + 1)],
-    )
-    move_cursor(conn, NUMBERED, last + len(found))
-    return len(found)
+    for cursor, reached in (delivered or {}).items():
+        move_cursor(conn, cursor, reached)
+    rows = conn.execute(_NUMBER, {"last": position(conn, NUMBERED)}).all()
+    if rows:
+        rows = sorted(rows, key=lambda row: int(row.position))
+        move_cursor(conn, NUMBERED, rows[-1].position)
+    return rows
 
 
 def position(conn: sa.Connection, cursor: str) -> int:
-    return int(conn.scalar(sa.select(CURSORS.c.position).where(CURSORS.c.name == cursor)) or 0)
+    return int(conn.scalar(_POSITION, {"cursor": cursor}) or 0)
 
 
 def move_cursor(conn: sa.Connection, cursor: str, to: int) -> None:
-    if conn.execute(sa.update(CURSORS).where(CURSORS.c.name == cursor).values(position=to)).rowcount == 0:
+    if conn.execute(_MOVE, {"cursor": cursor, "to": to}).rowcount == 0:
         insert_new(conn, CURSORS, {"name": cursor, "position": to})
 
 
 def after(conn: sa.Connection, position: int, limit: int = MAX_BATCH) -> Sequence[sa.Row[Any]]:
     """Of all projects: for the registry's own readers."""
-    statement = sa.select(EVENTS).where(_READABLE, EVENTS.c.position > position)
-    return conn.execute(statement.order_by(EVENTS.c.position).limit(limit)).all()
+    return conn.execute(_AFTER, {"after": position, "most": limit}).all()
 
 
 def list_events(conn: sa.Connection, project: str, *, after: int, subject: str, limit: int) -> Sequence[sa.Row[Any]]:
