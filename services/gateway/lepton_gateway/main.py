@@ -105,7 +105,7 @@ class Gateway:
             if binding.stream:
                 readers.append(StreamIntake(redis, submitter, binding, consumer=new_id("ing")).run())
             if binding.celery_queue:
-                readers.append(TaskIntake(self._settings.broker_url, redis, submitter, binding).run())
+                readers.append(TaskIntake(redis, submitter, binding, consumer=new_id("ing")).run())
         tasks = [asyncio.create_task(reader) for reader in readers]
         for task in tasks:
             task.add_done_callback(_ended)

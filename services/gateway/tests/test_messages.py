@@ -1,13 +1,13 @@
 """Messages of producers: what is read, what is refused, and which key they get."""
 
+import base64
 import json
 
 import pytest
-from kombu import Message
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, parse_message, peek_message_id
-from lepton_gateway.intake.task import task_body
+from lepton_gateway.intake.task import MAX_ENVELOPE_BYTES, called_body
 
 BODY = {"message_id": "m-1", "job": {"name": "x"}}
 
@@ -55,43 +55,72 @@ def test_the_id_of_a_refused_message_is_found_for_the_reply_where_there_is_one()
         assert peek_message_id(data) == ""
 
 
-def message(payload: object, headers: dict[str, str] | None = None, content_type: str = "application/json") -> Message:
-    return Message(
-        body=payload if isinstance(payload, str) else json.dumps(payload),
-        content_type=content_type,
-        content_encoding="utf-8",
-        headers=headers or {},
-        accept={"application/json"},
-    )
+def message(payload: object, task: str = "lepton.submit", **change: object) -> dict[bytes, bytes]:
+    """An entry as Celery writes it; protocol 1 names the task in the body instead."""
+    body = payload if isinstance(payload, str) else json.dumps(payload)
+    envelope = {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"task": task} if task else {},
+        "properties": {"body_encoding": "base64", "delivery_tag": "x"},
+    }
+    return {b"task": json.dumps({**envelope, **change}).encode()}
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        message([[BODY], {}, {}], {"task": "lepton.submit"}),
-        message([[], BODY, {}], {"task": "lepton.submit"}),
-        message({"task": "lepton.submit", "id": "1", "args": [BODY], "kwargs": {}}),
-        message({"task": "lepton.submit", "id": "1", "args": [], "kwargs": BODY}),
+        message([[BODY], {}, {}]),
+        message([[], BODY, {}]),
+        message({"task": "lepton.submit", "id": "1", "args": [BODY], "kwargs": {}}, task=""),
+        message({"task": "lepton.submit", "id": "1", "args": [], "kwargs": BODY}, task=""),
+        message("", body=json.dumps([[BODY], {}, {}]), properties={}),
     ],
-    ids=["protocol 2", "protocol 2, keywords", "protocol 1", "protocol 1, keywords"],
+    ids=["protocol 2", "protocol 2, keywords", "protocol 1", "protocol 1, keywords", "no base64"],
 )
-def test_both_protocols_of_celery_are_read(sent: Message) -> None:
-    assert task_body(sent) == BODY
+def test_both_protocols_of_celery_are_read(sent: dict[bytes, bytes]) -> None:
+    assert called_body(sent) == BODY
+
+
+CALL = [[BODY], {}, {}]
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "field"),
     [
-        message([[BODY], {}, {}], {"task": "os.system"}),
-        message([[BODY, BODY], {}, {}], {"task": "lepton.submit"}),
-        message([[], {}, {}], {"task": "lepton.submit"}),
-        message("{not json", {"task": "lepton.submit"}),
-        message("plain", {"task": "lepton.submit"}, "text/plain"),
-        message("gASVCAAAAAAAAACMBHRleHSULg==", {"task": "lepton.submit"}, "application/x-python-serialize"),
+        (message(CALL, task="os.system"), "task"),
+        (message([[BODY, BODY], {}, {}]), "args"),
+        (message([[], {}, {}]), "args"),
+        (message([[BODY]]), "message"),
+        (message("{not json"), "body"),
+        (message("[" * 100_000), "body"),
+        (message('[[{"message_id": NaN}], {}, {}]'), "body"),
+        (message(CALL, body="%%%"), "body"),
+        (message(CALL, body=7), "body"),
+        (message(CALL, properties={"body_encoding": "rot13"}), "body"),
+        (message(CALL, properties=7), "properties"),
+        (message(CALL, headers=[1]), "headers"),
+        (message(CALL, headers={"task": "lepton.submit", "compression": "application/x-gzip"}), "compression"),
+        (message("plain", **{"content-type": "text/plain"}), "content-type"),
+        (message("gASVCAAAAAAAAACMBHRleHSULg==", **{"content-type": "application/x-python-serialize"}), "content-type"),
     ],
-    ids=["another task", "two arguments", "none", "no JSON", "not accepted", "pickle"],
 )
-def test_what_is_no_call_of_submit_is_refused(sent: Message) -> None:
+def test_what_is_no_call_of_submit_is_refused(sent: dict[bytes, bytes], field: str) -> None:
     with pytest.raises(LeptonError) as caught:
-        task_body(sent)
+        called_body(sent)
     assert caught.value.code is ErrorCode.INVALID
+    assert caught.value.fields[0].field == field
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", b"\xff", b"[1]", b"null", b"[" * 100_000])
+def test_what_is_no_envelope_is_refused(raw: bytes) -> None:
+    with pytest.raises(LeptonError) as caught:
+        called_body({b"task": raw})
+    assert caught.value.code is ErrorCode.INVALID
+
+
+def test_a_huge_envelope_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(LeptonError) as caught:
+        called_body({b"task": b" " * (MAX_ENVELOPE_BYTES + 1)})
+    assert caught.value.code is ErrorCode.TOO_LARGE

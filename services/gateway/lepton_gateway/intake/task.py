@@ -1,122 +1,113 @@
 """The Celery door: any Celery client calls the task `lepton.submit` by name on a bound queue.
 
-The gateway reads the queue with kombu, Celery's own messaging library, instead of running a Celery worker: a worker
-acknowledges by rules of its own, and here the order must be commit → reply event → acknowledge.
+Celery's queue is a list of JSON envelopes. Each is moved, whole and in one step, into a stream of ours, and is then
+treated like what comes by the stream door: commit → reply event → acknowledge. Nothing of Celery's own reads it:
+a worker acknowledges by other rules, and its messaging library unpacks what it was sent before anybody can refuse it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
-import threading
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from kombu import Connection, Consumer, Message, Queue
-from kombu.exceptions import KombuError
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from lepton_core.errors import LeptonError, invalid
-from lepton_core.queue import SUBMIT_TASK, reply_stream
-from lepton_gateway.intake import replies
-from lepton_gateway.intake.messages import RETRIED, MessageSubmitter, parse_message
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.queue import SUBMIT_TASK
+from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, MessageSubmitter
+from lepton_gateway.intake.stream import StreamIntake
+from lepton_gateway.json_body import parse_object
 from lepton_gateway.settings import Binding
 
 log = logging.getLogger(__name__)
 
-PREFETCH = 16
-POLL_SECONDS = 0.5
+ENTRY = "task"
+# Base64 makes a body a third longer, and the envelope adds its headers.
+MAX_ENVELOPE_BYTES = 2 * MAX_MESSAGE_BYTES
+# A call with a priority lies in a list of its own (kombu's names).
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+MOVED_AT_ONCE = 100
+BLOCK_SECONDS = 2
 RETRY_SECONDS = 1.0
+
+# KEYS: the stream, then the lists. Atomic, so that an entry is always in one of them.
+MOVE = """
+local moved = 0
+for index = 2, #KEYS do
+  while moved < tonumber(ARGV[2]) do
+    local entry = redis.call('RPOP', KEYS[index])
+    if not entry then break end
+    redis.call('XADD', KEYS[1], '*', ARGV[1], entry)
+    moved = moved + 1
+  end
+end
+return moved
+"""
 
 
 class TaskIntake:
-    """kombu blocks, so it reads in a thread; what a message asks for runs on the gateway's loop."""
+    """Empties one Celery queue into its stream, and reads that."""
 
-    def __init__(self, broker_url: str, redis: Redis, submitter: MessageSubmitter, binding: Binding) -> None:
-        self._broker_url = broker_url
+    def __init__(self, redis: Redis, submitter: MessageSubmitter, binding: Binding, *, consumer: str) -> None:
         self._redis = redis
-        self._submitter = submitter
-        self._binding = binding
-        self._stop = threading.Event()
+        self._queue = binding.celery_queue
+        # Not below the queue's own name, to which its producers have access.
+        self._stream = f"lepton:tasks:{binding.celery_queue}"
+        self._reader = StreamIntake(
+            redis, submitter, binding, consumer=consumer, stream=self._stream, body_of=called_body
+        )
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.ensure_future(asyncio.to_thread(self._read, loop))
-        try:
-            await asyncio.shield(reader)
-        finally:
-            self._stop.set()
-            await reader
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._move_all())
+            group.create_task(self._reader.run())
 
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        queue = Queue(self._binding.celery_queue, durable=True)
-        while not self._stop.is_set():
+    async def _move_all(self) -> None:
+        keys = [self._stream, *(f"{self._queue}{priority}" for priority in PRIORITIES)]
+        while True:
             try:
-                with Connection(self._broker_url) as connection, connection.channel() as channel:
-                    consumer = Consumer(channel, [queue], accept=["json"], prefetch_count=PREFETCH)
-                    consumer.on_message = lambda message: self._one(message, loop)
-                    with consumer:
-                        self._drain(connection)
-            except (OSError, KombuError, RedisError) as error:
-                log.warning("queue %s: queue server: %s", self._binding.celery_queue, error)
-                self._stop.wait(RETRY_SECONDS)
-
-    def _drain(self, connection: Connection) -> None:
-        while not self._stop.is_set():
-            try:
-                connection.drain_events(timeout=POLL_SECONDS)
-            except TimeoutError:
-                continue
-
-    def _one(self, message: Message, loop: asyncio.AbstractEventLoop) -> None:
-        answer = asyncio.run_coroutine_threadsafe(self._answer(message), loop)
-        if answer.result():
-            message.ack()
-        else:
-            # Back in the queue at once would spin; the registry needs a moment.
-            self._stop.wait(RETRY_SECONDS)
-            message.requeue()
-
-    async def _answer(self, message: Message) -> bool:
-        """False if the message must be tried again."""
-        body: object = None
-        try:
-            body = task_body(message)
-            parsed = parse_message(body)
-            submission = await self._submitter.submit(parsed)
-        except LeptonError as error:
-            if error.code in RETRIED:
-                return False
-            letter = replies.dead_letter(
-                body if body is not None else message.body, error, f"queue {self._binding.celery_queue}"
-            )
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xadd(self._binding.dead_letters, letter, maxlen=replies.DEAD_LETTERS_KEPT, approximate=True)
-                self._reply(pipe, replies.refused(body, error))
-                await pipe.execute()
-            return True
-        async with self._redis.pipeline(transaction=True) as pipe:
-            self._reply(pipe, replies.accepted(parsed.message_id, submission))
-            await pipe.execute()
-        return True
-
-    def _reply(self, pipe: Redis, reply: replies.Fields) -> None:
-        name = reply_stream(self._binding.principal)
-        pipe.xadd(name, reply, maxlen=replies.REPLIES_KEPT, approximate=True)
+                while await self._redis.eval(MOVE, len(keys), *keys, ENTRY, str(MOVED_AT_ONCE)):
+                    pass
+                # From its end to its end again: changes nothing, and waits until there is something.
+                await self._redis.blmove(self._queue, self._queue, BLOCK_SECONDS, "RIGHT", "RIGHT")
+            except (RedisError, OSError) as error:
+                log.warning("queue %s: queue server: %s", self._queue, error)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
-def task_body(message: Message) -> Mapping[str, Any]:
-    """The one argument of a call of `lepton.submit`, from Celery's message protocol 2 or 1.
+def called_body(fields: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """What `lepton.submit` was called with. Raises INVALID, or TOO_LARGE."""
+    raw = fields.get(ENTRY.encode(), b"")
+    if len(raw) > MAX_ENVELOPE_BYTES:
+        raise LeptonError(ErrorCode.TOO_LARGE, f"The message is larger than {MAX_ENVELOPE_BYTES} bytes.")
+    envelope = parse_object(raw)
+    headers = _object(envelope, "headers")
+    if headers.get("compression"):
+        raise invalid("compression", "compressed messages are not read here", headers["compression"], "none")
+    return _argument(headers, _payload(envelope))
 
-    (https://docs.celeryq.dev/en/stable/internals/protocol.html). Raises INVALID.
-    """
+
+def _payload(envelope: Mapping[str, Any]) -> Any:
+    kind, body = envelope.get("content-type"), envelope.get("body")
+    if kind != "application/json":
+        raise invalid("content-type", "not read here", kind, "application/json")
+    encoding = _object(envelope, "properties").get("body_encoding")
+    if not isinstance(body, str) or encoding not in ("base64", None):
+        raise invalid("body", "not a text, or encoded in an unknown way", encoding, "base64, or none")
     try:
-        payload = message.decode()
-    except (KombuError, ValueError, LookupError, TypeError, OSError, EOFError, zlib.error) as error:
-        raise invalid("message", f"cannot be decoded: {type(error).__name__}", None, "JSON") from None
-    task = message.headers.get("task") if message.headers else None
+        return orjson.loads(base64.b64decode(body, validate=True) if encoding else body)
+    except ValueError as error:  # of base64 and of JSON
+        raise invalid("body", f"cannot be decoded: {error}", None, "JSON") from None
+
+
+def _argument(headers: Mapping[str, Any], payload: Any) -> Mapping[str, Any]:
+    """From Celery's message protocol 2 or 1 (https://docs.celeryq.dev/en/stable/internals/protocol.html)."""
+    task = headers.get("task")
     if task is None and isinstance(payload, Mapping):
         task, args, kwargs = payload.get("task"), payload.get("args"), payload.get("kwargs")
     elif isinstance(payload, list) and len(payload) >= 2:
@@ -130,3 +121,12 @@ def task_body(message: Message) -> Mapping[str, Any]:
     if isinstance(kwargs, Mapping) and not args and kwargs:
         return kwargs
     raise invalid("args", "not one message", None, '{"message_id": …, "job": {…}} as the one argument, or as keywords')
+
+
+def _object(envelope: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = envelope.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise invalid(name, "not an object", value, "an object")
+    return value
