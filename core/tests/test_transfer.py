@@ -56,7 +56,10 @@ class Wires:
         return Upload(id=upload_id, digest=digest, bytes=size, state=UploadState.OPEN, parts=parts)
 
     def put_part(self, url: str, data: bytes) -> str:
-        answer = httpx.put(url, content=data, trust_env=False).raise_for_status()
+        answer = httpx.put(url, content=data, trust_env=False)
+        if answer.status_code == 404:
+            raise LeptonError(ErrorCode.NOT_FOUND, "no such upload")
+        answer.raise_for_status()
         self.sent += len(data)
         return str(answer.headers["etag"])
 
@@ -162,6 +165,43 @@ def test_a_file_that_changes_while_it_is_sent_is_not_sent_as_what_it_was(wires: 
         assert caught.value.code in (ErrorCode.CONFLICT, ErrorCode.CORRUPT)
         assert digest_of(b"a" * size) not in wires.places
         (root / name).unlink()
+
+
+class Forgetful(Wires):
+    """The store forgets an upload, as when it is started anew, the first time that `step` is reached."""
+
+    def __init__(self, store: ObjectStore, step: str) -> None:
+        super().__init__(store)
+        self.step = step
+
+    def forget(self, step: str) -> None:
+        if step == self.step:
+            self.step = ""
+            key, multipart, _, _ = next(iter(self.uploads.values()))
+            self.store.abort_multipart(key, multipart)
+
+    def put_part(self, url: str, data: bytes) -> str:
+        self.forget("put_part")
+        return super().put_part(url, data)
+
+    def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
+        self.forget("complete_upload")
+        try:
+            return super().complete_upload(id, parts)
+        except LeptonError as error:
+            return Upload(id=id, state=UploadState.FAILED, error=error.detail)
+
+
+@pytest.mark.parametrize("step", ["put_part", "complete_upload"])
+def test_an_upload_that_the_store_has_forgotten_begins_again(wires: Wires, tmp_path: Path, step: str) -> None:
+    (tmp_path / "large.bin").write_bytes(secrets.token_bytes(PART_BYTES + 77))
+    moved: list[int] = []
+    forgetful = Forgetful(wires.store, step)
+    send(scan(tmp_path), forgetful, advance=moved.append)
+    assert sum(moved) == PART_BYTES + 77
+    assert len(forgetful.uploads) == 2
+    fetch(entries(tmp_path), tmp_path / "back", forgetful)
+    assert contents(tmp_path / "back") == {"large.bin": (tmp_path / "large.bin").read_bytes()}
 
 
 @pytest.mark.parametrize("path", ["../out", "/etc/out", "a/../../out", "a\\b", "", "."])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -24,7 +24,6 @@ from lepton_core.paths import check_path
 from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
 
 STORE_TIMEOUT_SECONDS = 60.0
-STORE_TRIES = 6
 PAGE_FILES = 10_000
 
 
@@ -145,35 +144,34 @@ class Wires:
         return self._gateway.get(f"/v1/uploads/{part(id, 'id')}", Upload)
 
     def put_part(self, url: str, data: bytes) -> str:
-        def put() -> str:
-            answer = self._client(url).put(url, content=data)
-            _check(answer, 200, 201)
-            etag: str = answer.headers.get("etag", "")
-            if not etag:
-                raise LeptonError(ErrorCode.INTERNAL, "the object store gave no ETag for a part")
-            return etag
-
-        return _insistently(put)
+        patience = _Patience(self._gateway.retry_seconds)
+        while True:
+            try:
+                answer = self._client(url).put(url, content=data)
+                _check(answer, 200, 201)
+                etag: str = answer.headers.get("etag", "")
+                if not etag:
+                    raise LeptonError(ErrorCode.INTERNAL, "the object store gave no ETag for a part")
+                return etag
+            except (httpx.HTTPError, LeptonError) as error:
+                patience.wait_after(error)
 
     def locate(self, digests: Sequence[str]) -> Sequence[Location]:
         return self._gateway.send("POST", "/v1/artifacts:locate", _Locations, {"digests": list(digests)}).locations
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         """Exactly `length` bytes; a connection that breaks is taken up again where it broke."""
-        done, failures = 0, 0
+        done, patience = 0, _Patience(self._gateway.retry_seconds)
         while done < length:
-            before = done
             try:
                 for piece in self._range(url, offset + done, length - done):
                     done += len(piece)
+                    patience.renew()
                     yield piece
                 if done < length:
                     raise httpx.ReadError(f"the store sent {done} of {length} bytes")
             except (httpx.HTTPError, LeptonError) as error:
-                failures = failures + 1 if done == before else 1
-                if failures >= STORE_TRIES or not _passing(error):
-                    raise _explained(error) from None
-                time.sleep(backoff(failures))
+                patience.wait_after(error)
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         headers = {"range": range_header(offset, length), "accept-encoding": "identity"}
@@ -208,20 +206,35 @@ class Wires:
 def _check(answer: httpx.Response, *expected: int) -> None:
     if answer.status_code not in expected:
         code = ErrorCode.UNAVAILABLE if answer.status_code in (*RETRIED_STATUSES, 500) else ErrorCode.INTERNAL
+        if answer.status_code == 404:
+            code = ErrorCode.NOT_FOUND
         # Neither URL nor body: a signed URL is as good as a key while it lives.
         told = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
         raise LeptonError(code, told)
 
 
-def _insistently(call: Callable[[], str]) -> str:
-    for attempt in range(STORE_TRIES):
-        try:
-            return call()
-        except (httpx.HTTPError, LeptonError) as error:
-            if attempt == STORE_TRIES - 1 or not _passing(error):
-                raise _explained(error) from None
-            time.sleep(backoff(attempt))
-    raise AssertionError("the last try returns or raises")
+class _Patience:
+    """With a store that is away for a while, as long as the gateway is waited for too."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """The store has answered."""
+        self._until: float | None = None
+        self._failures = 0
+
+    def wait_after(self, error: httpx.HTTPError | LeptonError) -> None:
+        """Raises the error, as a LeptonError, when waiting cannot help or the time is over."""
+        if self._until is None:
+            # Not from the beginning: a slow line may have taken longer than this before it broke.
+            self._until = time.monotonic() + self._seconds
+        pause = backoff(self._failures)
+        if not _passing(error) or time.monotonic() + pause > self._until:
+            raise _explained(error) from None
+        self._failures += 1
+        time.sleep(pause)
 
 
 def _passing(error: Exception) -> bool:

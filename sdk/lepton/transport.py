@@ -34,7 +34,7 @@ class Transport:
 
     def __init__(self, login: Login, *, timeout_seconds: float = 30.0, retry_seconds: float = 30.0) -> None:
         self.url = login.url
-        self._retry_seconds = retry_seconds
+        self.retry_seconds = retry_seconds
         self._http = httpx.Client(
             base_url=login.url,
             headers={"authorization": f"Bearer {login.api_key}"},
@@ -93,7 +93,7 @@ class Transport:
         if json_body is not None:
             content = json.dumps(json_body, allow_nan=False).encode()
             sent.setdefault("content-type", "application/json")
-        deadline = time.monotonic() + self._retry_seconds
+        deadline = time.monotonic() + self.retry_seconds
         attempt = 0
         while True:
             try:

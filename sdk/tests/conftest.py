@@ -20,6 +20,8 @@ class StoreHandler(BaseHTTPRequestHandler):
         if self.server.refusals > 0:
             self.server.refusals -= 1
             return self._answer(503, b"busy")
+        if self.path == "/forgotten":
+            return self._answer(404, b"")
         self.server.objects[self.path] = body
         return self._answer(200, b"", etag='"e-1"')
 

@@ -23,8 +23,8 @@ DATA = bytes(range(256)) * 8
 @pytest.fixture
 def wires(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wires]:
     """Nobody listens where the gateway should be: what is tested here needs none."""
-    monkeypatch.setattr(folders, "backoff", lambda attempt: 0.0)
-    transport = Transport(Login("http://127.0.0.1:9", "lpk_secret"), retry_seconds=0)
+    monkeypatch.setattr(folders, "backoff", lambda attempt: 0.01)
+    transport = Transport(Login("http://127.0.0.1:9", "lpk_secret"), retry_seconds=1)
     with Wires(transport) as wires:
         yield wires
     transport.close()
@@ -36,6 +36,13 @@ def test_a_part_is_sent_again_until_it_is_taken_and_never_with_the_key(wires: Wi
     assert store.objects["/part?signature=s"] == DATA
     assert len(store.seen) == 3
     assert not any(name.lower() == "authorization" for headers in store.seen for name in headers)
+
+
+def test_an_upload_that_the_store_has_forgotten_is_not_waited_for(wires: Wires, store: Store) -> None:
+    with pytest.raises(LeptonError) as raised:
+        wires.put_part(store.url("/forgotten"), DATA)
+    assert raised.value.code is ErrorCode.NOT_FOUND
+    assert len(store.seen) == 1
 
 
 def test_a_range_that_breaks_off_is_taken_up_where_it_broke(wires: Wires, store: Store) -> None:

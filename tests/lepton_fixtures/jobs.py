@@ -53,15 +53,16 @@ print("is done", flush=True)
 """
 
 
-def push_images(client: Client, folder: Path) -> None:
-    """400 handwritten digits as the dataset `images`."""
+def push_images(client: Client, folder: Path, first: int = 0) -> None:
+    """400 handwritten digits, from the `first` on, as the next version of the dataset `images`."""
     import numpy as np
     from sklearn.datasets import load_digits
 
     folder.mkdir()
     digits = load_digits()
-    pixels = (digits.images[:400] * (255 / 16)).round().astype(np.uint8)
-    np.savez(folder / "digits.npz", images=pixels, labels=digits.target[:400])
+    chosen = slice(first, first + 400)
+    pixels = (digits.images[chosen] * (255 / 16)).round().astype(np.uint8)
+    np.savez(folder / "digits.npz", images=pixels, labels=digits.target[chosen])
     client.datasets.push("images", folder, progress=False)
 
 

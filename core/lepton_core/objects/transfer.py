@@ -28,11 +28,12 @@ GAP_BYTES = 256 * 1024
 RANGE_BYTES = 32 * 1024 * 1024
 WORKERS = 8
 POLL_SECONDS = 0.1
+UPLOAD_TRIES = 3
 VERIFY_SECONDS = 600.0
 
 
 class Sender(Protocol):
-    """What sending needs. `put_part` answers the part's ETag."""
+    """What sending needs. `put_part` answers the part's ETag; NOT_FOUND when the store knows nothing of its upload."""
 
     def find_missing(self, digests: Sequence[str]) -> Sequence[str]: ...
     def put_inline(self, files: Sequence[tuple[str, bytes]]) -> None: ...
@@ -105,6 +106,26 @@ def _read_whole(file: LocalFile) -> bytes:
 
 
 def _send_large(file: LocalFile, sender: Sender, advance: Advance) -> None:
+    """A store that was started anew may have forgotten an upload, with the parts that it had: then it begins again."""
+    told = ""
+    for _ in range(UPLOAD_TRIES):
+        sent: list[int] = []
+        try:
+            upload = _send_once(file, sender, sent, advance)
+        except LeptonError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            told = error.detail
+        else:
+            if upload.state is UploadState.COMMITTED:
+                return
+            told = upload.error
+        advance(-sum(sent))
+    raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the upload was refused: {told}")
+
+
+def _send_once(file: LocalFile, sender: Sender, sent: list[int], advance: Advance) -> Upload:
+    """The upload, verified or refused. The sizes of the parts that went are added to `sent`."""
     upload = sender.create_upload(file.digest, file.bytes)
     if upload.state is UploadState.OPEN:
 
@@ -115,6 +136,7 @@ def _send_large(file: LocalFile, sender: Sender, advance: Advance) -> None:
             if len(data) != part.bytes:
                 raise changed(file.source)
             etag = sender.put_part(part.url, data)
+            sent.append(part.bytes)
             advance(part.bytes)
             return UploadedPart(number=part.number, etag=etag)
 
@@ -127,8 +149,7 @@ def _send_large(file: LocalFile, sender: Sender, advance: Advance) -> None:
             raise LeptonError(ErrorCode.TIMEOUT, f"{file.path}: the platform has not verified the upload in time")
         time.sleep(POLL_SECONDS)
         upload = sender.get_upload(upload.id)
-    if upload.state is not UploadState.COMMITTED:
-        raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the upload was refused: {upload.error}")
+    return upload
 
 
 @dataclass(frozen=True, slots=True)
