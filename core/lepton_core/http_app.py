@@ -61,6 +61,7 @@ def build_app(
     app.add_exception_handler(LeptonError, _lepton_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(UnicodeEncodeError, _no_unicode)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -129,6 +130,11 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     response = problem_response(LeptonError(code_for_http(error.status_code), str(error.detail)), status=status)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _no_unicode(_request: Request, _error: Exception) -> Response:
+    # JSON can spell half a character (a lone surrogate), which no other format here can carry.
+    return problem_response(LeptonError(ErrorCode.INVALID, "a text in the request holds half a character: no Unicode"))
 
 
 def _location(location: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from lepton_core.resources.base import Resource
+from lepton_core.resources.base import Int32, Int64, Resource
 
 
 class Artifact(Resource):
@@ -20,7 +20,7 @@ class FileEntry(Resource):
 
     path: str = ""
     digest: str = ""
-    bytes: int = 0
+    bytes: Int64 = 0
 
 
 class UploadState(StrEnum):
@@ -50,7 +50,7 @@ class Upload(Resource):
 
 
 class UploadedPart(Resource):
-    number: int = 0
+    number: Int32 = 0
     etag: str = ""
 
 

@@ -177,11 +177,17 @@ class Database:
 
 
 def public_error(error: BaseException) -> BaseException:
-    """A database that is away, locked or full is UNAVAILABLE: the caller may try again."""
+    """A database that is away, locked or full is UNAVAILABLE: the caller may try again. A value that it cannot hold is
+    INVALID."""
     if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError)):
         unavailable = LeptonError(ErrorCode.UNAVAILABLE, "the database is not available")
         unavailable.__cause__ = error
         return unavailable
+    if isinstance(error, sa.exc.DataError):
+        # PostgreSQL takes no zero character within a text; nothing else that reaches it here is a value it refuses.
+        refused = LeptonError(ErrorCode.INVALID, "a text holds a zero character, or a number is too large")
+        refused.__cause__ = error
+        return refused
     return error
 
 

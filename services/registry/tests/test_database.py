@@ -55,6 +55,13 @@ async def test_commits_wake_who_waits(database):
     assert await waiting > seen
 
 
+async def test_a_text_with_a_zero_character_is_no_fault_of_ours(database):
+    try:
+        await database.read(lambda conn: conn.execute(sa.select(LOCKS).where(LOCKS.c.name == "a\0b")).first())
+    except LeptonError as error:
+        assert error.code is ErrorCode.INVALID  # PostgreSQL cannot hold it; SQLite can
+
+
 async def test_inserting_what_is_there_says_so(database):
     assert await database.write(lambda conn: insert_new(conn, LOCKS, {"name": "a"})) is True
     assert await database.write(lambda conn: insert_new(conn, LOCKS, {"name": "a"})) is False

@@ -114,7 +114,7 @@ class PutInlineResponse(Body):
 
 class CreateUploadRequest(Body):
     digest: str
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, lt=2**63)
 
 
 class CompleteUploadRequest(Body):
@@ -164,9 +164,9 @@ class ImportModelVersionResponse(Body):
 
 
 class SetAliasRequest(Body):
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, lt=2**63)
     expected_version: int = Field(
-        0, ge=0, description="Refused (409) if the alias is elsewhere by now; 0: do not check."
+        0, ge=0, lt=2**63, description="Refused (409) if the alias is elsewhere by now; 0: do not check."
     )
 
 
@@ -184,7 +184,9 @@ class UpdateDeploymentRequest(Body):
 
 
 class RollbackDeploymentRequest(Body):
-    revision: int = Field(0, ge=0, description="Number of the revision to go back to; 0: the one before the current.")
+    revision: int = Field(
+        0, ge=0, lt=2**63, description="Number of the revision to go back to; 0: the one before the current."
+    )
 
 
 class ListDeploymentsResponse(Body):
@@ -206,7 +208,7 @@ class ListWorkersResponse(Body):
 class CreateKeyRequest(Body):
     name: str
     role: Role = Role.EDITOR
-    ttl_seconds: int = Field(0, ge=0, description="Seconds until it expires; 0: never.")
+    ttl_seconds: int = Field(0, ge=0, lt=2**31, description="Seconds until it expires; 0: never.")
     project: str = Field("", description="Only an operator may name another project than its own.")
 
 

@@ -15,7 +15,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get("/events", summary="Read events")
     async def list_events(
-        after: Annotated[int, Query(ge=0, description="Events after this position.")] = 0,
+        after: Annotated[int, Query(ge=0, lt=2**63, description="Events after this position.")] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         subject: Annotated[str, Query(description="Only events about this id.")] = "",
     ) -> bodies.ListEventsResponse:

@@ -9,7 +9,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label
 
 # What the inference service needs to see; the caller's key is checked there again.
-FORWARDED = ("authorization", "content-type", "accept", "x-request-id")
+FORWARDED = (b"authorization", b"content-type", b"accept", b"x-request-id")
 RETURNED = ("content-type", "retry-after", "www-authenticate", "x-request-id")
 
 
@@ -33,7 +33,8 @@ def routes(inference: httpx.AsyncClient) -> APIRouter:
         """An image file as the body, or JSON: `{"image": "<base64>"}`, `{"row": {…}}`, `{"rows": [{…}]}`.
         A convenience: clients that predict often call the inference service directly."""
         check_label(name, "name")
-        headers = {header: request.headers[header] for header in FORWARDED if header in request.headers}
+        # As bytes: what a header holds is the inference service's to judge.
+        headers = [(name, value) for name, value in request.headers.raw if name in FORWARDED]
         try:
             answer = await inference.post(
                 f"/v1/deployments/{name}:predict", content=await request.body(), headers=headers

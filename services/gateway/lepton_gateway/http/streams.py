@@ -33,7 +33,7 @@ def routes(registry: Registry) -> APIRouter:
     @router.get("/events/stream", summary="Events of the project as they happen", response_class=StreamingResponse)
     async def stream_events(
         subject: Annotated[str, Query(description="Only events about this id.")] = "",
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
         last_event_id: LastEventId = "",
     ) -> StreamingResponse:
         return server_sent(events(registry, position(last_event_id, after), subject))

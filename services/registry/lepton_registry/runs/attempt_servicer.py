@@ -99,7 +99,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
             attempt_id=request.attempt_id,
             outcome=AttemptState(outcome),
             digest=digest_of(request.SerializeToString(deterministic=True)),
-            reason=request.reason,
+            reason=request.reason.replace("\0", "\ufffd"),  # it may quote what a program printed
             final=request.final,
             metrics_json=check_numbers(result.metrics_json, "result.metrics"),
             evaluation_json=check_object(result.evaluation_json, "result.evaluation"),
