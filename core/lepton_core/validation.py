@@ -15,6 +15,7 @@ from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_FIELD_ERRORS = 50
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 # Words for the limits that pydantic puts into an error's context.
 _LIMITS = {
@@ -172,7 +173,7 @@ def read_json(data: bytes | str) -> Any:
 def canonical_json(value: Any) -> str:
     """Sorted keys, no spaces, UTF-8, no NaN: equal values give equal text. Raises INVALID for what JSON cannot say."""
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _CANONICAL.encode(value)
         if not text.isascii():
             text.encode()
     except RecursionError:

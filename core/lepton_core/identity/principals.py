@@ -5,6 +5,7 @@ import json
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from lepton_core.errors import ErrorCode, LeptonError
 
@@ -91,6 +92,7 @@ def encode_acting(principal: Principal) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
+@lru_cache(maxsize=1024)
 def with_acting(service: Principal, value: str) -> Principal:
     """The service's principal acting for the one named in the metadata. Trusted beside a service token only."""
     if service.kind is not PrincipalKind.SERVICE:

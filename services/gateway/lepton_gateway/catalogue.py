@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
 from lepton_core.resources import Recipe
@@ -24,6 +24,8 @@ class CompiledRecipe:
     name: str
     version: str
     schema: dict[str, Any]
+    # As JSON text: each job gets values of its own.
+    defaults: bytes
     validator: jsonschema_rs.Draft202012Validator
 
     def validated(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,9 +33,7 @@ class CompiledRecipe:
         problems = [found for error in self.validator.iter_errors(dict(settings)) for found in self._problems(error)]
         if problems:
             raise LeptonError(ErrorCode.INVALID, summary(problems), problems[:MAX_FIELD_ERRORS])
-        properties = self.schema.get("properties", {})
-        defaults = {name: copy.deepcopy(p["default"]) for name, p in properties.items() if "default" in p}
-        return {**defaults, **settings}
+        return {**orjson.loads(self.defaults), **settings}
 
     def _problems(self, error: jsonschema_rs.ValidationError) -> list[FieldError]:
         known = self.schema.get("properties", {})
@@ -100,4 +100,6 @@ class Catalogue:
 
 def compile_recipe(recipe: Recipe) -> CompiledRecipe:
     schema = dict(recipe.schema)
-    return CompiledRecipe(recipe.name, recipe.version, schema, jsonschema_rs.Draft202012Validator(schema))
+    defaults = {name: part["default"] for name, part in schema.get("properties", {}).items() if "default" in part}
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    return CompiledRecipe(recipe.name, recipe.version, schema, orjson.dumps(defaults), validator)

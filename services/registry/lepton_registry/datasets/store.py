@@ -22,6 +22,11 @@ _BY_NAME = sa.select(DATASETS).where(
 _BY_NUMBER = sa.select(VERSIONS).where(
     VERSIONS.c.dataset_id == sa.bindparam("dataset_id"), VERSIONS.c.version == sa.bindparam("version")
 )
+_LATEST = (
+    sa.select(VERSIONS)
+    .join(DATASETS, sa.and_(VERSIONS.c.dataset_id == DATASETS.c.id, VERSIONS.c.version == DATASETS.c.latest_version))
+    .where(DATASETS.c.project == sa.bindparam("project"), DATASETS.c.name == sa.bindparam("name"))
+)
 MAX_MESSAGE_CHARS = 10_000
 REFERENCE_RULE = "name, name@latest, name@<version>, name@sha256:<digest> or dsv_<id>"
 
@@ -84,6 +89,8 @@ def resolve(
             raise not_there(field, reference, "no such dataset version", "an id of this project", missing)
         return row
     wanted = parse_reference(reference, field)
+    if wanted.alias == "latest" and (row := conn.execute(_LATEST, {"project": project, "name": wanted.name}).first()):
+        return row
     dataset = find(conn, project, wanted.name)
     if dataset is None:
         names = names_like(conn, DATASETS, project, wanted.name)

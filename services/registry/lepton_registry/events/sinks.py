@@ -1,5 +1,7 @@
 """Where the relay carries events: wake-up calls for workers, and the stream for everybody else."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -13,19 +15,45 @@ from lepton_core.queue import EVENT_STREAM
 MAX_STREAM_LENGTH = 100_000
 SOURCE = "/lepton/registry"
 QUEUED = "dev.lepton.run.queued.v1"
+REST_SECONDS = 0.2
+# One answer for all entries: to read one for each costs the registry more than to write them.
+_ADD_ALL = """
+for at = 2, #ARGV, 2 do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'position', ARGV[at], 'event', ARGV[at + 1])
+end
+"""
 
 
 class Hinter:
-    """At most one hint lies in the queue: it says "there is work", and a worker that comes asks for itself."""
+    """At most one hint lies in the queue: it says "there is work", and a worker that comes asks for itself.
+
+    A worker is woken at once, and then not again for a little: in a burst every call would find the same line.
+    """
 
     name = "hints"
 
     def __init__(self, wake: Callable[[], Awaitable[None]]) -> None:
         self._wake = wake
+        self._resting: asyncio.Task[None] | None = None
+        self._owed = False
 
     async def deliver(self, events: Sequence[sa.Row[Any]]) -> None:
-        if any(event.type == QUEUED for event in events):
-            await self._wake()
+        if not any(event.type == QUEUED for event in events):
+            return
+        if self._resting is not None and not self._resting.done():
+            self._owed = True
+            return
+        await self._wake()
+        self._resting = asyncio.create_task(self._rest())
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(REST_SECONDS)
+        while self._owed:
+            self._owed = False
+            # The sweeper wakes workers too, as long as a run waits.
+            with contextlib.suppress(Exception):
+                await self._wake()
+            await asyncio.sleep(REST_SECONDS)
 
 
 class Stream:
@@ -34,14 +62,11 @@ class Stream:
     name = "stream"
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+        self._add_all = client.register_script(_ADD_ALL)
 
     async def deliver(self, events: Sequence[sa.Row[Any]]) -> None:
-        pipeline = self._client.pipeline(transaction=False)
-        for event in events:
-            fields: dict[Any, Any] = {"position": event.position, "event": cloud_event(event)}
-            pipeline.xadd(EVENT_STREAM, fields, maxlen=MAX_STREAM_LENGTH, approximate=True)
-        await pipeline.execute()
+        entries = [part for event in events for part in (event.position, cloud_event(event))]
+        await self._add_all(keys=[EVENT_STREAM], args=[MAX_STREAM_LENGTH, *entries])
 
 
 def cloud_event(row: sa.Row[Any]) -> str:
