@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from faults.platform.conftest import running_with_images
-from lepton.datasets import DatasetPush
 from lepton.folders import Wires
 from lepton.transport import Transport
 from lepton_core.objects.folder import scan
@@ -86,57 +86,89 @@ def away(request: pytest.FixtureRequest, store: S3Server) -> Away:
     return killed if request.param == "killed" else stopped
 
 
-def test_a_training_job_waits_and_loses_nothing(running: RunningPlatform, undisturbed: Curve, away: Away) -> None:
-    client = running.client()
-    run = client.jobs.submit(images_job() | {"register": {"model": "waited"}}, progress=False)
-    wait_checkpoint(client, run)
+class Story(Protocol):
+    """Its `__init__` is what was before."""
+
+    def begin(self) -> None:
+        """The store has just gone."""
+
+    def holds(self) -> bool:
+        """All the while."""
+
+    def end(self) -> None:
+        """The store is back."""
+
+
+def tell(away: Away, *stories: Story) -> None:
     with away():
-        # Checkpoints, logs, and at the end the model: all of them have to wait.
-        stays(lambda: run.refresh().state is RunState.RUNNING, AWAY_SECONDS, "the run goes on")
-    attempts = assert_succeeded(running, run)
-    assert len(attempts) == 1
-    assert curve(run) == undisturbed
-    assert run.model_version is not None
+        for story in stories:
+            story.begin()
+        stays(lambda: all(story.holds() for story in stories), AWAY_SECONDS, "all of it waits")
+    for story in stories:
+        story.end()
 
 
-def test_a_job_whose_inputs_cannot_be_fetched_waits(
-    running: RunningPlatform, away: Away, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    client = running.client()
-    # Bytes that no attempt has fetched before: the worker keeps its inputs.
-    push_images(client, tmp_path / "images", first=400 if "killed" in request.node.name else 800)
-    job = images_job(epochs=2)
-    with away():
-        run = client.jobs.submit(job, progress=False)
-        wait_until(lambda: run.refresh().state is RunState.RUNNING, START_SECONDS, "the claim")
-        stays(lambda: run.refresh().state is RunState.RUNNING, AWAY_SECONDS, "the run waits")
-        assert not run.metric_points()
-    assert len(assert_succeeded(running, run)) == 1
+class TrainingJob:
+    """Checkpoints, logs, and at the end the model: all of them have to wait."""
+
+    def __init__(self, running: RunningPlatform, undisturbed: Curve) -> None:
+        self.running, self.undisturbed = running, undisturbed
+        client = running.client()
+        self.run = client.jobs.submit(images_job() | {"register": {"model": "waited"}}, progress=False)
+        wait_checkpoint(client, self.run)
+
+    def begin(self) -> None: ...
+
+    def holds(self) -> bool:
+        return self.run.refresh().state is RunState.RUNNING
+
+    def end(self) -> None:
+        assert len(assert_succeeded(self.running, self.run)) == 1
+        assert curve(self.run) == self.undisturbed
+        assert self.run.model_version is not None
 
 
-def test_a_push_waits_and_completes(running: RunningPlatform, away: Away, tmp_path: Path) -> None:
+class FreshJob:
+    """It begins without its inputs."""
+
+    def __init__(self, running: RunningPlatform, folder: Path, first: int) -> None:
+        self.running, self.client = running, running.client()
+        # Bytes that no attempt has fetched before: the worker keeps its inputs.
+        push_images(self.client, folder, first)
+
+    def begin(self) -> None:
+        self.run = self.client.jobs.submit(images_job(epochs=2), progress=False)
+        wait_until(lambda: self.run.refresh().state is RunState.RUNNING, START_SECONDS, "the claim")
+
+    def holds(self) -> bool:
+        return self.run.refresh().state is RunState.RUNNING and not self.run.metric_points()
+
+    def end(self) -> None:
+        assert len(assert_succeeded(self.running, self.run)) == 1
+
+
+class Push:
     """Of small files, which the registry writes, and of one that goes to the store by itself."""
-    name = f"pushed-{random.randrange(1 << 30)}"
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "small.csv").write_text(f"a,b\n1,{name}\n")
-    (folder / "large.bin").write_bytes(random.randbytes(3_000_000))
-    client = running.client()
-    begun = threading.Event()
 
-    def push() -> DatasetPush:
-        begun.set()
-        return client.datasets.push_reported(name, folder, progress=False)
+    def __init__(self, running: RunningPlatform, folder: Path, pool: ThreadPoolExecutor) -> None:
+        self.client, self.folder, self.pool = running.client(), folder / "pushed", pool
+        self.name = f"pushed-{random.randrange(1 << 30)}"
+        self.folder.mkdir()
+        (self.folder / "small.csv").write_text(f"a,b\n1,{self.name}\n")
+        (self.folder / "large.bin").write_bytes(random.randbytes(3_000_000))
 
-    with ThreadPoolExecutor(1) as pool:
-        with away():
-            pushed = pool.submit(push)
-            assert begun.wait(10)
-            stays(lambda: not pushed.done(), AWAY_SECONDS, "the push waits")
-        assert pushed.result(60).created
-    client.datasets.pull(name, tmp_path / "pulled", progress=False)
-    for file in ("small.csv", "large.bin"):
-        assert (tmp_path / "pulled" / file).read_bytes() == (folder / file).read_bytes()
+    def begin(self) -> None:
+        self.pushed = self.pool.submit(self.client.datasets.push_reported, self.name, self.folder, progress=False)
+
+    def holds(self) -> bool:
+        return not self.pushed.done()
+
+    def end(self) -> None:
+        assert self.pushed.result(60).created
+        back = self.folder.with_name("pulled")
+        self.client.datasets.pull(self.name, back, progress=False)
+        for file in self.folder.iterdir():
+            assert (back / file.name).read_bytes() == file.read_bytes()
 
 
 class Interrupted(Wires):
@@ -154,37 +186,71 @@ class Interrupted(Wires):
         return upload
 
 
-def test_a_large_file_whose_parts_meet_a_store_that_is_away(
-    running: RunningPlatform, away: Away, tmp_path: Path
+class LargeFile:
+    """Its parts meet a store that is away, and that may, having been killed, have forgotten the upload."""
+
+    def __init__(self, running: RunningPlatform, folder: Path, pool: ThreadPoolExecutor) -> None:
+        (folder / "large").mkdir()
+        (folder / "large" / "large.bin").write_bytes(random.randbytes(3_000_000))
+        self.files = scan(folder / "large")
+        self.wires = Interrupted(running.client()._transport)
+        self.sent = pool.submit(send, self.files, self.wires)
+        assert self.wires.has_ticket.wait(START_SECONDS)
+
+    def begin(self) -> None:
+        self.wires.goes_on.set()
+
+    def holds(self) -> bool:
+        return not self.sent.done()
+
+    def end(self) -> None:
+        assert self.sent.result(60) == 3_000_000
+        assert not self.wires.find_missing([file.digest for file in self.files])
+        self.wires.__exit__(None, None, None)
+
+
+class Serving:
+    """What serves goes on, also when inference starts anew; what is new comes afterwards."""
+
+    def __init__(self, running: RunningPlatform, caller: Caller) -> None:
+        self.running, self.caller = running, caller
+        self.name = f"sum-{random.randrange(1 << 30)}"
+        # Bytes that no test has served before: inference keeps what it has fetched.
+        self.old, self.new = (float(random.randrange(1 << 20)) for _ in range(2))
+        serve(caller, self.name, self.old)
+        self.version = import_version(caller, self.name, adder(self.new))
+
+    def begin(self) -> None:
+        deploy(self.caller, self.name, f"{self.name}@{self.version}")
+        assert self.holds()
+        self.running.wait_back("inference", self.running.kill("inference"))
+        wait_until(lambda: answers(self.caller, self.name, self.old), SERVE_SECONDS, "an answer after the restart")
+
+    def holds(self) -> bool:
+        return constant_of(ask(self.caller, self.name)) == self.old and self.state() == "pending"
+
+    def state(self) -> str:
+        return str(self.caller.gateway.get(f"/v1/deployments/{self.name}").json()["desired"]["state"])
+
+    def end(self) -> None:
+        wait_until(lambda: answers(self.caller, self.name, self.new), 2 * SERVE_SECONDS, "the new version")
+        wait_until(lambda: self.state() == "ready", SERVE_SECONDS, "the registry to know")
+
+
+def test_a_training_job_and_uploads_wait_and_lose_nothing(
+    running: RunningPlatform, undisturbed: Curve, away: Away, tmp_path: Path
 ) -> None:
-    """A store that was killed may also have forgotten the upload: it begins again."""
-    (tmp_path / "large.bin").write_bytes(random.randbytes(3_000_000))
-    files = scan(tmp_path)
-    with Interrupted(running.client()._transport) as wires, ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(send, files, wires)
-        assert wires.has_ticket.wait(START_SECONDS)
-        with away():
-            wires.goes_on.set()
-            stays(lambda: not sent.done(), AWAY_SECONDS, "the parts wait")
-        assert sent.result(60) == 3_000_000
-        assert not wires.find_missing([file.digest for file in files])
+    with ThreadPoolExecutor(2) as pool:
+        stories = (LargeFile(running, tmp_path, pool), Push(running, tmp_path, pool), TrainingJob(running, undisturbed))
+        tell(away, *stories)
 
 
-def test_what_serves_goes_on_and_what_is_new_comes_afterwards(running: RunningPlatform, away: Away) -> None:
-    name = f"sum-{random.randrange(1 << 30)}"
-    # Bytes that no test has served before: inference keeps what it has fetched.
-    old, new = (float(random.randrange(1 << 20)) for _ in range(2))
+def test_a_job_without_its_inputs_waits_and_what_serves_goes_on(
+    running: RunningPlatform, away: Away, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     caller = Caller(running, key(running.api_key))
+    first = 400 if "killed" in request.node.name else 800
     try:
-        serve(caller, name, old)
-        version = import_version(caller, name, adder(new))
-        with away():
-            deploy(caller, name, f"{name}@{version}")
-            stays(lambda: constant_of(ask(caller, name)) == old, AWAY_SECONDS / 2, "the old version serves")
-            running.wait_back("inference", running.kill("inference"))
-            wait_until(lambda: answers(caller, name, old), SERVE_SECONDS, "the old version after a restart")
-            stays(lambda: constant_of(ask(caller, name)) == old, AWAY_SECONDS / 2, "the old version serves")
-            assert caller.gateway.get(f"/v1/deployments/{name}").json()["desired"]["state"] == "pending"
-        wait_until(lambda: answers(caller, name, new), 2 * SERVE_SECONDS, "the new version")
+        tell(away, Serving(running, caller), FreshJob(running, tmp_path / "images", first))
     finally:
         caller.close()
