@@ -155,7 +155,7 @@ def test_a_text_in_a_column_of_numbers_names_file_and_row(tmp_path: Path) -> Non
         ("", "empty"),
         ("a,a,target\n1,2,3\n", "two columns are named 'a'"),
         ("a,,target\n1,2,3\n", "column 2 has no name"),
-        ("a,target\n1,2\n1,2,3,4\n", "cannot be read"),
+        ("a,target\n1,2\n1,2,3,4\n", "table.csv, row 2 has 4 values"),
         ("a,target\n1,x\n2,x\n", "every row has the value"),
         ("a,target\n1,\n2,\n", "no value in any row"),
         ("target\n1\n2\n", "no column is left"),

@@ -70,6 +70,15 @@ def test_two_ranks_learn_the_digits(bench: Any, digits: Path, points: Any, contr
 
 
 @pytest.mark.timeout(300)
+def test_each_epoch_is_a_line_of_the_log(bench: Any, few_digits: Path) -> None:
+    workspace = bench.workspace("told", few_digits, {"epochs": 2, "seed": 7}, ranks=1)
+    log, _ = bench.start(workspace, 1).communicate(timeout=250)
+    told = [line for line in log.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in told] == ["1/2", "2/2"]
+    assert all("accuracy" in line for line in told)
+
+
+@pytest.mark.timeout(300)
 def test_a_drained_run_resumes_exactly(bench: Any, few_digits: Path, points: Any, controls: Any) -> None:
     """The same losses step by step, and the same weights bit by bit, as a run that was never stopped."""
     whole = bench.workspace("whole", few_digits, EXACT, ranks=2)

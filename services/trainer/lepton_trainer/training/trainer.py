@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 import time
 from typing import Any
 
@@ -146,6 +147,10 @@ class Trainer:
                 raise NotFinite(name, value, self.step, self.sampler.epoch + 1)
         more = {"learning_rate": self._learning_rate(), "samples_per_second": self._samples_per_second}
         self.tracker.metrics(self.step, {**self.evaluation.metrics, **more, "epoch": float(self.sampler.epoch + 1)})
+        if self.mesh.rank == 0:
+            told = "  ".join(f"{name} {value:.4g}" for name, value in self.evaluation.metrics.items())
+            sys.stdout.write(f"epoch {self.sampler.epoch + 1}/{self.settings.epochs}  step {self.step}  {told}\n")
+            sys.stdout.flush()
         self.sampler.next_epoch()
         self._checkpoint(self.evaluation.metrics, self.evaluation.score)
 

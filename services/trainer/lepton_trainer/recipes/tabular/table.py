@@ -90,8 +90,22 @@ def _read_csv(path: Path, name: str) -> pl.DataFrame:
     if problem := _header_problem(header, name):
         raise problem
     # An open file, since a path would be read as a pattern.
-    with path.open("rb") as content:
-        return pl.read_csv(content, separator=separator, infer_schema=False)
+    try:
+        with path.open("rb") as content:
+            return pl.read_csv(content, separator=separator, infer_schema=False)
+    except pl.exceptions.ComputeError:
+        if problem := _long_row(path, name, separator, len(header)):
+            raise problem from None
+        raise
+
+
+def _long_row(path: Path, name: str, separator: str, columns: int) -> LeptonError | None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file, delimiter=separator)):
+            if len(row) > columns:
+                allowed = "at most one value for each column of the header; quote a value that holds the separator"
+                return invalid("data", f"{name}, row {number} has {len(row)} values", allowed=allowed)
+    return None
 
 
 def _header_problem(header: list[str], name: str) -> LeptonError | None:
