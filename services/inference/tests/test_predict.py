@@ -119,6 +119,7 @@ async def test_other_bodies_and_places(fleet: Fleet) -> None:
     assert (await refused(fleet, "light", content=b"{", headers={})).code is ErrorCode.INVALID
     image = {"content": LIGHT, "headers": {"content-type": "image/png"}}
     assert (await refused(fleet, "price", **image)).code is ErrorCode.INVALID
+    assert (await refused(fleet, "price", json={"image": LIGHT_TEXT})).fields[0].allowed == "row, rows, instances"
     assert (await refused(fleet, "nothing", **image)).code is ErrorCode.NOT_FOUND
     fleet.http.headers["authorization"] = f"Bearer {fleet.foreign_key}"
     assert (await refused(fleet, "light", **image)).code is ErrorCode.NOT_FOUND

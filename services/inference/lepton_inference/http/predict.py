@@ -104,5 +104,6 @@ def _instances(served: ServedModel, body: bytes) -> tuple[list[Any], bool]:
 
 def _require(served: ServedModel, kind: str, given: str) -> None:
     if served.signature.input_kind != kind:
-        message = f"the model takes {served.signature.input_kind!r}, not {kind!r}"
-        raise invalid(given, message, allowed=f"an input of kind {served.signature.input_kind!r}")
+        takes = served.signature.input_kind
+        keys = [key for key, of in (_ONE | _MANY).items() if of in (takes, "")]
+        raise invalid(given, f"the model takes {takes!r}, not {kind!r}", allowed=", ".join(keys))
