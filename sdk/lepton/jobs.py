@@ -44,6 +44,8 @@ class Jobs:
         if not isinstance(script, dict) or "folder" not in script:
             return body
         folder = (base / script["folder"]).resolve()
+        if not folder.is_dir():
+            raise invalid("script.folder", "no such folder", str(folder), "a path that starts at the job file's folder")
         if not (folder / script["entry"]).is_file():
             raise invalid("script.entry", f"no such file in {folder}", script["entry"], "a path within `script.folder`")
         pushed = push_folder(self._transport, folder, title="code", progress=progress)

@@ -42,6 +42,11 @@ def test_a_wrong_command_line(home: Path, capsys: Captured, command: list[str]) 
     assert json.loads(capsys.readouterr().err)["code"] == "invalid"
 
 
+def test_a_deployment_of_no_version_is_told_apart_from_a_command(home: Path, capsys: Captured) -> None:
+    assert run_command(["deploy", "digits", "digits"]) == Exit.INVALID
+    assert "name its version or alias" in capsys.readouterr().err
+
+
 def test_nobody_at_the_address(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr("lepton.cli.session.RETRY_SECONDS", 0.0)
     save_login(Login("http://127.0.0.1:9", "lpk_x"))
@@ -55,6 +60,7 @@ def test_nobody_at_the_address(home: Path, monkeypatch: pytest.MonkeyPatch, caps
         ("name: a\nrecip: tabular\ndata: d\n", Exit.INVALID, "did you mean 'recipe'"),
         ("name: a\n", Exit.INVALID, "exactly one of recipe and script"),
         ("name: '../a'\nrecipe: tabular\ndata: d\n", Exit.INVALID, "name"),
+        ("name: a\nscript: {folder: gone, entry: a.py}\n", Exit.INVALID, "script.folder: no such folder"),
         (None, Exit.NOT_FOUND, "no such job file"),
     ],
 )
@@ -88,6 +94,7 @@ def test_doctor_finds_a_key_that_others_can_read(home: Path, capsys: Captured) -
     findings = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
     assert "chmod 600" in findings["login"]["hint"]
     assert "lepton up" in findings["gateway"]["hint"]
+    assert "doctor" not in findings["gateway"]["text"]
 
 
 def test_the_key_is_no_argument_and_is_not_saved_before_it_was_tried(home: Path, tmp_path: Path) -> None:

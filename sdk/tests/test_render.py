@@ -84,6 +84,13 @@ def test_lineage_downwards_reads_the_other_way() -> None:
     assert "made mv n-mv_1" in shown or "used by mv n-mv_1" in shown
 
 
+def test_a_fact_without_a_value_is_left_out() -> None:
+    node = {"id": "env_1", "kind": "environment", "facts": {"cuda": "", "device": "cpu", "gpus": 0}}
+    shown = drawn(draw(Lineage.model_validate({"root_id": "env_1", "nodes": [node], "edges": []})))
+    assert "device cpu, gpus 0" in shown
+    assert "cuda" not in shown
+
+
 def test_a_circle_ends() -> None:
     assert "(above)" in drawn(draw(lineage([("a_1", "used", "b_1"), ("b_1", "used", "a_1")], "a_1")))
 

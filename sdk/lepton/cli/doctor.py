@@ -78,7 +78,8 @@ def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
             ErrorCode.UNAUTHENTICATED: "the key is not (or no longer) valid: lepton login URL",
             ErrorCode.UNAVAILABLE: "start it (lepton up), or check the address: lepton login URL",
         }.get(error.code, "its log says more")
-        return Finding(subject, False, error.detail, hint)
+        # The advice to ask the doctor helps everywhere but here.
+        return Finding(subject, False, error.detail.partition("; is it running?")[0], hint)
 
 
 def _of_this_machine() -> Iterator[Finding]:

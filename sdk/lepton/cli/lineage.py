@@ -17,7 +17,7 @@ from lepton_core.resources import Lineage, LineageNode
 # How a relation reads from the later thing to the earlier one, and the other way round.
 RELATIONS = {
     "used": ("used", "used by"),
-    "executed": ("ran the code", "run by"),
+    "executed": ("ran", "run by"),
     "ran_in": ("ran in", "where it ran"),
     "generated": ("made by", "made"),
     "serves": ("serves", "served by"),
@@ -94,7 +94,7 @@ def _label(node: LineageNode) -> Text:
     facts = [
         f"{key} {render.number(value) if isinstance(value, float) else _short(str(value))}"
         for key, value in node.facts.items()
-        if key not in SAID and isinstance(value, str | int | float)
+        if key not in SAID and isinstance(value, str | int | float) and value != ""
     ]
     return label.append(f"  {render.plain(', '.join(facts[:SHOWN_FACTS]))}") if facts else label
 

@@ -105,7 +105,7 @@ def metrics(
 ) -> None:
     """Show the recorded metrics of a run. With --json, every point.
 
-    Example: lepton run metrics run_01J… train/loss
+    Example: lepton run metrics run_01J… loss
     """
     with connect() as client:
         points = client.runs.metric_points(run_id, *(keys or ()))
