@@ -95,18 +95,20 @@ def _train(console: Console, client: Client, sample: Path) -> Run:
     run = client.jobs.submit(sample / "digits.yaml")
     _heading(console, "Job", f"accepted as {run.id}")
     columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn())
-    said_at = 0.0
+    said, said_at = "", 0.0
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("queued", total=1.0, loss="")
 
         def show(now: Run) -> None:
-            nonlocal said_at
+            nonlocal said, said_at
             losses = now.metric_points("loss") if now.state.value == "running" else []
             loss = f"loss {losses[-1].value:.3f} at step {losses[-1].step}" if losses else ""
             bar.update(task, description=now.state.value, completed=now.progress, loss=loss)
-            if not console.is_terminal and (now.ended or time.monotonic() - said_at > SECONDS_A_LINE):
-                console.print(f"  {now.state.value} {now.progress:.0%} {loss}".rstrip())
-                said_at = time.monotonic()
+            line = f"  {now.state.value} {now.progress:.0%} {loss}".rstrip()
+            due = now.ended or time.monotonic() - said_at > SECONDS_A_LINE
+            if not console.is_terminal and due and line != said:
+                console.print(line)
+                said, said_at = line, time.monotonic()
 
         run.wait(TRAINING_SECONDS, progress=show)
     _metrics(console, run)
