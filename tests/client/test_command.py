@@ -38,7 +38,6 @@ READING = [
     "recipe ls",
     "recipe show tabular",
     "worker ls",
-    "doctor",
 ]
 
 
@@ -64,6 +63,16 @@ def test_every_reading_command_speaks_to_people_and_to_programs(
         out, err = capsys.readouterr()
         assert json.loads(out) is not None
         assert err == ""
+
+
+def test_doctor_finds_the_platform_in_order(platform: RunningPlatform, trained: Run) -> None:
+    """Deployments of other tests may have failed on purpose, which it rightly tells; all else is as it should be."""
+    done = platform.cli("doctor", "--json", check=False)
+    findings = json.loads(done.stdout)["findings"]
+    wrong = {each["subject"] for each in findings if not each["ok"]}
+    assert wrong <= {"deployments"}
+    assert done.returncode == (1 if wrong else 0)
+    assert {"gateway", "workers", "recipes", "inference"} <= {each["subject"] for each in findings}
 
 
 def test_data_travels(platform: RunningPlatform, tmp_path: Path) -> None:
