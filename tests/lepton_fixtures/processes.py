@@ -23,6 +23,12 @@ def free_port() -> int:
         return port
 
 
+def most_memory(pid: int) -> int:
+    """The most bytes that the process ever held (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str = "the condition") -> None:
     """Poll until `condition()` is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds

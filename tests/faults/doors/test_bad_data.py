@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import uuid
 import zlib
@@ -16,6 +15,7 @@ import pytest
 
 from lepton_fixtures.archives import zipped
 from lepton_fixtures.callers import Caller
+from lepton_fixtures.pickles import Harmful
 from lepton_fixtures.processes import wait_until
 
 HEADER = "width,height,kind\n"
@@ -46,14 +46,6 @@ def images(**more: bytes) -> dict[str, bytes]:
     """Two classes of four images each, and what is said besides: `cat__x_png` is `cat/x.png`."""
     sound = {f"{kind}/{index}.png": png(8, 8) for kind in ("cat", "dog") for index in range(4)}
     return sound | {name.replace("__", "/").replace("_", "."): data for name, data in more.items()}
-
-
-class Harmful:
-    def __init__(self, mark: str) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return os.mkdir, (self.mark,)
 
 
 def arrays_of_objects(mark: Path) -> bytes:

@@ -19,6 +19,7 @@ from lepton_fixtures.archives import TAR_GZ, ZIP, Archive, tar_entry, tar_of, ta
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import adder
 from lepton_fixtures.platform import RunningPlatform
+from lepton_fixtures.processes import most_memory
 
 MIB = 1024 * 1024
 CANARY = f"escaped-{uuid.uuid4().hex}"
@@ -167,13 +168,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(operator: Caller, door:
 def test_a_bomb_does_not_go_off(operator: Caller, doors: RunningPlatform, kind: str, scratch: Path) -> None:
     archive = BOMBS[kind]()
     gateway = psutil.Process(doors.part("gateway")["pid"])
-    before = peak_bytes(gateway)
+    before = most_memory(gateway.pid)
     check_refused(operator, DOORS[0], archive, scratch)
-    assert peak_bytes(gateway) - before < 200 * MIB
+    assert most_memory(gateway.pid) - before < 200 * MIB
     assert doors.part("gateway")["pid"] == gateway.pid
-
-
-def peak_bytes(process: psutil.Process) -> int:
-    """The most memory it ever held."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import pytest
 from celery import Celery
 from redis import Redis
 
 from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM, SUBMIT_TASK, reply_stream
+from lepton_fixtures.pickles import Harmful
 from lepton_fixtures.platform import RunningPlatform
-from lepton_fixtures.processes import wait_until
+from lepton_fixtures.processes import most_memory, wait_until
 
 MIB = 1024 * 1024
 DEEP = b"[" * 200_000
-
-
-class Harmful:
-    def __init__(self, mark: str) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return os.mkdir, (self.mark,)
 
 
 def envelope(content: bytes, **change: Any) -> bytes:
@@ -139,11 +130,6 @@ def reply_to(producer: Redis, message: dict[str, Any]) -> dict[str, str]:
 
     wait_until(replied, 30, f"a reply to {message['message_id']}")
     return found[0]
-
-
-def most_memory(pid: int) -> int:
-    status = Path(f"/proc/{psutil.Process(pid).pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @pytest.mark.parametrize("kind", IN_THE_LIST)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 import struct
 import subprocess
@@ -22,17 +21,8 @@ from lepton_core.inline_batch import MEDIA_TYPE, write_batch
 from lepton_fixtures.archives import tarred, zipped
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import SIGNATURE, Package, adder
+from lepton_fixtures.pickles import Harmful
 from lepton_fixtures.platform import RunningPlatform
-
-
-class Harmful:
-    """Unpickled anywhere, it leaves a mark: a folder."""
-
-    def __init__(self, mark: str) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return os.mkdir, (self.mark,)
 
 
 def pickled(mark: str) -> bytes:

@@ -14,6 +14,7 @@ from lepton_fixtures.archives import zipped
 from lepton_fixtures.callers import Caller, key
 from lepton_fixtures.databases import postgres_database
 from lepton_fixtures.platform import RunningPlatform
+from lepton_fixtures.processes import wait_until
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # As text of JSON, so that what Python would not write can be sent too.
@@ -222,3 +223,18 @@ def test_what_is_said_of_a_version_may_hold_anything(caller: Caller) -> None:
             headers=archive.headers,
         )
         assert answer.status_code in (201, 422), answer.text
+
+
+def test_what_a_program_prints_may_hold_anything(caller: Caller) -> None:
+    """The end of its log becomes the reason of its failure."""
+    program = b"import sys\nsys.stdout.buffer.write(b'begin \\0 \\xff \\xed\\xa0\\x80 end\\n')\nsys.exit(3)\n"
+    archive = zipped({"print.py": program})
+    code = caller.gateway.post("/v1/code", content=archive.content, headers=archive.headers).json()["code"]
+    job = {"name": "prints", "script": {"entry": "print.py", "code": code}, "retries": 0}
+    run = caller.gateway.post("/v1/jobs", json=job, headers={"idempotency-key": "prints"}).json()
+    path = f"/v1/runs/{run['id']}"
+    wait_until(lambda: caller.gateway.get(path).json()["state"] == "failed", 90, "the run to fail")
+    ended = caller.gateway.get(path).json()
+    assert "exit code 3" in ended["reason"]
+    assert "begin" in ended["reason"]
+    assert ended["attempts"] == 1

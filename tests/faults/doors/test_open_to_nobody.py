@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from lepton_core.grpc_client import open_sync_channel
+from lepton_core.identity import attempt_token
+from lepton_core.ids import new_id
 from lepton_fixtures.callers import of_rpc
 from lepton_fixtures.platform import RunningPlatform
 
@@ -71,11 +73,43 @@ def test_every_other_rpc_needs_one(server: tuple[str, grpc.Channel]) -> None:
     assert {code for path, (code, _) in answers.items() if path in OPEN_RPCS} <= {"invalid"}
 
 
-def send(channel: grpc.Channel, path: str, method: Any) -> None:
+def send(channel: grpc.Channel, path: str, method: Any, request: bytes = b"\xff") -> None:
     if method.server_streaming:
-        list(channel.unary_stream(path)(b"\xff"))
+        list(channel.unary_stream(path)(request))
     else:
-        channel.unary_unary(path)(b"\xff")
+        channel.unary_unary(path)(request)
+
+
+POOL_RPCS = {"/lepton.v1.AttemptService/Claim", "/lepton.v1.WorkerService/RegisterWorker"}
+
+
+def told_at_the_registry(doors: RunningPlatform, token: str) -> dict[str, str]:
+    """The code of each of the registry's RPCs for a caller who sends nothing of use."""
+    with open_sync_channel(doors.url("registry_grpc"), token) as channel:
+        return {
+            f"/{service}/{method.name}": of_rpc(
+                lambda path=f"/{service}/{method.name}", method=method: send(channel, path, method, b"")
+            )[0]
+            for service, descriptor in services(channel).items()
+            if service not in FOR_EVERYBODY
+            for method in descriptor.methods
+        }
+
+
+def test_the_registry_is_closed_to_keys_of_people(doors: RunningPlatform) -> None:
+    assert set(told_at_the_registry(doors, doors.api_key).values()) <= {"permission_denied", "unauthenticated"}
+
+
+def test_a_worker_may_announce_itself_and_ask_for_work_and_nothing_else(doors: RunningPlatform) -> None:
+    token = (doors.home / "keys" / "trainer.token").read_text().strip()
+    answers = told_at_the_registry(doors, token)
+    assert {path for path, code in answers.items() if code != "permission_denied"} == POOL_RPCS
+
+
+def test_the_token_of_no_attempt_reaches_nothing(doors: RunningPlatform) -> None:
+    secret = (doors.home / "keys" / "attempt-tokens.secret").read_bytes().strip()
+    answers = told_at_the_registry(doors, attempt_token(new_id("att"), secret))
+    assert set(answers.values()) <= {"permission_denied", "unauthenticated"}
 
 
 def test_a_method_that_nobody_offers_is_not_there(server: tuple[str, grpc.Channel]) -> None:
