@@ -17,15 +17,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_registry.refusal import RefusedToStart
 
 Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
 # Bounds the parameters of one statement, and how many texts are kept.
 MAX_ROWS_A_STATEMENT = 32
-
-
-class RefusedToStart(Exception):
-    """What is wrong with the database or the files, in words for whoever starts the registry."""
 
 
 class LockRow(SQLModel, table=True):

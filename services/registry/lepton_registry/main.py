@@ -38,7 +38,7 @@ from lepton_registry.artifacts.reading import Reading
 from lepton_registry.artifacts.servicer import ArtifactServicer
 from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
-from lepton_registry.database import Database, RefusedToStart, open_database
+from lepton_registry.database import Database, open_database
 from lepton_registry.datasets import store as datasets
 from lepton_registry.datasets.servicer import DatasetServicer
 from lepton_registry.deployments.servicer import DeploymentServicer
@@ -61,6 +61,7 @@ from lepton_registry.models.servicer import ModelServicer
 from lepton_registry.projects import store as projects
 from lepton_registry.projects.servicer import KeyServicer, ProjectServicer
 from lepton_registry.recipes.servicer import RecipeServicer
+from lepton_registry.refusal import RefusedToStart
 from lepton_registry.runs import checkpoints
 from lepton_registry.runs import store as runs
 from lepton_registry.runs.attempt_servicer import AttemptServicer

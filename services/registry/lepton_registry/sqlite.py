@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_registry.database import RefusedToStart
+from lepton_registry.refusal import RefusedToStart
 
 log = logging.getLogger(__name__)
 

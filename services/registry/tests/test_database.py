@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry import schema
-from lepton_registry.database import LOCKS, RefusedToStart, hold_lock, insert_new, open_database
+from lepton_registry.database import LOCKS, hold_lock, insert_new, open_database
+from lepton_registry.refusal import RefusedToStart
 
 
 def add(name):

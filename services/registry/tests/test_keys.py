@@ -7,8 +7,8 @@ from lepton_core.identity import Role, new_api_key, token_sha256
 from lepton_core.ids import new_id
 from lepton_proto.v1 import projects_pb2 as pb
 from lepton_proto.v1 import projects_pb2_grpc as rpc
-from lepton_registry.database import RefusedToStart
 from lepton_registry.projects import store
+from lepton_registry.refusal import RefusedToStart
 
 
 async def made(database, **more):

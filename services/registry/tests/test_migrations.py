@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lepton_registry.database import LOCKS, RefusedToStart, open_database
+from lepton_registry.database import LOCKS, open_database
 from lepton_registry.migrations.check import differences
 from lepton_registry.migrations.upgrade import upgrade
+from lepton_registry.refusal import RefusedToStart
 
 
 def test_tables_and_migrations_agree(database_url):

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from lepton_registry import postgres, sqlite
-from lepton_registry.database import RefusedToStart
+from lepton_registry.refusal import RefusedToStart
 
 log = logging.getLogger(__name__)
 # Any number, the same in all versions: processes of several versions may start at once.
