@@ -22,4 +22,5 @@ class Resource(BaseModel):
         ser_json_bytes="base64",
         val_json_bytes="base64",
         ser_json_inf_nan="strings",  # a diverging loss is NaN, which JSON cannot say as a number
+        defer_build=True,  # most programs use a few of them: what is not used costs nothing at their start
     )

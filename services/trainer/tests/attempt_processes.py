@@ -43,15 +43,20 @@ launched = TorchrunLauncher().start(plan)
 program = Program(told["command"], str(workspace), told["environment"], told["log_bytes"])
 guards.go(program, {rank: str(workspace / f"rank-{rank}.log") for rank in range(told["ranks"])})
 
+def tell(**news):
+    # One write: two threads tell.
+    os.write(1, json.dumps(news).encode() + b"\\n")
+
 def obey():
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
         if word == "fence":
             guards.set_fence(boottime() + float(rest))
+            tell(fence=rest)
         elif word == "terminate":
             guards.terminate()
         elif word == "kill":
-            print(json.dumps({"killed": kill_descendants(10)}), flush=True)
+            tell(killed=kill_descendants(10))
         elif word == "leave":
             os._exit(0)
 
@@ -61,8 +66,8 @@ while launched.exit_code() is None:
     changed.clear()
     reap_orphans(launched.pids)
     known = {rank: asdict(each) for rank, each in guards.ranks.items()}
-    print(json.dumps({"ranks": known, "first_failed": guards.first_failed}), flush=True)
-print(json.dumps({"launcher": launched.exit_code()}), flush=True)
+    tell(ranks=known, first_failed=guards.first_failed)
+tell(launcher=launched.exit_code())
 sys.stdin.read()
 """
 

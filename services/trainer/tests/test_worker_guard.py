@@ -89,6 +89,7 @@ def test_guards_fence_when_the_supervisor_is_stopped(workspace: Path) -> None:
         everybody = pids(stage.wait_for_file("ready-0"))
         stage.say("fence 2")
         stage.say("fence 1.5")
+        wait_until(lambda: stage.told().get("fence") == "1.5", 10, "the fence to be sent")
         stage.process.send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: not any(_alive(pid) for pid in everybody), 10, "the guard to fence")

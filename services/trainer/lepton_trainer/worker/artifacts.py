@@ -1,19 +1,19 @@
 """The wires of an attempt for files by digest: gRPC to the registry, HTTP to the object store."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import httpx
-
-from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc_client import SyncChannel
-from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.resources import FileEntry, Location, Upload, UploadedPart
 from lepton_core.wire import from_proto, list_from_proto, list_to_proto
 from lepton_proto.v1 import artifacts_pb2
 from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
 
+if TYPE_CHECKING:
+    from lepton_trainer.worker.store import Store
+
 PAGE = 5000
-_CHUNK_BYTES = 1 << 20
 
 
 class ArtifactWire:
@@ -22,8 +22,13 @@ class ArtifactWire:
 
     def __init__(self, channel: SyncChannel) -> None:
         self._artifacts = ArtifactServiceStub(channel)
-        # The store is reached directly; a proxy from the environment would be somebody else's.
-        self._http = httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
+
+    @cached_property
+    def _store(self) -> "Store":
+        # An attempt whose inputs lie in the cache starts sooner without an HTTP client.
+        from lepton_trainer.worker.store import Store
+
+        return Store()
 
     def manifest(self, digest: str) -> list[FileEntry]:
         """All files of a folder."""
@@ -46,18 +51,7 @@ class ArtifactWire:
         return list_from_proto(found, Location)
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
-        received = 0
-        try:
-            with self._http.stream("GET", url, headers={"Range": range_header(offset, length)}) as response:
-                if not is_range(response.status_code, response.headers, offset, length):
-                    raise _refused(response.status_code)
-                for chunk in response.iter_bytes(_CHUNK_BYTES):
-                    yield chunk[: length - received]
-                    received += len(chunk)
-        except httpx.TransportError as error:
-            raise _unreachable(error) from error
-        if received < length:
-            raise LeptonError(ErrorCode.UNAVAILABLE, f"the object store sent {received} bytes of {length}")
+        return self._store.read(url, offset, length)
 
     def find_missing(self, digests: Sequence[str]) -> list[str]:
         return list(self._artifacts.FindMissing(artifacts_pb2.FindMissingRequest(digests=digests)).digests)
@@ -71,13 +65,7 @@ class ArtifactWire:
         return from_proto(self._artifacts.CreateUpload(request).upload, Upload)
 
     def put_part(self, url: str, data: bytes) -> str:
-        try:
-            response = self._http.put(url, content=data, headers={"Content-Type": "application/octet-stream"})
-        except httpx.TransportError as error:
-            raise _unreachable(error) from error
-        if response.status_code != 200:
-            raise _refused(response.status_code)
-        return str(response.headers.get("etag", "")).strip('"')
+        return self._store.put_part(url, data)
 
     def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
         sent = list_to_proto(parts, artifacts_pb2.UploadedPart)
@@ -86,11 +74,3 @@ class ArtifactWire:
 
     def get_upload(self, id: str) -> Upload:
         return from_proto(self._artifacts.GetUpload(artifacts_pb2.GetUploadRequest(id=id)).upload, Upload)
-
-
-def _refused(status: int) -> LeptonError:
-    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store answered {status}")
-
-
-def _unreachable(error: httpx.TransportError) -> LeptonError:
-    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store cannot be reached: {type(error).__name__}")

@@ -22,7 +22,6 @@ from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.guards import Guards, Program
 from lepton_trainer.worker.order import Order
 from lepton_trainer.worker.registry import AttemptRegistry
-from lepton_trainer.worker.requirements import check_requirements
 from lepton_trainer.worker.retrying import AbandonedError
 from lepton_trainer.worker.transfers import Transfers
 from lepton_trainer.worker.untrusted_files import refused
@@ -63,6 +62,8 @@ class Preparation:
         if script is not None:
             self._transfers.fetch_folder(assignment.code_digest or script.code, self._workspace.code, self._cache)
             if script.requirements:
+                from lepton_trainer.worker.requirements import check_requirements
+
                 check_requirements(self._workspace.code / script.requirements, script.requirements)
         if assignment.resume is not None:
             self._transfers.fetch_folder(assignment.resume.manifest_digest, self._workspace.resume, self._cache)
