@@ -18,9 +18,10 @@ USERS = {
     "operator": "~* &* +@all",
     "services": "~* &* +@all -@dangerous -@admin +info",
     "workers": "~lepton.hints* ~_kombu.binding*.lepton.hints resetchannels +@all -@dangerous -@admin +info",
-    "producers": "%W~lepton:submissions %R~lepton:replies:* ~lepton.submissions* ~_kombu.binding*.lepton.submissions "
-    "resetchannels +@connection +@transaction +llen +lpush +sadd +smembers +sismember +xadd +xread +xrange "
-    "-@dangerous +info",
+    # Each key only as what it is: a set in a list's place would shut that door for all.
+    "producers": "resetchannels +@connection +@transaction -@dangerous +info (%W~lepton:submissions +xadd) "
+    "(%R~lepton:replies:* +xread +xrange) (~lepton.submissions* +lpush +llen) "
+    "(~_kombu.binding*.lepton.submissions +sadd +smembers +sismember)",
 }
 
 
