@@ -89,6 +89,11 @@ class Sampler:
         self.epoch = 0
         self.position = 0
 
+    @property
+    def seen(self) -> int:
+        """Examples of this epoch that the batches so far held, over all ranks."""
+        return min(self.position * self._batch_size, self._count)
+
     def batches(self) -> Iterator[tuple[Tensor, float]]:
         """From the present position to the end of the epoch: this rank's indices, and the weight of its mean loss.
 

@@ -85,8 +85,8 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self.replica.train()
-        started, first_step = time.perf_counter(), self.step
-        self._met_time = started
+        started = self._met_time = time.perf_counter()
+        seen_before = self.sampler.seen
         for indices, weight in self.sampler.batches():
             batch = self.recipe.augment(self.data.train.take(indices))
             self._train_step(batch, weight)
@@ -96,7 +96,7 @@ class Trainer:
                 self._meet()
                 self._checkpoint({})
         self._meet()
-        self._samples_per_second = (self.step - first_step) * self.settings.batch_size / (time.perf_counter() - started)
+        self._samples_per_second = (self.sampler.seen - seen_before) / (time.perf_counter() - started)
 
     def _train_step(self, batch: Batch, weight: float) -> None:
         self._set_learning_rate()

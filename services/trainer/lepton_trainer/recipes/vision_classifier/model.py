@@ -37,6 +37,15 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
+def channels_last(pictures: Tensor) -> Tensor:
+    """A copy of (batch, channels, height, width) that lies in memory as (batch, height, width, channels).
+
+    Convolutions of this size are a seventh faster on it. With one channel torch's own `channels_last` would leave the
+    strides as they are, since both orders are the same bytes then: gradients come with others, and DDP warns of that.
+    """
+    return pictures.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+
+
 def shift(images: Tensor, largest: int) -> Tensor:
     """Each image moved by up to `largest` pixels in each direction; what enters is zero, the mean of all pixels."""
     count, _, height, width = images.shape
@@ -47,8 +56,7 @@ def shift(images: Tensor, largest: int) -> Tensor:
     picture = torch.arange(count, device=images.device)
     # Indexing puts the channels last: (count, height, width, channels).
     moved = padded[picture[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    # Not contiguous(): with one channel that leaves strides which the gradients inherit, and DDP warns of.
-    return moved.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+    return moved.permute(0, 3, 1, 2)
 
 
 def flip(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from lepton_core.features.pipeline import Pipeline
 from lepton_core.features.steps import Transpose
 from lepton_core.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.vision_classifier.data import Images, image_statistics, read_images
-from lepton_trainer.recipes.vision_classifier.model import SmallCNN, flip, shift
+from lepton_trainer.recipes.vision_classifier.model import SmallCNN, channels_last, flip, shift
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 from lepton_trainer.training.loader import Batch, Examples, PipedExamples, TensorExamples
 from lepton_trainer.training.recipe import Prepared, Recipe
@@ -53,13 +53,19 @@ class VisionClassifier(Recipe[Settings]):
     def model(self, data: Prepared) -> nn.Module:
         _, channels, height, width = data.signature.model_inputs[0].shape
         labels = len(data.signature.labels)
-        return SmallCNN(channels, height, width, labels, self.settings.width, self.settings.dropout)
+        network = SmallCNN(channels, height, width, labels, self.settings.width, self.settings.dropout)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = channels_last(parameter.data)
+        return network
 
     def augment(self, batch: Batch) -> Batch:
-        if self.settings.augment == "none":
-            return batch
-        images = shift(batch.inputs[0], largest=max(1, max(batch.inputs[0].shape[2:]) // 8))
-        return Batch((flip(images) if self.settings.augment == "shift_flip" else images,), batch.targets)
+        images = batch.inputs[0]
+        if self.settings.augment != "none":
+            images = shift(images, largest=max(1, max(images.shape[2:]) // 8))
+        if self.settings.augment == "shift_flip":
+            images = flip(images)
+        return Batch((channels_last(images),), batch.targets)
 
 
 def _signature(images: Images) -> Signature:
