@@ -55,9 +55,16 @@ streams) on stdout and nothing else there; errors are JSON on stderr then. Compl
 """
 
 
-def main() -> None:
+def main() -> int:
+    """With `--check`, writes nothing and fails if a page is stale."""
+    stale = [name for name, text in pages().items() if (REFERENCE / name).read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"docs/reference/{name} is stale: run `python docs/generate.py`")
+        return 1 if stale else 0
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")
+    return 0
 
 
 def pages() -> dict[str, str]:
