@@ -81,3 +81,4 @@ class Checkpoint(Resource):
     manifest_digest: str = ""
     metrics: JsonObject = Field(default_factory=dict)
     created_at_us: int = 0
+    score: float | None = Field(None, description="Higher is better; the run's best is kept. None: not measured.")

@@ -111,20 +111,22 @@ class HeartbeatResponse(_message.Message):
     def __init__(self, directive: _Optional[_Union[Directive, str]] = ..., lease_seconds: _Optional[int] = ...) -> None: ...
 
 class CommitCheckpointRequest(_message.Message):
-    __slots__ = ("attempt_id", "step", "epoch", "files", "metrics_json", "offsets")
+    __slots__ = ("attempt_id", "step", "epoch", "files", "metrics_json", "offsets", "score")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     METRICS_JSON_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     step: int
     epoch: int
     files: _containers.RepeatedCompositeFieldContainer[_artifacts_pb2.FileEntry]
     metrics_json: str
     offsets: _containers.RepeatedCompositeFieldContainer[FileOffset]
-    def __init__(self, attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., files: _Optional[_Iterable[_Union[_artifacts_pb2.FileEntry, _Mapping]]] = ..., metrics_json: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[FileOffset, _Mapping]]] = ...) -> None: ...
+    score: float
+    def __init__(self, attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., files: _Optional[_Iterable[_Union[_artifacts_pb2.FileEntry, _Mapping]]] = ..., metrics_json: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[FileOffset, _Mapping]]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class CommitCheckpointResponse(_message.Message):
     __slots__ = ("checkpoint",)

@@ -120,7 +120,7 @@ class Attempt(_message.Message):
     def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., worker_id: _Optional[str] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., resumed_from: _Optional[str] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "run_id", "attempt_id", "step", "epoch", "manifest_digest", "metrics_json", "created_at_us")
+    __slots__ = ("id", "run_id", "attempt_id", "step", "epoch", "manifest_digest", "metrics_json", "created_at_us", "score")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class Checkpoint(_message.Message):
     MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     METRICS_JSON_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     attempt_id: str
@@ -137,7 +138,8 @@ class Checkpoint(_message.Message):
     manifest_digest: str
     metrics_json: str
     created_at_us: int
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., manifest_digest: _Optional[str] = ..., metrics_json: _Optional[str] = ..., created_at_us: _Optional[int] = ...) -> None: ...
+    score: float
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., manifest_digest: _Optional[str] = ..., metrics_json: _Optional[str] = ..., created_at_us: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class SubmitRunRequest(_message.Message):
     __slots__ = ("spec_json", "key_namespace", "idempotency_key", "request_digest", "recipe", "recipe_version")

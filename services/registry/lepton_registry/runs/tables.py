@@ -110,6 +110,8 @@ class CheckpointRow(SQLModel, table=True):
     # File name → bytes: how far each journal had come. Points beyond it are not seen once a later attempt resumes here.
     offsets_json: str = Field(sa_type=sa.Text)
     created_at_us: int = Field(sa_type=sa.BigInteger)
+    # Higher is better; none if it was not measured.
+    score: float | None = None
 
 
 class RunResultRow(SQLModel, table=True):
