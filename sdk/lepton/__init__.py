@@ -6,8 +6,8 @@
     client.datasets.push("digits", "digits/")
     run = client.jobs.submit("digits.yaml").wait()
 
-Everything public is listed here. `log`, `checkpoint`, `log_model`, `data_dir`, `resume_dir` and
-`resume_step` are for programs that run inside a job.
+Everything public is listed here. `log`, `progress`, `checkpoint`, `log_model`, `data_dir`,
+`resume_dir` and `resume_step` are for programs that run inside a job.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lepton_core.resources import (
 )
 
 if TYPE_CHECKING:
-    from lepton.inside import checkpoint, data_dir, log, log_model, resume_dir, resume_step
+    from lepton.inside import checkpoint, data_dir, log, log_model, progress, resume_dir, resume_step
 
 __all__ = [
     "Alias",
@@ -82,11 +82,12 @@ __all__ = [
     "data_dir",
     "log",
     "log_model",
+    "progress",
     "resume_dir",
     "resume_step",
 ]
 
-_INSIDE = frozenset({"checkpoint", "data_dir", "log", "log_model", "resume_dir", "resume_step"})
+_INSIDE = frozenset({"checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir", "resume_step"})
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from lepton.folders import pull_files, push_folder, read_manifest
+from lepton.folders import empty_folders, pull_files, push_folder, read_manifest
 from lepton.transport import Transport, part
 from lepton_core.ids import check_label
 from lepton_core.resources import Dataset, DatasetVersion, FileEntry
@@ -31,11 +31,15 @@ class _Created(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DatasetPush:
-    """`created` is False when the latest version has exactly these files; `sent_bytes` were new to the platform."""
+    """`created` is False when the latest version has exactly these files; `sent_bytes` were new to the platform.
+
+    `empty_folders` were left out, since a version holds files.
+    """
 
     version: DatasetVersion
     created: bool
     sent_bytes: int
+    empty_folders: tuple[str, ...] = ()
 
 
 class Datasets:
@@ -56,7 +60,7 @@ class Datasets:
         pushed = push_folder(self._transport, Path(path), title=name, progress=progress)
         body = {"manifest_digest": pushed.manifest_digest, "message": message}
         made = self._transport.send("POST", f"/v1/datasets/{name}/versions", _Created, body)
-        return DatasetPush(made.version, made.created, pushed.sent_bytes)
+        return DatasetPush(made.version, made.created, pushed.sent_bytes, tuple(empty_folders(Path(path))))
 
     def pull(self, reference: str, folder: str | Path, *, progress: bool = True) -> DatasetVersion:
         """Writes the files of `name`, `name@3` … into `folder`, each verified by its SHA-256."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Self
 import httpx
 from pydantic import BaseModel
 
-from lepton.progress import transferring
+from lepton.bars import transferring
 from lepton.transport import RETRIED_STATUSES, Transport, backoff, is_local, part
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.inline_batch import MEDIA_TYPE, write_batch
@@ -77,6 +78,34 @@ def is_left_out(path: str) -> bool:
     """Of a pushed folder, by relative path: hidden things (`.git`, `.DS_Store`, `.venv`) and compiled Python."""
     name = PurePosixPath(path).name
     return name.startswith(".") or name == "__pycache__"
+
+
+def empty_folders(path: Path) -> list[str]:
+    """Folders below `path` without a single file that a push takes, the outermost of each, by relative path.
+
+    A push holds files, so they are not part of it: a class folder without images would silently be no class.
+    """
+    found: list[str] = []
+
+    def has_files(folder: Path) -> bool:
+        inner = [
+            entry
+            for entry in sorted(os.scandir(folder), key=lambda each: each.name)
+            if not is_left_out(entry.name)
+        ]
+        folders = [Path(entry.path) for entry in inner if entry.is_dir(follow_symlinks=False)]
+        at = len(found)
+        filled = [has_files(each) for each in folders]
+        if any(filled) or len(folders) < len(inner):
+            return True
+        del found[at:]
+        if folder != path:
+            found.append(folder.relative_to(path).as_posix())
+        return False
+
+    if path.is_dir():
+        has_files(path)
+    return found
 
 
 def read_manifest(transport: Transport, digest: str, limit: int | None = None) -> list[FileEntry]:

@@ -1,4 +1,4 @@
-"""For programs that run inside a job: `lepton.log`, `lepton.checkpoint`, `lepton.log_model`, and where their data lies.
+"""For programs that run inside a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model`, and data.
 
 Everything goes into the attempt's workspace; the worker beside the program ships it. Nothing here needs the network, a
 login or torch. Outside a job the calls do nothing, so that a script also runs by itself.
@@ -49,7 +49,10 @@ def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **
 
 
 def progress(done: int, total: int) -> None:
-    """Tells how far the work is; rank 0 speaks for all."""
+    """Tells how far the work is, for the bar of `lepton run watch`: `lepton.progress(step, steps)`.
+
+    Rank 0 speaks for all; the others' calls do nothing.
+    """
     job = _job()
     if job and job.rank == 0:
         record = ProgressRecord(epoch=0, epochs=0, step=int(done), steps=int(total))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from lepton.bars import shown
 from lepton.events import followed
+from lepton.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.models import Models
-from lepton.progress import shown
 from lepton.transport import Transport, new_key, part
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import Attempt, Checkpoint, LogChunk, MetricPoint, ModelVersion, RunState
+from lepton_core.resources import Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
 from lepton_core.resources import Run as RunResource
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
@@ -40,19 +38,6 @@ class _Points(BaseModel):
     points: list[MetricPoint]
     next_cursor: str
     end: bool
-
-
-class _Chunks(BaseModel):
-    chunks: list[LogChunk]
-    next_cursor: str
-    end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LogPiece:
-    attempt_id: str
-    stream: str
-    text: str
 
 
 class RunFailedError(LeptonError):
@@ -91,6 +76,11 @@ class Run:
     def progress(self) -> float:
         """Of the current attempt, 0 to 1."""
         return self.resource.progress
+
+    @property
+    def attempt(self) -> int:
+        """The number of its current or last attempt, from 1; 0 before the first."""
+        return self.resource.attempts
 
     @property
     def reason(self) -> str:
@@ -151,8 +141,16 @@ class Run:
     def attempts(self) -> list[Attempt]:
         return self._runs.attempts(self.id)
 
+    def resumed_step(self) -> int:
+        """The step of the checkpoint that its current attempt went on from; 0 for a fresh start."""
+        steps = resume_steps(self)
+        return next((steps.get(each.resumed_from, 0) for each in self.attempts() if each.number == self.attempt), 0)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return self._runs.checkpoints(self.id)
+
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
-        """Pieces of the log, as text; with `follow`, until the run has ended."""
+        """Pieces of the log, as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
         return self._runs.logs(self.id, follow=follow, stream=stream)
 
     def metric_points(self, *keys: str) -> list[MetricPoint]:
@@ -202,31 +200,20 @@ class Runs:
             cursor = page.next_cursor
 
     def logs(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[str]:
-        """Pieces of text: what there is, or with `follow` all until the run has ended."""
+        """Pieces of text: what there is, or with `follow` all until the run has ended.
+
+        Without `stream` it is what the programs said; the launcher's own words only if they said nothing. `rank-0`,
+        `rank-1` … and `launcher` are one stream each, `all` is everything. NOT_FOUND names the streams there are.
+        """
         return (piece.text for piece in self.log_pieces(run_id, follow=follow, stream=stream))
 
     def log_pieces(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[LogPiece]:
-        """As `logs`, with the attempt and the stream (`rank-0`, `launcher`) that each piece is from."""
-        chosen = {"stream": stream} if stream else {}
-        if follow:
-            for message in followed(self._transport, f"{_path(run_id)}/logs/stream", chosen):
-                for chunk in message.json():
-                    yield LogPiece(chunk["attempt_id"], chunk["stream"], chunk["text"])
-            return
-        # A piece may end within a character; each log has a decoder of its own, which waits for the rest.
-        decoders: defaultdict[tuple[str, str], codecs.IncrementalDecoder] = defaultdict(
-            lambda: codecs.getincrementaldecoder("utf-8")("replace")
-        )
-        cursor = ""
-        while True:
-            params = {**chosen, "cursor": cursor, "limit": 1000}
-            page = self._transport.get(f"{_path(run_id)}/logs", _Chunks, params)
-            for found in page.chunks:
-                text = decoders[found.attempt_id, found.stream].decode(found.data)
-                yield LogPiece(found.attempt_id, found.stream, text)
-            if not page.chunks:
-                return
-            cursor = page.next_cursor
+        """As `logs`, with the attempt and the stream that each piece is from."""
+        path = _path(run_id)
+        if stream:
+            check_stream(self.resource(run_id), stream)
+        pieces = (follow_pieces if follow else read_pieces)(self._transport, path, stream)
+        return pieces if stream else spoken(pieces)
 
     def follow_metrics(self, run_id: str, *keys: str) -> Iterator[MetricPoint]:
         """Points as they come, until the run has ended."""
@@ -245,6 +232,11 @@ class Runs:
             if len(found) >= limit:
                 break
         return found[:limit]
+
+
+def resume_steps(run: Run) -> dict[str, int]:
+    """Checkpoint id → step, of a run that has been tried more than once: nothing else is gone on from."""
+    return {each.id: each.step for each in run.checkpoints()} if run.attempt > 1 else {}
 
 
 def _path(run_id: str) -> str:

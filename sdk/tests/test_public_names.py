@@ -43,6 +43,7 @@ PUBLIC = [
     "data_dir",
     "log",
     "log_model",
+    "progress",
     "resume_dir",
     "resume_step",
 ]

@@ -40,7 +40,7 @@ def submit(
             return
         if not as_json:
             render.out().print(accepted(run.id, run.name))
-        watch_run(run, quiet=quiet, as_json=as_json)
+        watch_run(client, run, quiet=quiet, as_json=as_json)
 
 
 @app.command()

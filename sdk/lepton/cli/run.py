@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated
 
@@ -13,10 +13,13 @@ from rich.text import Text
 
 from lepton.cli import complete, render
 from lepton.cli.job import accepted
+from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watching import made, scores, summary, watch_run
-from lepton.runs import Run
+from lepton.runs import Run, resume_steps
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.resources import Attempt, RunState
+from lepton_core.validation import near_matches
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,42 +55,46 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run: its state, its metrics, its attempts."""
     with connect() as client:
         run = client.runs.get(run_id)
-        attempts = run.attempts()
-    value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
-    render.show(value, as_json, lambda: _described(run, attempts))
+        attempts, steps = run.attempts(), resume_steps(run)
+        value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
+        render.show(value, as_json, lambda: _described(run, attempts, steps, Keyring(client)))
 
 
-def _described(run: Run, attempts: Sequence[Attempt]) -> RenderableType:
-    parts: list[RenderableType] = [render.fields(summary(run))]
+def _described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], keyring: Keyring) -> RenderableType:
+    parts: list[RenderableType] = [render.fields(summary(run, keyring))]
     if run.metrics:
         parts += ["", scores(run)]
     if attempts:
-        columns = ("#TRY", "ATTEMPT", "STATE", "STARTED", "REASON")
-        parts += ["", render.table(columns, map(_attempt, attempts))]
+        columns = ("#TRY", "ATTEMPT", "STATE", "FROM", "STARTED", "REASON")
+        parts += ["", render.table(columns, (_attempt(each, steps) for each in attempts))]
     return Group(*parts)
 
 
-def _attempt(attempt: Attempt) -> tuple[object, ...]:
-    resumed = f" (from checkpoint {attempt.resumed_from})" if attempt.resumed_from else ""
+def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
+    step = steps.get(attempt.resumed_from)
+    begun = f"step {step}" if step is not None else "a checkpoint" if attempt.resumed_from else "the beginning"
     started = render.when(attempt.created_at_us)
-    return (attempt.number, attempt.id, render.state(attempt.state.value), started, attempt.reason + resumed)
+    return (attempt.number, attempt.id, render.state(attempt.state.value), begun, started, attempt.reason)
 
 
 @app.command()
 def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
     """Wait until a run has ended, with its progress; exit code 1 if it failed or was cancelled."""
     with connect(patient=True) as client:
-        watch_run(client.runs.get(run_id), quiet=quiet, as_json=as_json)
+        watch_run(client, client.runs.get(run_id), quiet=quiet, as_json=as_json)
 
 
 @app.command()
 def logs(
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    stream: Annotated[str, typer.Option("--stream", help="Only one log: rank-0, rank-1, launcher, …")] = "",
+    stream: Annotated[str, typer.Option("--stream", help="Only this one: rank-0, rank-1, launcher, … or all.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Print the log of a run. With --json, one JSON object a line for each piece."""
+    """Print the log of a run: what its programs wrote. With --json, one JSON object a line for each piece.
+
+    The launcher of the ranks has a log of its own, shown if the programs wrote nothing, or with --stream launcher.
+    """
     with connect(patient=follow) as client:
         for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
             if as_json:
@@ -109,6 +116,8 @@ def metrics(
     """
     with connect() as client:
         points = client.runs.metric_points(run_id, *(keys or ()))
+        if missing := [key for key in keys or () if key not in {point.key for point in points}]:
+            _check_recorded(client.runs.get(run_id), missing)
     ranks = {point.rank for point in points}
     ordered = sorted(points, key=lambda point: (point.key, point.rank, point.step))
     rows = []
@@ -118,6 +127,18 @@ def metrics(
         rows.append((name, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
     columns = ("METRIC", "#POINTS", "#FIRST", "#LAST", "#MIN", "#MAX", "COURSE")
     render.show(points, as_json, lambda: render.table(columns, rows, empty="Nothing recorded (yet)."))
+
+
+def _check_recorded(run: Run, missing: Sequence[str]) -> None:
+    """NOT_FOUND with what is recorded, unless nothing is: then it is too early to tell what will be."""
+    recorded = sorted({point.key for point in run.metric_points()})
+    if not recorded:
+        return
+    names = ", ".join(map(repr, missing))
+    near = sorted({match for key in missing for match in near_matches(key, recorded)})
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    message = f"run {run.id} has {'recorded' if run.ended else 'so far recorded'} no {names}{hint}"
+    raise LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("metric", message, names, ", ".join(recorded))])
 
 
 @app.command()
@@ -143,4 +164,4 @@ def retry(
         if not watch:
             render.show(run.resource, as_json, lambda: accepted(run.id, run.name))
             return
-        watch_run(run, quiet=quiet, as_json=as_json)
+        watch_run(client, run, quiet=quiet, as_json=as_json)

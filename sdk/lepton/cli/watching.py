@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
 
+from lepton.bars import Standing
 from lepton.cli import render
+from lepton.cli.keyring import Keyring
 from lepton.runs import Run, RunFailedError
 from lepton_core.resources import Run as RunResource
 from lepton_core.resources import RunState
 
+if TYPE_CHECKING:
+    from lepton.client import Client
 
-def watch_run(run: Run, *, quiet: bool, as_json: bool) -> None:
+
+def watch_run(client: Client, run: Run, *, quiet: bool, as_json: bool) -> None:
     """Prints the run when it has ended. Raises RunFailedError if it did not succeed."""
     plain_lines = not (quiet or as_json or sys.stderr.isatty())
     try:
@@ -25,25 +31,27 @@ def watch_run(run: Run, *, quiet: bool, as_json: bool) -> None:
         else:
             typer.echo(f"why: lepton run logs {run.id}", err=True)
         raise
-    render.show(run.resource, as_json, lambda: result(run))
+    render.show(run.resource, as_json, lambda: result(run, Keyring(client)))
 
 
 class _Lines:
-    """For logs of CI systems: state and tenths of progress, once each."""
+    """For logs of CI systems: state, attempt and tenths of progress, once each."""
 
     def __init__(self) -> None:
-        self._said = ("", -1)
+        self._said = ("", -1, 0)
+        self._standing = Standing()
 
     def __call__(self, run: Run) -> None:
         tenth = int(run.progress * 10) if run.state is RunState.RUNNING else 0
-        if (run.state.value, tenth) != self._said:
-            self._said = (run.state.value, tenth)
-            typer.echo(f"{run.name} {run.state.value}" + (f" {tenth * 10} %" if tenth else ""), err=True)
+        says = (run.state.value, tenth, run.resource.attempts)
+        if says != self._said:
+            self._said = says
+            typer.echo(f"{run.name} {self._standing.of(run)}" + (f" {tenth * 10} %" if tenth else ""), err=True)
 
 
-def result(run: Run) -> RenderableType:
+def result(run: Run, keyring: Keyring) -> RenderableType:
     resource = run.resource
-    parts: list[RenderableType] = [render.fields(summary(run))]
+    parts: list[RenderableType] = [render.fields(summary(run, keyring))]
     if run.metrics:
         parts += ["", scores(run)]
     if reference := made(resource):
@@ -61,7 +69,7 @@ def scores(run: Run) -> RenderableType:
     return render.table(("METRIC", "#VALUE"), rows)
 
 
-def summary(run: Run) -> dict[str, object]:
+def summary(run: Run, keyring: Keyring) -> dict[str, object]:
     resource = run.resource
     recipe = f"{resource.recipe}@{resource.recipe_version}" if resource.recipe else "(a script)"
     ended, began = resource.finished_at_us, resource.started_at_us
@@ -76,7 +84,7 @@ def summary(run: Run) -> dict[str, object]:
         "model": made(resource),
         "progress": f"{resource.progress:.0%}" if resource.state is RunState.RUNNING else "",
         "attempts": resource.attempts,
-        "submitted": f"{render.when(resource.created_at_us)} by {resource.created_by}",
+        "submitted": f"{render.when(resource.created_at_us)} by {keyring.name(resource.created_by)}",
         "took": took,
         "repeats": resource.retry_of,
     }

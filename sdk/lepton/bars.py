@@ -31,9 +31,27 @@ class Watched(Protocol):
     def state(self) -> RunState: ...
     @property
     def progress(self) -> float: ...
+    @property
+    def attempt(self) -> int: ...
+    def resumed_step(self) -> int: ...
 
 
 Shown = TypeVar("Shown", bound=Watched)
+
+
+class Standing:
+    """How a run stands, in words: `running`, and from its second attempt on `running (attempt 2, from step 400)`."""
+
+    def __init__(self) -> None:
+        self._attempt, self._from = 1, ""
+
+    def of(self, run: Watched) -> str:
+        if run.attempt <= 1:
+            return run.state.value
+        if run.attempt != self._attempt:
+            step = run.resumed_step()
+            self._attempt, self._from = run.attempt, f"from step {step}" if step else "from the beginning"
+        return f"{run.state.value} (attempt {run.attempt}, {self._from})"
 
 
 @contextmanager
@@ -48,11 +66,11 @@ def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown]
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("waiting", total=1.0)
+        task, standing = bar.add_task("waiting", total=1.0), Standing()
 
         def show(run: Shown) -> None:
             done = 1.0 if run.state is RunState.SUCCEEDED else run.progress
-            bar.update(task, description=f"{run.name} {run.state.value}", completed=done)
+            bar.update(task, description=f"{run.name} {standing.of(run)}", completed=done)
 
         yield show
 
