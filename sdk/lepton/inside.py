@@ -60,12 +60,19 @@ def progress(done: int, total: int) -> None:
         job.control.flush()
 
 
-def checkpoint(state: Any, *, step: int, epoch: int = 0, metrics: Mapping[str, float] | None = None) -> Path | None:
+def checkpoint(
+    state: Any,
+    *,
+    step: int,
+    epoch: int = 0,
+    metrics: Mapping[str, float] | None = None,
+    score: float | None = None,
+) -> Path | None:
     """Keeps a state to resume from: a file, a folder, a torch module or state dict, or an object that JSON can hold.
 
     Rank 0 writes for all ranks; the others' calls do nothing. After a failure the run starts again with the last
     committed one in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`.
-    Answers the folder in the workspace.
+    With `score` (higher is better) the platform keeps the best one of the run, too. Answers the folder in the workspace.
     """
     job = _job()
     if job is None or job.rank != 0:
@@ -86,6 +93,8 @@ def checkpoint(state: Any, *, step: int, epoch: int = 0, metrics: Mapping[str, f
         epoch=epoch,
         dir=folder.relative_to(job.workspace.root).as_posix(),
         metrics=dict(metrics or {}),
+        # What is not a number is the best of nothing.
+        score=float(score) if score is not None and math.isfinite(score) else None,
         offsets={path.name: whole_bytes(path) for path in sorted(job.workspace.journal.glob("metrics-rank*.jsonl"))},
     )
     job.control.append(record.model_dump())

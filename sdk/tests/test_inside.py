@@ -63,15 +63,16 @@ def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path, monkeypatch: py
         "from lepton import inside\n"
         "import pathlib; pathlib.Path('own').mkdir(); pathlib.Path('own/weights.bin').write_bytes(b'123')\n"
         "inside.log(loss=1, step=4)\n"
-        "inside.checkpoint({'round': 7}, step=4, epoch=1, metrics={'loss': 1})\n"
+        "inside.checkpoint({'round': 7}, step=4, epoch=1, metrics={'loss': 1}, score=0.5)\n"
         "inside.log(loss=0.5, step=5)\n"
-        "inside.checkpoint('own', step=5)\n"
+        "inside.checkpoint('own', step=5, score=float('nan'))\n"
     )
     monkeypatch.chdir(tmp_path)
     run(code, workspace)
     first, second = read_records(workspace.control_journal(0))[0]
     assert json.loads((workspace.root / first["dir"] / "state.json").read_text()) == {"round": 7}
     assert (workspace.root / second["dir"] / "weights.bin").read_bytes() == b"123"
+    assert (first["score"], second["score"]) == (0.5, None)
     journal = workspace.metrics_journal(0)
     assert second["offsets"] == {"metrics-rank0.jsonl": journal.stat().st_size}
     assert 0 < first["offsets"]["metrics-rank0.jsonl"] < journal.stat().st_size
