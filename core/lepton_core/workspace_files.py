@@ -85,6 +85,8 @@ class CheckpointRecord(_WorkspaceModel):
     # relative to the workspace: checkpoints/step-00000400
     dir: str
     metrics: Metrics = {}
+    # higher is better; None when it was not measured. The best one of a run is kept beside its last ones.
+    score: FiniteFloat | None = None
     offsets: dict[str, int] = {}
 
 

@@ -72,7 +72,7 @@ def checkpoint(
 
     Rank 0 writes for all ranks; the others' calls do nothing. After a failure the run starts again with the last
     committed one in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`.
-    With `score` (higher is better) the platform keeps the best one of the run, too. Answers the folder in the workspace.
+    With `score` (higher is better) the best one of the run is kept, too. Answers the folder in the workspace.
     """
     job = _job()
     if job is None or job.rank != 0:

@@ -142,5 +142,6 @@ def test_the_best_checkpoint_is_kept_beside_the_last_two(few_digits: Path, tmp_p
     trainer.run()
     records = controls(workspace, "checkpoint")
     best = max(records, key=lambda record: record["metrics"]["accuracy"])
+    assert best == max(records, key=lambda record: record["score"]), "the registry is to keep the same one"
     expected = {record["dir"] for record in (*records[-2:], best)}
     assert {f"checkpoints/{path.name}" for path in workspace.checkpoints.iterdir()} == expected

@@ -68,7 +68,7 @@ class Checkpoints:
         _write(folder, self._model.state_dict(), state)
         self._retain(folder)
         relative = folder.relative_to(self._workspace.root).as_posix()
-        self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics)
+        self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics, score)
 
     def restore(self, folder: Path) -> tuple[int, list[float]]:
         """Loads a checkpoint into model, optimizer, sampler and generators; answers its step and waiting losses."""

@@ -29,12 +29,14 @@ class Tracker:
             self.flush()
             self._flushed_at = now
 
-    def checkpoint(self, step: int, epoch: int, folder: str, metrics: Mapping[str, float]) -> None:
+    def checkpoint(self, step: int, epoch: int, folder: str, metrics: Mapping[str, float], score: float | None) -> None:
         """Records a checkpoint that is complete on disk, with the metrics that belong before it."""
         if self._metrics and self._control:
             self._metrics.flush(sync=True)
             offsets = {self._metrics.path.name: self._metrics.offset}
-            record = CheckpointRecord(step=step, epoch=epoch, dir=folder, metrics=dict(metrics), offsets=offsets)
+            record = CheckpointRecord(
+                step=step, epoch=epoch, dir=folder, metrics=dict(metrics), score=score, offsets=offsets
+            )
             self._control.append(record.model_dump())
             self._control.flush(sync=True)
 

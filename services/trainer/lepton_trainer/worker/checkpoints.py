@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import CheckpointRecord
@@ -22,7 +23,8 @@ MAX_FILES = 200
 
 
 class CheckpointShipper:
-    """A thread that commits the newest complete checkpoint; one that was overtaken while it waited is skipped."""
+    """A thread that commits the newest complete checkpoint; one that was overtaken while it waited is skipped, unless
+    it is the best so far."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class CheckpointShipper:
         self._control = control
         self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
         self._transfers = Transfers(ArtifactWire(registry.channel), control)
+        self._best_score: float | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -54,15 +57,14 @@ class CheckpointShipper:
     def _run(self) -> None:
         while True:
             closing = self._closing.is_set()
-            recorded = self._follower.new_checkpoints()
-            if recorded:
+            for record in worth_committing(self._follower.new_checkpoints(), self._best_score):
                 try:
-                    self._commit(recorded[-1])
+                    self._commit(record)
                 except AbandonedError:
                     return
                 except (LeptonError, FileNotFoundError) as error:
                     # The run goes on: it has earlier checkpoints, and will make more.
-                    _log.warning("the checkpoint of step %d is not committed: %s", recorded[-1].step, error)
+                    _log.warning("the checkpoint of step %d is not committed: %s", record.step, error)
             if closing:
                 return
             self._closing.wait(LOOK_SECONDS)
@@ -75,10 +77,11 @@ class CheckpointShipper:
         self._wait_shipped(record)
         commit = self._registry.commit_checkpoint
         retry(
-            lambda: commit(record.step, record.epoch, entries, record.metrics, record.offsets),
+            lambda: commit(record.step, record.epoch, entries, record.metrics, record.offsets, record.score),
             self._control,
             "committing a checkpoint",
         )
+        self._best_score = max((each for each in (self._best_score, record.score) if each is not None), default=None)
         _log.info("checkpoint of step %d: %d files", record.step, len(entries))
 
     def _wait_shipped(self, record: CheckpointRecord) -> None:
@@ -89,3 +92,14 @@ class CheckpointShipper:
             if self._closing.is_set():
                 # All that was written has been shipped by now.
                 raise LeptonError(ErrorCode.INVALID, "it names journals that are shorter than it says")
+
+
+def worth_committing(recorded: Sequence[CheckpointRecord], best_score: float | None) -> list[CheckpointRecord]:
+    """The newest of those that wait, and before it the best one, if it is better than what was committed before."""
+    scores = [record.score for record in recorded if record.score is not None]
+    best = max(scores, default=None)
+    if best is None or (best_score is not None and best <= best_score):
+        return list(recorded[-1:])
+    # Of equal ones the first, as the ranks and the registry keep it.
+    first = next(record for record in recorded if record.score == best)
+    return [first] if first is recorded[-1] else [first, recorded[-1]]

@@ -146,6 +146,7 @@ class AttemptRegistry:
         files: Sequence[FileEntry],
         metrics: Mapping[str, float],
         offsets: Mapping[str, int],
+        score: float | None = None,
     ) -> None:
         self._attempts.CommitCheckpoint(
             attempts_pb2.CommitCheckpointRequest(
@@ -155,6 +156,7 @@ class AttemptRegistry:
                 files=list_to_proto(files, artifacts_pb2.FileEntry),
                 metrics_json=canonical_json(metrics),
                 offsets=[attempts_pb2.FileOffset(file=name, offset=offset) for name, offset in offsets.items()],
+                score=score,
             )
         )
 
