@@ -17,15 +17,12 @@ from lepton.models import Models
 from lepton.predictions import Prediction, predict
 from lepton.runs import Runs
 from lepton.transport import Transport, part
-from lepton_core.resources import Lineage, Recipe, Worker
+from lepton.workers import Workers
+from lepton_core.resources import Lineage, Recipe
 
 
 class _Recipes(BaseModel):
     recipes: list[Recipe]
-
-
-class _Workers(BaseModel):
-    workers: list[Worker]
 
 
 class Caller(BaseModel):
@@ -61,6 +58,7 @@ class Client:
         self.jobs = Jobs(self._transport, self.runs)
         self.deployments = Deployments(self._transport)
         self.keys = Keys(self._transport)
+        self.workers = Workers(self._transport)
 
     def predict(
         self,
@@ -87,9 +85,6 @@ class Client:
     def recipes(self) -> list[Recipe]:
         """What the platform's workers can train, with the JSON Schema of each one's settings."""
         return self._transport.get("/v1/recipes", _Recipes).recipes
-
-    def workers(self) -> list[Worker]:
-        return self._transport.get("/v1/workers", _Workers).workers
 
     def whoami(self) -> Caller:
         return self._transport.get("/v1/whoami", Caller)

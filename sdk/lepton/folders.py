@@ -89,9 +89,7 @@ def empty_folders(path: Path) -> list[str]:
 
     def has_files(folder: Path) -> bool:
         inner = [
-            entry
-            for entry in sorted(os.scandir(folder), key=lambda each: each.name)
-            if not is_left_out(entry.name)
+            entry for entry in sorted(os.scandir(folder), key=lambda each: each.name) if not is_left_out(entry.name)
         ]
         folders = [Path(entry.path) for entry in inner if entry.is_dir(follow_symlinks=False)]
         at = len(found)

@@ -1,4 +1,4 @@
-"""For programs that run inside a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model`, and data.
+"""For programs inside a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model`, and their data.
 
 Everything goes into the attempt's workspace; the worker beside the program ships it. Nothing here needs the network, a
 login or torch. Outside a job the calls do nothing, so that a script also runs by itself.

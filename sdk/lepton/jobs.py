@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from lepton.folders import push_folder
+from lepton.folders import is_left_out, push_folder
 from lepton.runs import Run, Runs
 from lepton.transport import Transport, new_key
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.jobs import JobSpec, parse_job
 from lepton_core.resources import Run as RunResource
+from lepton_core.validation import near_matches
 
 MAX_FILE_BYTES = 1024 * 1024
 Job = str | Path | Mapping[str, Any] | JobSpec
@@ -46,11 +48,24 @@ class Jobs:
         folder = (base / script["folder"]).resolve()
         if not folder.is_dir():
             raise invalid("script.folder", "no such folder", str(folder), "a path that starts at the job file's folder")
-        if not (folder / script["entry"]).is_file():
-            raise invalid("script.entry", f"no such file in {folder}", script["entry"], "a path within `script.folder`")
+        for name in ("entry", "requirements"):
+            _check_inside(f"script.{name}", folder, script.get(name))
         pushed = push_folder(self._transport, folder, title="code", progress=progress)
         rest = {name: value for name, value in script.items() if name != "folder"}
         return {**body, "script": {**rest, "code": pushed.manifest_digest}}
+
+
+def _check_inside(field: str, folder: Path, path: str | None) -> None:
+    """INVALID unless `path` names a file of the code folder that is uploaded with it."""
+    if not path:
+        return
+    if not (folder / path).is_file():
+        names = sorted(each.name for each in folder.iterdir() if each.is_file() and not is_left_out(each.name))
+        near = near_matches(path, names)
+        hint = f", did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise invalid(field, f"no such file in {folder}{hint}", path, "a path within `script.folder`")
+    if any(is_left_out(part) for part in PurePosixPath(path).parts):
+        raise invalid(field, "hidden files are not uploaded", path, "a path without names that begin with a dot")
 
 
 def read_job(job: Job) -> tuple[dict[str, Any], Path]:
@@ -74,9 +89,15 @@ def read_job(job: Job) -> tuple[dict[str, Any], Path]:
 
 
 def _parse(file: Path, text: str) -> dict[str, Any]:
+    # ruamel reads YAML 1.2, where 2e-3 is a number.
+    read = {".toml": tomllib.loads, ".json": json.loads}.get(file.suffix.lower(), YAML(typ="safe", pure=True).load)
     try:
-        # ruamel reads YAML 1.2, where 2e-3 is a number; JSON is a part of it.
-        found = tomllib.loads(text) if file.suffix.lower() == ".toml" else YAML(typ="safe", pure=True).load(text)
+        found = read(text)
+    except MarkedYAMLError as error:
+        raise LeptonError(ErrorCode.INVALID, _yaml_fault(file, text, error)) from None
+    except json.JSONDecodeError as error:
+        told = f"{file}, line {error.lineno}, column {error.colno}: {error.msg}"
+        raise LeptonError(ErrorCode.INVALID, told) from None
     except (tomllib.TOMLDecodeError, YAMLError) as error:
         raise LeptonError(ErrorCode.INVALID, f"{file}: {error}") from None
     except RecursionError:
@@ -84,3 +105,14 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise LeptonError(ErrorCode.INVALID, f"{file}: a job file holds named fields, not {type(found).__name__}")
     return found
+
+
+def _yaml_fault(file: Path, text: str, error: MarkedYAMLError) -> str:
+    """Where and what, with the line itself; the parser's own words begin with what it was about to do."""
+    mark = error.problem_mark or error.context_mark
+    what = error.problem or error.context or "not YAML"
+    if mark is None:
+        return f"{file}: {what}"
+    lines = text.splitlines()
+    shown = f"\n  {lines[mark.line]}\n  {' ' * mark.column}^" if mark.line < len(lines) else ""
+    return f"{file}, line {mark.line + 1}, column {mark.column + 1}: {what}{shown}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lepton.cli import data, deploy, job, keys, model, plugins, recipe, run
+from lepton.cli import data, deploy, job, keys, model, plugins, recipe, run, worker
 from lepton.cli.doctor import doctor
 from lepton.cli.exits import EXIT_HELP, Exit, report
 from lepton.cli.lineage import lineage
@@ -68,7 +68,7 @@ app.command(rich_help_panel=SERVE)(lineage)
 app.command(rich_help_panel=PLATFORM)(login)
 app.command(rich_help_panel=PLATFORM)(doctor)
 app.add_typer(keys.app, name="keys", help="API keys: who may call the platform.", rich_help_panel=PLATFORM)
-app.add_typer(recipe.worker_app, name="worker", help="The machines that train.", rich_help_panel=PLATFORM)
+app.add_typer(worker.app, name="worker", help="The machines that train.", rich_help_panel=PLATFORM)
 
 
 def main() -> None:
@@ -100,7 +100,9 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
     if tell is None:
         traceback.print_exception(error)
         return report(LeptonError(ErrorCode.INTERNAL, f"this is a bug of `lepton`: {error!r}"), as_json=as_json)
-    # A wrong command line. Typer keeps the class of these errors to itself.
+    # A wrong command line. Typer keeps the class of these errors to itself, and puts pydantic's words into some.
+    if isinstance(message := getattr(error, "message", None), str):
+        error.message = message.replace("Value error, ", "")  # type: ignore[attr-defined]
     if not as_json:
         tell()
         return Exit.INVALID

@@ -26,6 +26,7 @@ runs = _from(lambda client: (run.id for run in client.runs.list(limit=20)))
 datasets = _from(lambda client: (dataset.name for dataset in client.datasets.list()))
 models = _from(lambda client: (model.name for model in client.models.list()))
 deployments = _from(lambda client: (deployment.name for deployment in client.deployments.list()))
+workers = _from(lambda client: (worker.id for worker in client.workers.list() if worker.alive))
 recipes = _from(lambda client: (recipe.name for recipe in client.recipes()))
 model_versions = _from(
     lambda client: (

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from lepton.cli import complete, render
+from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, Quiet, connect
 
 app = typer.Typer(no_args_is_help=True)
@@ -21,6 +22,7 @@ Reference = Annotated[
     ),
 ]
 SHOWN_FILES = 20
+SHOWN_FOLDERS = 10
 
 
 @app.command()
@@ -41,11 +43,17 @@ def push(
     with connect() as client:
         pushed = client.datasets.push_reported(name, path, message=message, progress=not (quiet or as_json))
     version = pushed.version
-    told = f"{version.dataset}@{version.version}  {version.files} files, {render.size(version.bytes)}"
+    told = f"{version.dataset}@{version.version}  {render.count(version.files, 'file')}, {render.size(version.bytes)}"
     news = f"; {render.size(pushed.sent_bytes)} sent" if pushed.sent_bytes else "; nothing had to be sent"
     same = "" if pushed.created else " (these files are the latest version already)"
     value = {**version.model_dump(mode="json"), "created": pushed.created, "sent_bytes": pushed.sent_bytes}
+    value["empty_folders"] = list(pushed.empty_folders)
     render.show(value, as_json, lambda: Text(told + news + same))
+    if pushed.empty_folders and not as_json:
+        names = [f"{render.plain(name)}/" for name in pushed.empty_folders[:SHOWN_FOLDERS]]
+        more = len(pushed.empty_folders) - len(names)
+        rest = f" and {more} more" if more else ""
+        typer.echo(f"warning: no files in {', '.join(names)}{rest}: empty folders are not part of a version", err=True)
 
 
 @app.command()
@@ -62,7 +70,7 @@ def pull(
     target = folder or Path(reference.partition("@")[0])
     with connect() as client:
         version = client.datasets.pull(reference, target, progress=not (quiet or as_json))
-    told = f"{version.dataset}@{version.version}: {version.files} files in {target}"
+    told = f"{version.dataset}@{version.version}: {render.count(version.files, 'file')} in {target}"
     render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(told))
 
 
@@ -88,6 +96,7 @@ def show(
         version = client.datasets.version(reference)
         others = client.datasets.versions(version.dataset)
         entries = client.datasets.files(version, limit=None if files else SHOWN_FILES)
+        made_by = version.created_by if as_json else Keyring(client).name(version.created_by)
     value = {**version.model_dump(mode="json"), "versions": [each.version for each in others]}
     if files:
         value["file_list"] = [entry.model_dump() for entry in entries]
@@ -98,7 +107,7 @@ def show(
         "files": version.files,
         "bytes": render.size(version.bytes),
         "message": version.message,
-        "made": f"{render.when(version.created_at_us)} by {version.created_by}",
+        "made": f"{render.when(version.created_at_us)} by {made_by}",
         "versions": ", ".join(str(each.version) for each in others),
     }
     rows = [(entry.path, render.size(entry.bytes), entry.digest[:19]) for entry in entries]

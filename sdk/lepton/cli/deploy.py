@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, Group
@@ -11,8 +13,13 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from lepton.cli import complete, render
+from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, connect
+from lepton.cli.trying import command_to_try
 from lepton_core.resources import Deployment, Revision
+
+if TYPE_CHECKING:
+    from lepton.client import Client
 
 
 class CreateByDefault(TyperGroup):
@@ -58,7 +65,8 @@ def create(
     """
     with connect() as client, Console(stderr=True).status("warming up"):
         deployment = client.deployments.create(name, model, wait=not no_wait, timeout_seconds=timeout)
-    render.show(deployment, as_json, lambda: Text(_told(deployment)))
+        trial = "" if as_json else _trial(client, deployment)
+    render.show(deployment, as_json, lambda: Text(_told(deployment) + trial))
 
 
 @app.command("ls")
@@ -75,6 +83,8 @@ def show(name: Name, as_json: Json = False) -> None:
     """Show a deployment and its revisions."""
     with connect() as client:
         deployment, revisions = client.deployments.get(name), client.deployments.revisions(name)
+        keyring = Keyring(client)
+        made_by = {} if as_json else {each.created_by: keyring.name(each.created_by) for each in revisions}
     value = {**deployment.model_dump(mode="json"), "revisions": render.jsonable(list(revisions))}
     about = {
         "deployment": deployment.name,
@@ -83,7 +93,10 @@ def show(name: Name, as_json: Json = False) -> None:
         "serving": _served(deployment.last_good),
     }
     columns = ("#REVISION", "ID", "SERVES", "STATE", "MADE", "REASON")
-    rows = ((each.number, each.id, _served(each), render.state(each.state.value), *_made(each)) for each in revisions)
+    rows = (
+        (each.number, each.id, _served(each), render.state(each.state.value), *_made(each, made_by))
+        for each in revisions
+    )
     render.show(value, as_json, lambda: Group(render.fields(about), "", render.table(columns, rows)))
 
 
@@ -111,7 +124,15 @@ def delete(name: Name, as_json: Json = False) -> None:
 
 def _told(deployment: Deployment) -> str:
     state = "serves" if deployment.last_good == deployment.desired else "will serve"
-    return f"{deployment.name} {state} {_served(deployment.desired)}\ntry it: lepton predict {deployment.name} --help"
+    return f"{deployment.name} {state} {_served(deployment.desired)}"
+
+
+def _trial(client: Client, deployment: Deployment) -> str:
+    if deployment.desired is None:
+        return ""
+    version = client.models.version(deployment.desired.model_version_id)
+    command = command_to_try(deployment.name, version.signature, Path.cwd())
+    return f"\ntry it: {command}" if command else ""
 
 
 def _served(revision: Revision | None) -> str:
@@ -128,5 +149,5 @@ def _row(deployment: Deployment) -> tuple[object, ...]:
     return (deployment.name, _follows(deployment), number, state, _served(deployment.last_good))
 
 
-def _made(revision: Revision) -> tuple[str, str]:
-    return f"{render.ago(revision.created_at_us)} by {revision.created_by}", revision.reason
+def _made(revision: Revision, made_by: Mapping[str, str]) -> tuple[str, str]:
+    return f"{render.ago(revision.created_at_us)} by {made_by[revision.created_by]}", revision.reason

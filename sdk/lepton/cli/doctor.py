@@ -106,14 +106,18 @@ def _gateway(client: Client) -> Finding:
 
 
 def _workers(client: Client) -> Finding:
-    found = client.workers()
+    found = client.workers.list()
     alive = [worker for worker in found if worker.alive]
+    ready = [worker for worker in alive if not worker.draining]
     busy = sum(bool(worker.current_attempt_id) for worker in alive)
     if not alive:
         waiting = len(client.runs.list(state="queued", limit=100))
         seen = max((worker.seen_at_us for worker in found), default=0)
         text = f"none is alive; {waiting} runs wait, last one seen {render.ago(seen)}"
         return Finding("workers", False, text, "start a trainer: jobs wait until one comes")
+    if not ready:
+        text = f"all {len(alive)} are drained and take no work"
+        return Finding("workers", False, text, "start their trainers anew (lepton down, lepton up), or another one")
     return Finding("workers", True, f"{len(alive)} alive, {busy} busy, {sum(each.gpus for each in alive)} GPUs")
 
 

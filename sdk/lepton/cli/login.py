@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,27 +12,51 @@ import typer
 from rich.text import Text
 
 from lepton.cli import render
-from lepton.cli.session import Json
+from lepton.cli.keyring import Keyring
+from lepton.cli.session import Json, connect
 from lepton.client import Client
-from lepton.login import checked, save_login
+from lepton.login import checked, find_login, login_file, save_login
 from lepton.transport import is_local
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 
 MAX_KEY_BYTES = 4096
 
 
 def login(
-    url: Annotated[str, typer.Argument(help="The gateway, e.g. https://lepton.example.org")],
+    url: Annotated[
+        str, typer.Argument(help="The gateway, e.g. https://lepton.example.org [default: show the present login]")
+    ] = "",
     key_file: Annotated[
         str, typer.Option("--key-file", help="A file that holds the API key; - reads it from stdin.")
     ] = "",
+    export: Annotated[
+        bool,
+        typer.Option("--export", help='LEPTON_URL and LEPTON_API_KEY for a shell: eval "$(lepton login --export)"'),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Save where the platform is and the API key to call it with.
+    """Save where the platform is and the API key to call it with; without a URL, show the login that is in use.
 
     The key is asked for without showing it, or read from a file or stdin; it is never an argument, which every user of
     the machine could read. It is tried out before it is saved, in `~/.lepton/login.json`, readable by you only.
+
+    Only `--export` prints the key, for programs that need it, such as curl:
+
+    eval "$(lepton login --export)"
     """
+    if export:
+        if url or key_file:
+            raise invalid("--export", "stands beside a new login", allowed="log in first, then `lepton login --export`")
+        _export(as_json=as_json)
+    elif url:
+        _log_in(url, key_file, as_json=as_json)
+    elif key_file:
+        raise invalid("--key-file", "without a URL", key_file, "lepton login URL --key-file FILE")
+    else:
+        _show(as_json=as_json)
+
+
+def _log_in(url: str, key_file: str, *, as_json: bool) -> None:
     found = checked(url, _read_key(key_file))
     with Client(found.url, found.api_key, retry_seconds=0) as client:
         caller = client.whoami()
@@ -43,6 +69,28 @@ def login(
         as_json,
         lambda: Text(f"Logged in to {found.url}: project {caller.project}, role {caller.role}. Saved in {file}."),
     )
+
+
+def _show(*, as_json: bool) -> None:
+    with connect() as client:
+        caller = client.whoami()
+        key = Keyring(client).name(caller.id)
+    source = "LEPTON_API_KEY" if os.environ.get("LEPTON_API_KEY") else str(login_file())
+    told = {"url": find_login().url, "project": caller.project, "role": caller.role, "key": key, "from": source}
+    render.show(told, as_json, lambda: render.fields(told))
+
+
+def _export(*, as_json: bool) -> None:
+    """For `eval`: nothing but assignments on stdout, quoted for any POSIX shell."""
+    found = find_login()
+    values = {"LEPTON_URL": found.url, "LEPTON_API_KEY": found.api_key}
+    if as_json:
+        render.print_json(values)
+        return
+    if sys.stdout.isatty():
+        typer.echo('to set these in your shell: eval "$(lepton login --export)"', err=True)
+    for name, value in values.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
 def _read_key(key_file: str) -> str:

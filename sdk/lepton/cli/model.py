@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lepton.cli import complete, render
+from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, Quiet, connect
 from lepton_core.resources import Model, ModelVersion
 
@@ -52,7 +53,7 @@ def show(
     with connect() as client:
         if "@" in reference or reference.startswith("mv_"):
             version = client.models.version(reference)
-            render.show(version, as_json, lambda: _version(version))
+            render.show(version, as_json, lambda: _version(version, Keyring(client)))
             return
         model, versions = client.models.get(reference), client.models.versions(reference)
     listed = [each.model_dump(mode="json", exclude={"files", "card", "signature", "evaluation"}) for each in versions]
@@ -80,7 +81,7 @@ def _row(version: ModelVersion) -> tuple[object, ...]:
     return (version.version, aliases, version.run_id, render.size(version.bytes), made, ", ".join(scores[:4]))
 
 
-def _version(version: ModelVersion) -> RenderableType:
+def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
     about = {
         "version": f"{version.model}@{version.version}",
         "id": version.id,
@@ -88,7 +89,7 @@ def _version(version: ModelVersion) -> RenderableType:
         "run": version.run_id or "(imported)",
         "digest": version.digest,
         "bytes": render.size(version.bytes),
-        "made": f"{render.when(version.created_at_us)} by {version.created_by}",
+        "made": f"{render.when(version.created_at_us)} by {keyring.name(version.created_by)}",
         "card": json.dumps(version.card, ensure_ascii=False)[:SHOWN_CHARS] if version.card else "",
     }
     scores = [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)]

@@ -1,4 +1,4 @@
-"""`lepton recipe` and `lepton worker`: what can be trained, and who can train it."""
+"""`lepton recipe`: what can be trained."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from rich.console import Group
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Recipe, Worker
+from lepton_core.resources import Recipe
 
 app = typer.Typer(no_args_is_help=True)
-worker_app = typer.Typer(no_args_is_help=True)
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
@@ -80,19 +79,3 @@ def kind(setting: dict[str, Any], definitions: dict[str, Any]) -> str:
     bounds = [f"{sign} {setting[name]}" for name, sign in BOUNDS.items() if name in setting]
     inner = f" of {kind(setting['items'], definitions)}" if isinstance(setting.get("items"), dict) else ""
     return " ".join((str(setting.get("type", "any")) + inner, ", ".join(bounds))).strip()
-
-
-@worker_app.command("ls")
-def list_workers(as_json: Json = False) -> None:
-    """List the machines that train."""
-    with connect() as client:
-        found = client.workers()
-    columns = ("WORKER", "HOST", "STATE", "#RANKS", "#GPUS", "RECIPES", "SCRIPTS", "DOES")
-    render.show(found, as_json, lambda: render.table(columns, map(_worker, found), empty="No worker ever came."))
-
-
-def _worker(worker: Worker) -> tuple[object, ...]:
-    state = render.state("ready") if worker.alive else f"gone, seen {render.ago(worker.seen_at_us)}"
-    scripts = "yes" if worker.accepts_scripts else "no"
-    recipes, does = ", ".join(worker.recipes), worker.current_attempt_id or "nothing"
-    return (worker.id, worker.hostname, state, worker.max_ranks, worker.gpus, recipes, scripts, does)

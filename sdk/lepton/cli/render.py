@@ -26,6 +26,8 @@ STATE_STYLES = {
     "lost": "red",
     "cancelled": "magenta",
     "retired": "dim",
+    "draining": "yellow",
+    "drained": "dim",
 }
 BARS = "▁▂▃▄▅▆▇█"
 # Piped into another program, a table must not be cut to the 80 columns that nobody looks at.
@@ -41,8 +43,10 @@ def show(value: Any, as_json: bool, draw: Callable[[], RenderableType]) -> None:
     """Either exactly one JSON document, or what `draw` gives."""
     if as_json:
         print_json(value)
-    else:
-        out().print(draw())
+        return
+    drawn = draw()
+    # Sentences and commands are the terminal's to wrap: a line break of ours would be copied with them.
+    out().print(drawn, soft_wrap=isinstance(drawn, Text))
 
 
 def print_json(value: Any) -> None:
@@ -140,6 +144,11 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `1,797 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def number(value: float) -> str:
