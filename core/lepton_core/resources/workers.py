@@ -18,3 +18,4 @@ class Worker(Resource):
     alive: bool = Field(False, description="Seen within the last minute.")
     current_attempt_id: str = ""
     draining: bool = Field(False, description="Gets no more work until it is started anew.")
+    isolates_scripts: bool = Field(False, description="Runs scripts as an operating-system user other than its own.")

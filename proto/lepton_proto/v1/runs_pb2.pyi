@@ -142,20 +142,22 @@ class Checkpoint(_message.Message):
     def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., manifest_digest: _Optional[str] = ..., metrics_json: _Optional[str] = ..., created_at_us: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("spec_json", "key_namespace", "idempotency_key", "request_digest", "recipe", "recipe_version")
+    __slots__ = ("spec_json", "key_namespace", "idempotency_key", "request_digest", "recipe", "recipe_version", "isolated")
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     KEY_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     RECIPE_FIELD_NUMBER: _ClassVar[int]
     RECIPE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISOLATED_FIELD_NUMBER: _ClassVar[int]
     spec_json: str
     key_namespace: str
     idempotency_key: str
     request_digest: str
     recipe: str
     recipe_version: str
-    def __init__(self, spec_json: _Optional[str] = ..., key_namespace: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., request_digest: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ...) -> None: ...
+    isolated: bool
+    def __init__(self, spec_json: _Optional[str] = ..., key_namespace: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., request_digest: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ..., isolated: bool = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run", "created")
@@ -224,12 +226,14 @@ class CancelRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class RetryRunRequest(_message.Message):
-    __slots__ = ("id", "idempotency_key")
+    __slots__ = ("id", "idempotency_key", "isolated")
     ID_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ISOLATED_FIELD_NUMBER: _ClassVar[int]
     id: str
     idempotency_key: str
-    def __init__(self, id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    isolated: bool
+    def __init__(self, id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., isolated: bool = ...) -> None: ...
 
 class RetryRunResponse(_message.Message):
     __slots__ = ("run", "created")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lepton_proto.v1 import recipes_pb2 as lepton__proto_dot_v1_dot_recipes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlepton_proto/v1/workers.proto\x12\tlepton.v1\x1a\x1dlepton_proto/v1/recipes.proto\"\xf1\x01\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\x0f\n\x07recipes\x18\x04 \x03(\t\x12\x17\n\x0f\x61\x63\x63\x65pts_scripts\x18\x05 \x01(\x08\x12\x11\n\tmax_ranks\x18\x06 \x01(\x05\x12\x0c\n\x04gpus\x18\x07 \x01(\x05\x12\x18\n\x10registered_at_us\x18\x08 \x01(\x03\x12\x12\n\nseen_at_us\x18\t \x01(\x03\x12\r\n\x05\x61live\x18\n \x01(\x08\x12\x1a\n\x12\x63urrent_attempt_id\x18\x0b \x01(\t\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\"\xa8\x01\n\x15RegisterWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\"\n\x07recipes\x18\x04 \x03(\x0b\x32\x11.lepton.v1.Recipe\x12\x17\n\x0f\x61\x63\x63\x65pts_scripts\x18\x05 \x01(\x08\x12\x11\n\tmax_ranks\x18\x06 \x01(\x05\x12\x0c\n\x04gpus\x18\x07 \x01(\x05\";\n\x16RegisterWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Worker\"\x14\n\x12ListWorkersRequest\"9\n\x13ListWorkersResponse\x12\"\n\x07workers\x18\x01 \x03(\x0b\x32\x11.lepton.v1.Worker\" \n\x12\x44rainWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x13\x44rainWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Worker2\x82\x02\n\rWorkerService\x12U\n\x0eRegisterWorker\x12 .lepton.v1.RegisterWorkerRequest\x1a!.lepton.v1.RegisterWorkerResponse\x12L\n\x0bListWorkers\x12\x1d.lepton.v1.ListWorkersRequest\x1a\x1e.lepton.v1.ListWorkersResponse\x12L\n\x0b\x44rainWorker\x12\x1d.lepton.v1.DrainWorkerRequest\x1a\x1e.lepton.v1.DrainWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlepton_proto/v1/workers.proto\x12\tlepton.v1\x1a\x1dlepton_proto/v1/recipes.proto\"\x8b\x02\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\x0f\n\x07recipes\x18\x04 \x03(\t\x12\x17\n\x0f\x61\x63\x63\x65pts_scripts\x18\x05 \x01(\x08\x12\x11\n\tmax_ranks\x18\x06 \x01(\x05\x12\x0c\n\x04gpus\x18\x07 \x01(\x05\x12\x18\n\x10registered_at_us\x18\x08 \x01(\x03\x12\x12\n\nseen_at_us\x18\t \x01(\x03\x12\r\n\x05\x61live\x18\n \x01(\x08\x12\x1a\n\x12\x63urrent_attempt_id\x18\x0b \x01(\t\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x18\n\x10isolates_scripts\x18\r \x01(\x08\"\xc2\x01\n\x15RegisterWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\"\n\x07recipes\x18\x04 \x03(\x0b\x32\x11.lepton.v1.Recipe\x12\x17\n\x0f\x61\x63\x63\x65pts_scripts\x18\x05 \x01(\x08\x12\x11\n\tmax_ranks\x18\x06 \x01(\x05\x12\x0c\n\x04gpus\x18\x07 \x01(\x05\x12\x18\n\x10isolates_scripts\x18\x08 \x01(\x08\";\n\x16RegisterWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Worker\"\x14\n\x12ListWorkersRequest\"9\n\x13ListWorkersResponse\x12\"\n\x07workers\x18\x01 \x03(\x0b\x32\x11.lepton.v1.Worker\" \n\x12\x44rainWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x13\x44rainWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Worker2\x82\x02\n\rWorkerService\x12U\n\x0eRegisterWorker\x12 .lepton.v1.RegisterWorkerRequest\x1a!.lepton.v1.RegisterWorkerResponse\x12L\n\x0bListWorkers\x12\x1d.lepton.v1.ListWorkersRequest\x1a\x1e.lepton.v1.ListWorkersResponse\x12L\n\x0b\x44rainWorker\x12\x1d.lepton.v1.DrainWorkerRequest\x1a\x1e.lepton.v1.DrainWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton_proto.v1.workers_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKER']._serialized_start=76
-  _globals['_WORKER']._serialized_end=317
-  _globals['_REGISTERWORKERREQUEST']._serialized_start=320
-  _globals['_REGISTERWORKERREQUEST']._serialized_end=488
-  _globals['_REGISTERWORKERRESPONSE']._serialized_start=490
-  _globals['_REGISTERWORKERRESPONSE']._serialized_end=549
-  _globals['_LISTWORKERSREQUEST']._serialized_start=551
-  _globals['_LISTWORKERSREQUEST']._serialized_end=571
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=573
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=630
-  _globals['_DRAINWORKERREQUEST']._serialized_start=632
-  _globals['_DRAINWORKERREQUEST']._serialized_end=664
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=666
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=722
-  _globals['_WORKERSERVICE']._serialized_start=725
-  _globals['_WORKERSERVICE']._serialized_end=983
+  _globals['_WORKER']._serialized_end=343
+  _globals['_REGISTERWORKERREQUEST']._serialized_start=346
+  _globals['_REGISTERWORKERREQUEST']._serialized_end=540
+  _globals['_REGISTERWORKERRESPONSE']._serialized_start=542
+  _globals['_REGISTERWORKERRESPONSE']._serialized_end=601
+  _globals['_LISTWORKERSREQUEST']._serialized_start=603
+  _globals['_LISTWORKERSREQUEST']._serialized_end=623
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=625
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=682
+  _globals['_DRAINWORKERREQUEST']._serialized_start=684
+  _globals['_DRAINWORKERREQUEST']._serialized_end=716
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=718
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=774
+  _globals['_WORKERSERVICE']._serialized_start=777
+  _globals['_WORKERSERVICE']._serialized_end=1035
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Worker(_message.Message):
-    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus", "registered_at_us", "seen_at_us", "alive", "current_attempt_id", "draining")
+    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus", "registered_at_us", "seen_at_us", "alive", "current_attempt_id", "draining", "isolates_scripts")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class Worker(_message.Message):
     ALIVE_FIELD_NUMBER: _ClassVar[int]
     CURRENT_ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    ISOLATES_SCRIPTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     hostname: str
     incarnation: int
@@ -33,10 +34,11 @@ class Worker(_message.Message):
     alive: bool
     current_attempt_id: str
     draining: bool
-    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[str]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ..., registered_at_us: _Optional[int] = ..., seen_at_us: _Optional[int] = ..., alive: bool = ..., current_attempt_id: _Optional[str] = ..., draining: bool = ...) -> None: ...
+    isolates_scripts: bool
+    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[str]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ..., registered_at_us: _Optional[int] = ..., seen_at_us: _Optional[int] = ..., alive: bool = ..., current_attempt_id: _Optional[str] = ..., draining: bool = ..., isolates_scripts: bool = ...) -> None: ...
 
 class RegisterWorkerRequest(_message.Message):
-    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus")
+    __slots__ = ("id", "hostname", "incarnation", "recipes", "accepts_scripts", "max_ranks", "gpus", "isolates_scripts")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +46,7 @@ class RegisterWorkerRequest(_message.Message):
     ACCEPTS_SCRIPTS_FIELD_NUMBER: _ClassVar[int]
     MAX_RANKS_FIELD_NUMBER: _ClassVar[int]
     GPUS_FIELD_NUMBER: _ClassVar[int]
+    ISOLATES_SCRIPTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     hostname: str
     incarnation: int
@@ -51,7 +54,8 @@ class RegisterWorkerRequest(_message.Message):
     accepts_scripts: bool
     max_ranks: int
     gpus: int
-    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[_Union[_recipes_pb2.Recipe, _Mapping]]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ...) -> None: ...
+    isolates_scripts: bool
+    def __init__(self, id: _Optional[str] = ..., hostname: _Optional[str] = ..., incarnation: _Optional[int] = ..., recipes: _Optional[_Iterable[_Union[_recipes_pb2.Recipe, _Mapping]]] = ..., accepts_scripts: bool = ..., max_ranks: _Optional[int] = ..., gpus: _Optional[int] = ..., isolates_scripts: bool = ...) -> None: ...
 
 class RegisterWorkerResponse(_message.Message):
     __slots__ = ("worker",)

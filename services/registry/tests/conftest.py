@@ -58,7 +58,14 @@ class Scene:
             workers.Announced(*each.split("@"), "", '{"type":"object"}') for each in more.get("recipes", ["r@1"])
         ]
         announcement = workers.Announcement(
-            id or new_id("wrk"), "host", incarnation, recipes, more.get("scripts", False), ranks, 0
+            id or new_id("wrk"),
+            "host",
+            incarnation,
+            recipes,
+            more.get("scripts", False),
+            ranks,
+            0,
+            more.get("isolates", False),
         )
 
         def work(conn: sa.Connection) -> sa.Row[Any]:
@@ -86,13 +93,16 @@ class Scene:
 
         return await self.database.write(work)
 
-    def job(self, *, key: str = "", project: str = PROJECT, namespace: str = "client", **spec: Any) -> Submission:
+    def job(
+        self, *, key: str = "", project: str = PROJECT, namespace: str = "client", isolated: bool = False, **spec: Any
+    ) -> Submission:
         """A job of recipe r@1 on digits@latest, unless the spec says otherwise."""
         body = {"spec_version": 1, "name": "job", "recipe": "r", "data": "digits@latest", "train": {}} | spec
         digest = f"1:{digest_of(canonical_json(body).encode())}"
         found = submission.Key(namespace, key or f"key-{next(self._numbers)}", digest)
         recipe, version = (body["recipe"], "1") if body["recipe"] else ("", "")
-        return submission.parse_submission(project, found, canonical_json(body), recipe, version, "key_1")
+        text = canonical_json(body)
+        return submission.parse_submission(project, found, text, recipe, version, "key_1", isolated=isolated)
 
     async def submit(self, **spec: Any) -> sa.Row[Any]:
         job = self.job(**spec)

@@ -2,9 +2,10 @@
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.runs import leases, store
 from lepton_registry.workers import store as workers
 
@@ -74,6 +75,63 @@ async def test_scripts_go_to_workers_that_accept_them(scene):
     assert await scene.claim(await scene.worker()) is None
     claimed = await scene.claim(await scene.worker(scripts=True))
     assert claimed.run.code_digest == digest
+
+
+async def script(scene, **more):
+    digest = (await scene.dataset("code")).digest
+    return await scene.submit(recipe="", data="", script={"entry": "train.py", "code": digest}, **more)
+
+
+async def test_isolated_scripts_go_only_to_workers_that_isolate(scene):
+    isolated, trusted = await script(scene, isolated=True), await script(scene)
+    recipe = await scene.submit()
+    accepting = await scene.worker(scripts=True)
+    assert [(await scene.claim(accepting)).run.id for _ in range(2)] == [trusted.id, recipe.id]
+    assert await scene.claim(accepting) is None
+    assert await scene.claim(await scene.worker(isolates=True)) is None
+    assert (await scene.claim(await scene.worker(scripts=True, isolates=True))).run.id == isolated.id
+
+
+async def test_a_worker_that_isolates_takes_every_script_in_its_turn(scene):
+    runs = [await script(scene, isolated=isolated) for isolated in (False, True, False, True)]
+    worker = await scene.worker(scripts=True, isolates=True)
+    assert [(await scene.claim(worker)).run.id for _ in runs] == [run.id for run in runs]
+
+
+async def test_a_worker_isolates_as_its_present_incarnation_says(scene):
+    run = await script(scene, isolated=True)
+    worker = await scene.worker(scripts=True, isolates=True)
+    worker = await scene.worker(id=worker.id, incarnation=2, scripts=True)
+    assert await scene.claim(worker) is None
+    worker = await scene.worker(id=worker.id, incarnation=3, scripts=True, isolates=True)
+    assert (await scene.claim(worker)).run.id == run.id
+
+
+async def test_an_isolated_run_stays_isolated_from_attempt_to_attempt_and_retry_to_retry(scene, database):
+    run = await script(scene, isolated=True)
+    isolating = await scene.worker(scripts=True, isolates=True)
+    await scene.claim(isolating)
+    await scene.pass_time(scene.lease_seconds + 2)
+    assert await scene.claim(await scene.worker(scripts=True)) is None
+    await database.write(lambda conn: store.cancel(conn, scene.project, run.id, "key_1"))
+    again, _ = await database.write(lambda conn: store.retry(conn, scene.project, run.id, "again", "key_1"))
+    assert again.isolated
+    assert await scene.claim(await scene.worker(scripts=True)) is None
+
+
+async def test_a_retry_can_isolate_what_was_trusted(scene, database):
+    run = await script(scene)
+    await database.write(lambda conn: store.cancel(conn, scene.project, run.id, "key_1"))
+    again, _ = await database.write(
+        lambda conn: store.retry(conn, scene.project, run.id, "again", "key_2", isolated=True)
+    )
+    assert again.isolated
+    assert await scene.claim(await scene.worker(scripts=True)) is None
+
+
+async def test_a_recipe_cannot_be_isolated(scene):
+    with pytest.raises(LeptonError, match="isolated"):
+        scene.job(isolated=True)
 
 
 async def test_an_earlier_incarnation_may_not_claim(scene):

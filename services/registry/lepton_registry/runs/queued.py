@@ -26,16 +26,19 @@ def oldest_for(conn: sa.Connection, worker: sa.Row[Any]) -> sa.Row[Any] | None:
     however much of that waits.
     """
     values = {"worker_id": worker.id, "most_ranks": min(worker.max_ranks, MAX_RANKS)}
-    return conn.execute(_SCRIPTS_TOO if worker.accepts_scripts else _RECIPES_ONLY, values).first()
+    if not worker.accepts_scripts:
+        return conn.execute(_RECIPES_ONLY, values).first()
+    return conn.execute(_ALL_SCRIPTS if worker.isolates_scripts else _TRUSTED_SCRIPTS, values).first()
 
 
-def _oldest(*, scripts: bool) -> sa.Select[Any]:
-    announced = sa.select(WORKER_RECIPES.c.recipe, WORKER_RECIPES.c.version).where(
+def _oldest(*scripts: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """`scripts`: the worker takes the scripts that are isolated, or those that are not, or both."""
+    announced = sa.select(WORKER_RECIPES.c.recipe, WORKER_RECIPES.c.version, sa.false().label("isolated")).where(
         WORKER_RECIPES.c.worker_id == sa.bindparam("worker_id")
     )
     none = sa.literal_column("''", sa.String)
-    script = sa.select(none.label("recipe"), none.label("version"))
-    recipes = (sa.union_all(announced, script) if scripts else announced).subquery("recipes")
+    lines = [sa.select(none.label("recipe"), none.label("version"), isolated.label("isolated")) for isolated in scripts]
+    recipes = sa.union_all(announced, *lines).subquery("recipes")
     most = sa.bindparam("most_ranks", type_=sa.Integer)
     sizes = sa.select(sa.literal_column("1").label("ranks")).cte("sizes", recursive=True)
     sizes = sizes.union_all(sa.select(sizes.c.ranks + 1).where(sizes.c.ranks < most))
@@ -45,6 +48,7 @@ def _oldest(*, scripts: bool) -> sa.Select[Any]:
             QUEUED,
             RUNS.c.recipe == recipes.c.recipe,
             RUNS.c.recipe_version == recipes.c.version,
+            RUNS.c.isolated == recipes.c.isolated,
             RUNS.c.ranks == sizes.c.ranks,
         )
         .order_by(*_ORDER)
@@ -56,4 +60,4 @@ def _oldest(*, scripts: bool) -> sa.Select[Any]:
     return sa.select(RUNS).join(heads, RUNS.c.id == heads.c.id).order_by(*_ORDER).limit(1)
 
 
-_RECIPES_ONLY, _SCRIPTS_TOO = _oldest(scripts=False), _oldest(scripts=True)
+_RECIPES_ONLY, _TRUSTED_SCRIPTS, _ALL_SCRIPTS = _oldest(), _oldest(sa.false()), _oldest(sa.false(), sa.true())

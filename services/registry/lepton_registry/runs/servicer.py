@@ -37,7 +37,13 @@ class RunServicer(rpc.RunServiceServicer):
         principal = caller()
         key = Key(request.key_namespace, request.idempotency_key, request.request_digest)
         job = submission.parse_submission(
-            principal.project, key, request.spec_json, request.recipe, request.recipe_version, principal.id
+            principal.project,
+            key,
+            request.spec_json,
+            request.recipe,
+            request.recipe_version,
+            principal.id,
+            isolated=request.isolated,
         )
         values, created = await self._submissions.write(job)
         return pb.SubmitRunResponse(run=from_values(values, pb.Run), created=created)
@@ -73,7 +79,9 @@ class RunServicer(rpc.RunServiceServicer):
     async def RetryRun(self, request: pb.RetryRunRequest, context: Context) -> pb.RetryRunResponse:
         principal = caller()
         row, created = await self._database.write(
-            lambda conn: store.retry(conn, principal.project, request.id, request.idempotency_key, principal.id)
+            lambda conn: store.retry(
+                conn, principal.project, request.id, request.idempotency_key, principal.id, isolated=request.isolated
+            )
         )
         return pb.RetryRunResponse(run=to_message(row, pb.Run), created=created)
 

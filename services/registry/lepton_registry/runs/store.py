@@ -62,13 +62,16 @@ def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[An
     return run
 
 
-def retry(conn: sa.Connection, project: str, run_id: str, idempotency_key: str, by: str) -> tuple[sa.Row[Any], bool]:
-    """The same spec, with the same exact versions, as a new run."""
+def retry(
+    conn: sa.Connection, project: str, run_id: str, idempotency_key: str, by: str, *, isolated: bool = False
+) -> tuple[sa.Row[Any], bool]:
+    """The same spec, with the same exact versions, as a new run; once isolated, a job stays so."""
     run = get(conn, project, run_id)
     if run.state not in ENDED:
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run_id} has not ended: it is {run.state}")
     key = Key(CLIENT_NAMESPACE, idempotency_key, f"retry:{digest_of(run_id.encode())}")
-    job = parse_submission(project, key, run.spec_json, run.recipe, run.recipe_version, by)
+    apart = isolated or run.isolated
+    job = parse_submission(project, key, run.spec_json, run.recipe, run.recipe_version, by, isolated=apart)
     return submit(conn, replace(job, retry_of=run_id))
 
 

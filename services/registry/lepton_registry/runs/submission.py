@@ -77,10 +77,11 @@ class Submission:
     recipe_version: str
     created_by: str
     retry_of: str = ""
+    isolated: bool = False
 
 
 def parse_submission(
-    project: str, key: Key, spec_json: str, recipe: str, recipe_version: str, created_by: str
+    project: str, key: Key, spec_json: str, recipe: str, recipe_version: str, created_by: str, *, isolated: bool = False
 ) -> Submission:
     """The gateway has validated the job against the catalogue; here its form, and that the pinned recipe is its own."""
     spec = parse_job(spec_json)
@@ -89,7 +90,10 @@ def parse_submission(
         raise invalid(
             "recipe", "does not agree with the spec", f"{recipe}@{recipe_version}", f"a version of {spec.recipe!r}"
         )
-    return Submission(project, key, spec, json.loads(spec_json), recipe, recipe_version, created_by)
+    if isolated and not spec.script:
+        raise invalid("isolated", "recipes are the worker's own code", isolated, "scripts only")
+    body = json.loads(spec_json)
+    return Submission(project, key, spec, body, recipe, recipe_version, created_by, isolated=isolated)
 
 
 def submit(conn: sa.Connection, job: Submission) -> tuple[sa.Row[Any], bool]:
@@ -206,6 +210,7 @@ def _values(referred: _Referred, job: Submission) -> dict[str, Any]:
         "created_at_us": now_us(),
         "retries": spec.retries,
         "retry_of": job.retry_of,
+        "isolated": job.isolated,
     }
 
 

@@ -20,7 +20,7 @@ class RunRow(SQLModel, table=True):
         # Claims look at the head of each line: see queued.py.
         sa.Index(
             "ix_runs_queued",
-            *("recipe", "recipe_version", "ranks", "created_at_us", "id"),
+            *("recipe", "recipe_version", "isolated", "ranks", "created_at_us", "id"),
             sqlite_where=QUEUED,
             postgresql_where=QUEUED,
         ),
@@ -60,6 +60,8 @@ class RunRow(SQLModel, table=True):
     # Lost attempts since the last checkpoint.
     lost_in_a_row: int
     retry_of: str
+    # A script that must not run as the worker's own user.
+    isolated: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
 
 class AttemptRow(SQLModel, table=True):

@@ -62,6 +62,7 @@ def _announcement(request: pb.RegisterWorkerRequest) -> store.Announcement:
         accepts_scripts=request.accepts_scripts,
         max_ranks=request.max_ranks,
         gpus=request.gpus,
+        isolates_scripts=request.isolates_scripts,
     )
 
 

@@ -34,6 +34,7 @@ class Announcement:
     accepts_scripts: bool
     max_ranks: int
     gpus: int
+    isolates_scripts: bool = False
 
 
 def register(conn: sa.Connection, worker: Announcement) -> sa.Row[Any]:
@@ -53,6 +54,7 @@ def register(conn: sa.Connection, worker: Announcement) -> sa.Row[Any]:
         "accepts_scripts": worker.accepts_scripts,
         "max_ranks": worker.max_ranks,
         "gpus": worker.gpus,
+        "isolates_scripts": worker.isolates_scripts,
         "registered_at_us": now_us(),
         "seen_at_us": now_us(),
         "draining": False,

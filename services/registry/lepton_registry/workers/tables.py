@@ -20,6 +20,7 @@ class WorkerRow(SQLModel, table=True):
     registered_at_us: int = Field(sa_type=sa.BigInteger)
     seen_at_us: int = Field(sa_type=sa.BigInteger)
     draining: bool
+    isolates_scripts: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
 
 class WorkerRecipeRow(SQLModel, table=True):
