@@ -52,7 +52,7 @@ class Gateway:
         self._authenticator = TokenAuthenticator(
             verify_key=self._registry.verify_key, key_cache_seconds=settings.key_cache_seconds
         )
-        self._submitter = Submitter(self._registry, Catalogue(self._registry), scripts_need=settings.scripts_need)
+        self._submitter = Submitter(self._registry, Catalogue(self._registry), beyond_loopback=settings.beyond_loopback)
 
     async def run(self, stop: asyncio.Event) -> None:
         self._stack.push_async_callback(self._channel.close)

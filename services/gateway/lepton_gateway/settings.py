@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from lepton_core.identity import Role
+from lepton_core.binding import is_loopback
 from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM
 from lepton_core.settings import Settings
 
@@ -24,8 +24,11 @@ class Binding(BaseModel):
 
 
 class GatewaySettings(Settings):
-    http_listen: str = Field("127.0.0.1:8080", description="host:port of the HTTP door.")
-    grpc_listen: str = Field("127.0.0.1:8081", description="host:port of the gRPC door.")
+    http_listen: str = Field(
+        "127.0.0.1:8080",
+        description="host:port of the HTTP door. Beyond loopback, scripts need a worker with `LEPTON_TRAINER_RUN_AS`.",
+    )
+    grpc_listen: str = Field("127.0.0.1:8081", description="host:port of the gRPC door; as for the HTTP door.")
     registry_address: str = Field(description="host:port of the registry.")
     service_token_file: Path = Field(description="File with the gateway's service token.")
     broker_url: str = Field("", description="Redis or Valkey; empty: the queue door stays shut.")
@@ -38,8 +41,10 @@ class GatewaySettings(Settings):
     intake: list[Binding] = Field(
         default=[Binding()], description="Queues of producers, each bound to one principal and project. A JSON list."
     )
-    scripts_need: Role = Field(
-        Role.OPERATOR, description="Who may submit scripts. Lower it only where trainers run them as another user."
-    )
     drain_seconds: float = Field(5.0, ge=0, description="How long requests in hand may take when it is told to stop.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether other machines can reach one of the doors."""
+        return not (is_loopback(self.http_listen) and is_loopback(self.grpc_listen))

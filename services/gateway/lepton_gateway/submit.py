@@ -15,6 +15,10 @@ from lepton_gateway.registry import Registry
 
 CLIENT_NAMESPACE = "client"
 MAX_KEY_CHARACTERS = 255
+_HOW_TO_ISOLATE = (
+    "An operator can start a worker that runs scripts as another user: LEPTON_TRAINER_RUN_AS=<user>, "
+    "see docs/security.md."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +28,24 @@ class Submission:
 
 
 class Submitter:
-    def __init__(self, registry: Registry, catalogue: Catalogue, *, scripts_need: Role) -> None:
+    """`beyond_loopback`: whether other machines can reach this platform's doors."""
+
+    def __init__(self, registry: Registry, catalogue: Catalogue, *, beyond_loopback: bool) -> None:
         self._registry = registry
         self._catalogue = catalogue
-        self._scripts_need = scripts_need
+        self._beyond_loopback = beyond_loopback
 
     async def submit(self, body: Mapping[str, Any], key: str, *, namespace: str = CLIENT_NAMESPACE) -> Submission:
         """Makes a run of `body`, or answers the run that `key` made before.
 
         Raises LeptonError: INVALID naming the field, CONFLICT if the key was used for another body,
-        PERMISSION_DENIED for a script without the right to run one.
+        PERMISSION_DENIED or FAILED_PRECONDITION for a script that may not run here.
         """
         check_key(key)
         digest = canonical_digest(body)
         try:
             spec, version = await self._validated(body)
+            isolated = not spec.recipe and await self._must_be_isolated()
         except LeptonError:
             # A retry may come after the catalogue has moved on: a known key answers before validation does.
             known = await self._registry.find_run_by_key(namespace, key, digest)
@@ -52,6 +59,7 @@ class Submitter:
             request_digest=digest,
             recipe=spec.recipe_name,
             recipe_version=version,
+            isolated=isolated,
         )
         return Submission(run, created)
 
@@ -60,28 +68,41 @@ class Submitter:
         may submit one."""
         check_key(key)
         earlier = await self._registry.get_run(run_id)
-        if not earlier.recipe:
-            self._check_may_run_scripts()
-        return Submission(*await self._registry.retry_run(run_id, key))
+        isolated = not earlier.recipe and await self._must_be_isolated()
+        return Submission(*await self._registry.retry_run(run_id, key, isolated=isolated))
 
     async def _validated(self, body: Mapping[str, Any]) -> tuple[JobSpec, str]:
         spec = parse_job(body)
         check_submittable(spec)
         if not spec.recipe:
-            self._check_may_run_scripts()
             return spec, ""
         recipe = await self._catalogue.resolve(spec.recipe)
         settings = recipe.validated(spec.train)
         return spec.model_copy(update={"train": settings}), recipe.version
 
-    def _check_may_run_scripts(self) -> None:
+    async def _must_be_isolated(self) -> bool:
+        """Whether the caller's script may run only as a user that is not the worker's own.
+
+        Raises PERMISSION_DENIED, or on a platform that listens beyond loopback FAILED_PRECONDITION, when no worker has
+        such a user.
+        """
         principal = current_principal()
-        if not principal.has_role(self._scripts_need):
+        if principal.has_role(Role.OPERATOR) and not self._beyond_loopback:
+            return False
+        workers = await self._registry.list_workers()
+        if any(worker.isolates_scripts and worker.alive and not worker.draining for worker in workers):
+            return True
+        if self._beyond_loopback:
             raise LeptonError(
-                ErrorCode.PERMISSION_DENIED,
-                f"A script job runs as the worker's own user and needs a key of role {self._scripts_need.value!r}; "
-                f"this key has {principal.role.value if principal.role else 'none'!r}.",
+                ErrorCode.FAILED_PRECONDITION,
+                "This platform listens beyond loopback, so a script may run only as an operating-system user of its "
+                f"own, and no worker has one now. {_HOW_TO_ISOLATE}",
             )
+        raise LeptonError(
+            ErrorCode.PERMISSION_DENIED,
+            f"A script job runs as the worker's own user and needs a key of role {Role.OPERATOR.value!r}; this key has "
+            f"{principal.role.value if principal.role else 'none'!r}. {_HOW_TO_ISOLATE}",
+        )
 
 
 def check_key(key: str) -> None:

@@ -48,6 +48,7 @@ class RunCalls:
         request_digest: str,
         recipe: str,
         recipe_version: str,
+        isolated: bool,
     ) -> tuple[Run, bool]:
         """The run, and whether this call made it."""
         answer = await self._runs.SubmitRun(
@@ -58,6 +59,7 @@ class RunCalls:
                 request_digest=request_digest,
                 recipe=recipe,
                 recipe_version=recipe_version,
+                isolated=isolated,
             )
         )
         return wire.from_proto(answer.run, Run), answer.created
@@ -85,8 +87,8 @@ class RunCalls:
     async def cancel_run(self, id: str) -> Run:
         return wire.from_proto((await self._runs.CancelRun(runs_pb2.CancelRunRequest(id=id))).run, Run)
 
-    async def retry_run(self, id: str, key: str) -> tuple[Run, bool]:
-        answer = await self._runs.RetryRun(runs_pb2.RetryRunRequest(id=id, idempotency_key=key))
+    async def retry_run(self, id: str, key: str, *, isolated: bool) -> tuple[Run, bool]:
+        answer = await self._runs.RetryRun(runs_pb2.RetryRunRequest(id=id, idempotency_key=key, isolated=isolated))
         return wire.from_proto(answer.run, Run), answer.created
 
     async def list_attempts(self, run_id: str) -> list[Attempt]:
