@@ -52,6 +52,7 @@ from lepton_registry.events.sinks import Hinter, Stream
 from lepton_registry.hints import Waker
 from lepton_registry.lineage.servicer import LineageServicer
 from lepton_registry.logs.chunks import LogChunks
+from lepton_registry.logs.retention import LogRetention
 from lepton_registry.logs.servicer import LogServicer
 from lepton_registry.metrics.servicer import MetricServicer
 from lepton_registry.migrations.upgrade import upgrade
@@ -94,7 +95,8 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
     attempt_secret = settings.attempt_token_secret_file.read_text().strip().encode()
     hashes = read_service_hashes(settings.service_tokens_file)
     objects, bucket = _object_store(settings), asyncio.Event()
-    uploads = Uploads(database, objects)
+    keep = settings.retention
+    uploads = Uploads(database, objects, retention=keep)
     leadership = Leadership(
         database, alone=database.dialect == "sqlite", takeover_seconds=settings.leader_takeover_seconds
     )
@@ -104,15 +106,17 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
         database,
         objects,
         [datasets.references, models.references, runs.references, checkpoints.references],
-        may_collect=lambda: leadership.term is not None,
+        retention=keep,
+        leadership=leadership,
     )
     tasks: list[Task] = [
         feed.run,
         Relay(database, leadership, sinks).run,
         Sweeper(database, leadership, wake, settings.sweep_seconds).run,
-        EventRetention(database, leadership, days=settings.event_days).run,
+        EventRetention(database, leadership, keep).run,
         uploads.run,
         collector.run,
+        LogRetention(database, objects, retention=keep, leadership=leadership).run,
         lambda: _ensure_bucket(objects, bucket),
     ]
     server = build_server(
@@ -131,11 +135,15 @@ def _servicers(
     feed: Feed,
     attempt_secret: bytes,
 ) -> list[Registration]:
-    reading = Reading(database, objects)
+    reading = Reading(database, objects, url_seconds=settings.retention.read_url_seconds)
     inspector = PackageInspector(reading)
     chunks = LogChunks(database, objects, max_bytes_per_run=settings.max_log_bytes_per_run)
     attempts = AttemptServicer(
-        database, inspector.inspect, attempt_secret=attempt_secret, lease_seconds=settings.lease_seconds
+        database,
+        inspector.inspect,
+        attempt_secret=attempt_secret,
+        lease_seconds=settings.lease_seconds,
+        last_checkpoints=settings.retention.last_checkpoints,
     )
     artifacts = ArtifactServicer(database, objects, uploads, reading)
     deployments = DeploymentServicer(database, ServingWatch(database))

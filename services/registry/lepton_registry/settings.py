@@ -1,8 +1,9 @@
 """The registry's settings: `LEPTON_REGISTRY_<FIELD>`, units in the names."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from lepton_core.settings import Settings
 
@@ -16,6 +17,48 @@ class ObjectStoreSettings(Settings):
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket; made if it is missing.")
     region: str = Field(default="us-east-1", description="Its region.")
     public_url: str = Field(default="", description="Its address as clients know it: the host is part of a signed URL.")
+
+
+class RetentionSettings(Settings):
+    """How long what is kept, in one place. What something refers to is kept for ever."""
+
+    read_url_seconds: int = Field(
+        default=900, ge=60, le=7 * 24 * 3600, description="Life of a signed URL to read a file."
+    )
+    part_url_seconds: int = Field(
+        default=3600, ge=60, le=7 * 24 * 3600, description="Life of a signed URL to send a part of a file."
+    )
+    upload_seconds: int = Field(
+        default=24 * 3600, ge=60, description="How long a file's parts may take to arrive; then they are thrown away."
+    )
+    upload_ticket_seconds: int = Field(
+        default=7 * 24 * 3600, ge=60, description="How long one can still ask how an upload ended."
+    )
+    unused_file_seconds: int = Field(
+        default=24 * 3600, ge=60, description="Files and folders that nothing refers to, since their last use."
+    )
+    deletion_wait_seconds: int = Field(
+        default=2 * 3600, ge=60, description="From the mark as unused to the deletion of the bytes."
+    )
+    orphan_object_seconds: int = Field(
+        default=24 * 3600, ge=600, description="Objects in the store that no row names, as a crash may leave them."
+    )
+    last_checkpoints: int = Field(
+        default=2, ge=1, description="Newest checkpoints of a run; its best and those referred to stay as well."
+    )
+    log_days: int = Field(default=90, ge=1, description="Logs of a run, since its end.")
+    event_days: int = Field(default=90, ge=1, description="How long events can be read again.")
+
+    @model_validator(mode="after")
+    def _nothing_in_use_is_deleted(self) -> Self:
+        if self.deletion_wait_seconds <= self.read_url_seconds:
+            raise ValueError("deletion_wait_seconds must be more than read_url_seconds: a reader may still hold a URL")
+        if self.unused_file_seconds < self.upload_seconds:
+            raise ValueError("unused_file_seconds must be at least upload_seconds: a folder waits for its last file")
+        return self
+
+
+DEFAULT_RETENTION = RetentionSettings()
 
 
 class RegistrySettings(Settings):
@@ -38,7 +81,7 @@ class RegistrySettings(Settings):
     )
     leader_takeover_seconds: float = Field(default=5.0, ge=2.0, description="How long a silent leader is waited for.")
     max_log_bytes_per_run: int = Field(default=64 * 1024 * 1024, ge=1024, description="Log kept of one run.")
-    event_days: int = Field(default=90, ge=1, description="How long events can be read again.")
+    retention: RetentionSettings = DEFAULT_RETENTION
     max_message_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Largest gRPC message.")
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls in hand may take when it is told to stop."

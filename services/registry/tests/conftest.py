@@ -144,7 +144,7 @@ class Scene:
         offsets = more.pop("offsets", {})
         return await self.database.write(
             lambda conn: checkpoints.commit(
-                conn, attempt_id, step=step, epoch=0, files=files, metrics_json="{}", offsets=offsets
+                conn, attempt_id, step=step, epoch=0, files=files, metrics_json="{}", offsets=offsets, **more
             )
         )
 

@@ -7,17 +7,20 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import collection, keys, packs, places, store, tickets
-from lepton_registry.artifacts.collection import Collector, Retention
+from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.database import now_us
 from lepton_registry.datasets import store as datasets
+from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.models import store as models
+from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
 PROJECT, OTHER = "prj_a", "prj_b"
-# Negative: what was written in this very microsecond is old enough.
-AT_ONCE = Retention(unused_seconds=-1, wait_seconds=-1, orphan_seconds=-1, ticket_seconds=3600)
-PATIENT = Retention(unused_seconds=-1, wait_seconds=3600, orphan_seconds=3600)
+# Negative: what was written in this very microsecond is old enough. Not allowed to an operator, so not validated.
+UNUSED_AT_ONCE = {"unused_file_seconds": -1}
+PATIENT = DEFAULT_RETENTION.model_copy(update=UNUSED_AT_ONCE)
+AT_ONCE = PATIENT.model_copy(update={"deletion_wait_seconds": -1, "orphan_object_seconds": -1})
 REFERENCES = [datasets.references, models.references]
 
 
@@ -30,8 +33,10 @@ def objects(s3) -> ObjectStore:
 
 @pytest.fixture
 def collect(database, objects):
-    async def run(retention: Retention = AT_ONCE):
-        return await Collector(database, objects, REFERENCES, retention=retention).collect()
+    async def run(retention: RetentionSettings = AT_ONCE):
+        leadership = Leadership(database, alone=True)
+        assert await leadership.try_to_lead()
+        return await Collector(database, objects, REFERENCES, retention=retention, leadership=leadership).collect()
 
     return run
 
@@ -143,7 +148,7 @@ async def test_objects_that_no_row_names_go_and_strangers_stay(objects, collect)
 
 
 async def test_an_upload_that_is_not_completed_in_time_ends(database, objects, collect):
-    uploads = Uploads(database, objects, upload_seconds=-1)
+    uploads = Uploads(database, objects, retention=DEFAULT_RETENTION.model_copy(update={"upload_seconds": -1}))
     ticket = await uploads.create(PROJECT, digest_of(b"x"), 10)
     assert (await collect()).uploads == 1
     row = (await uploads.get(PROJECT, ticket.row.id)).row
@@ -151,3 +156,14 @@ async def test_an_upload_that_is_not_completed_in_time_ends(database, objects, c
     with pytest.raises(LeptonError) as raised:
         await uploads.complete(PROJECT, ticket.row.id, [(1, "etag")])
     assert raised.value.code is ErrorCode.FAILED_PRECONDITION
+
+
+async def test_a_collector_whose_term_is_over_deletes_nothing(database, objects, put, missing):
+    """It was paused in the middle; another process leads now."""
+    files = await put(b"unused")
+    paused = Leadership(database, alone=True)
+    await paused.try_to_lead()
+    await Leadership(database, alone=True).try_to_lead()
+    with pytest.raises(NotLeader):
+        await Collector(database, objects, REFERENCES, retention=AT_ONCE, leadership=paused).collect()
+    assert await missing(*files) == 0

@@ -19,6 +19,8 @@ from lepton_registry.artifacts.places import ARTIFACTS, DEAD
 from lepton_registry.artifacts.store import MANIFEST_FILES, MANIFESTS
 from lepton_registry.artifacts.tickets import UPLOADS
 from lepton_registry.database import Database, now_us
+from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.settings import RetentionSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +28,6 @@ log = logging.getLogger(__name__)
 Reference = Callable[[sa.Table], sa.ColumnElement[bool]]
 _SECOND = 1_000_000
 _BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long what is kept. `wait_seconds` must exceed the life of a URL that was given out before the mark."""
-
-    # Files and folders that no dataset, model, run or checkpoint refers to, since their last use.
-    unused_seconds: int = 24 * 3600
-    # Between the mark and the deletion of the bytes.
-    wait_seconds: int = 2 * 3600
-    # Objects that no row names: left by a crash between writing and committing.
-    orphan_seconds: int = 24 * 3600
-    # Ended upload tickets.
-    ticket_seconds: int = 7 * 24 * 3600
 
 
 @dataclass(slots=True)
@@ -60,8 +48,8 @@ class Collector:
         objects: ObjectStore,
         references: Sequence[Reference],
         *,
-        retention: Retention = Retention(),
-        may_collect: Callable[[], bool] = lambda: True,
+        retention: RetentionSettings,
+        leadership: Leadership,
         pause_seconds: float = 600.0,
     ) -> None:
         assert references, "without references everything would be collected"
@@ -69,17 +57,20 @@ class Collector:
         self._objects = objects
         self._references = list(references)
         self._retention = retention
-        self._may_collect = may_collect
+        self._leadership = leadership
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
-        """For ever; one process at a time (`may_collect`: the leader)."""
+        """For ever; in one process at a time."""
         while True:
             await asyncio.sleep(self._pause_seconds)
-            if not self._may_collect():
+            if self._leadership.term is None:
                 continue
             try:
                 done = await self.collect()
+            except NotLeader as error:
+                self._leadership.lost(error)
+                continue
             except LeptonError as error:
                 log.warning("collection stopped, and will be tried again: %s", error.detail)
                 continue
@@ -90,29 +81,29 @@ class Collector:
         keep = self._retention
         done = Collected()
         done.uploads = await self._end_uploads()
-        before = now_us() - keep.unused_seconds * _SECOND
-        done.manifests = await self._database.write(lambda conn: drop_manifests(conn, self._references, before))
-        done.marked = await self._database.write(lambda conn: mark_dead(conn, before))
-        done.objects = await self._delete_dead(now_us() - keep.wait_seconds * _SECOND)
-        done.orphans = await self._delete_orphans(now_us() - keep.orphan_seconds * _SECOND)
+        before = now_us() - keep.unused_file_seconds * _SECOND
+        done.manifests = await self._leadership.write(lambda conn: drop_manifests(conn, self._references, before))
+        done.marked = await self._leadership.write(lambda conn: mark_dead(conn, before))
+        done.objects = await self._delete_dead(now_us() - keep.deletion_wait_seconds * _SECOND)
+        done.orphans = await self._delete_orphans(now_us() - keep.orphan_object_seconds * _SECOND)
         return done
 
     async def _end_uploads(self) -> int:
         """Tickets whose time is over: their parts are thrown away, and the ticket says so."""
         ended = 0
         for row in await self._database.read(tickets.list_expired):
-            if await self._database.write(partial(tickets.expire, upload_id=row.id)):
+            if await self._leadership.write(partial(tickets.expire, upload_id=row.id)):
                 await asyncio.to_thread(self._objects.abort_multipart, row.object_key, row.multipart_id)
                 ended += 1
-        old = now_us() - self._retention.ticket_seconds * _SECOND
-        await self._database.write(lambda conn: tickets.delete_ended(conn, old))
+        old = now_us() - self._retention.upload_ticket_seconds * _SECOND
+        await self._leadership.write(lambda conn: tickets.delete_ended(conn, old))
         return ended
 
     async def _delete_dead(self, before_us: int) -> int:
         dead = await self._database.read(lambda conn: dead_objects(conn, before_us))
         for key in dead:
             await asyncio.to_thread(self._objects.delete, key)
-        await self._database.write(lambda conn: forget_dead(conn, before_us))
+        await self._leadership.write(lambda conn: forget_dead(conn, before_us))
         return len(dead)
 
     async def _delete_orphans(self, before_us: int) -> int:

@@ -11,7 +11,7 @@ def fresh_key() -> str:
     return f"{PREFIX}{name[-2:]}/{name}"
 
 
-def made_at_us(key: str) -> int | None:
+def made_at_us(key: str, prefix: str = PREFIX) -> int | None:
     """None for a key that is not of our making, and so not ours to delete."""
     name = key.rpartition("/")[2]
-    return ulid_time_us(name) if key.startswith(PREFIX) and is_ulid(name) else None
+    return ulid_time_us(name) if key.startswith(prefix) and is_ulid(name) else None

@@ -20,6 +20,7 @@ from lepton_registry.artifacts import tickets
 from lepton_registry.artifacts.keys import fresh_key
 from lepton_registry.artifacts.places import Stored
 from lepton_registry.database import Database, now_us
+from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,7 @@ class Uploads:
         *,
         max_bytes: int = 1 << 40,
         min_part_bytes: int = MIN_PART_BYTES,
-        url_seconds: int = 3600,
-        upload_seconds: int = 24 * 3600,
+        retention: RetentionSettings = DEFAULT_RETENTION,
         retry_seconds: float = 1.0,
         max_hashing: int = 2,
     ) -> None:
@@ -62,8 +62,8 @@ class Uploads:
         self._objects = objects
         self._max_bytes = max_bytes
         self._min_part_bytes = min_part_bytes
-        self._url_seconds = url_seconds
-        self._upload_us = upload_seconds * 1_000_000
+        self._url_seconds = retention.part_url_seconds
+        self._upload_us = retention.upload_seconds * 1_000_000
         self._retry_seconds = retry_seconds
         self._hashing = asyncio.Semaphore(max_hashing)
         self._verifying: dict[str, asyncio.Task[None]] = {}

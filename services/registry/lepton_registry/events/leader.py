@@ -10,7 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from lepton_core.ids import new_ulid
-from lepton_registry.database import Database, insert_new, table
+from lepton_registry.database import Database, Result, Work, insert_new, table
 from lepton_registry.events.tables import LeaderRow
 
 LEADERS = table(LeaderRow)
@@ -94,6 +94,22 @@ class Leadership:
         if self.term is not None:
             log.info("leading, term %d", self.term)
         return self.term is not None
+
+    async def write(self, work: Work[Result]) -> Result:
+        """A write that only the leader makes; raises NotLeader once its term is over.
+
+        For long work: unlike `check`, it does not hold up the leader's beat. So the work must bear a double.
+        """
+        term = self.term
+        if term is None:
+            raise NotLeader("this process has no term")
+
+        def while_it_lasts(conn: sa.Connection) -> Result:
+            if look(conn).term != term:
+                raise NotLeader(f"term {term} is over")
+            return work(conn)
+
+        return await self._database.write(while_it_lasts)
 
     def lost(self, error: NotLeader) -> None:
         log.warning("no longer leading: %s", error)

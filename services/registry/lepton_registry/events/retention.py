@@ -10,6 +10,7 @@ from lepton_registry.database import Database, now_us
 from lepton_registry.events import leader
 from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.events.store import CURSORS, EVENTS
+from lepton_registry.settings import RetentionSettings
 
 log = logging.getLogger(__name__)
 DAY_US = 24 * 3600 * 1_000_000
@@ -31,10 +32,10 @@ def drop_old(conn: sa.Connection, term: int, before_us: int, limit: int = BATCH)
 
 
 class EventRetention:
-    def __init__(self, database: Database, leadership: Leadership, *, days: int) -> None:
+    def __init__(self, database: Database, leadership: Leadership, retention: RetentionSettings) -> None:
         self._database = database
         self._leadership = leadership
-        self._days = days
+        self._retention = retention
 
     async def run(self) -> None:
         while True:
@@ -48,5 +49,5 @@ class EventRetention:
                 log.warning("old events stay for now: %s", error.detail)
 
     async def _drop(self, term: int) -> int:
-        before = now_us() - self._days * DAY_US
+        before = now_us() - self._retention.event_days * DAY_US
         return await self._database.write(lambda conn: drop_old(conn, term, before))

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import invalid
+from lepton_core.ids import new_ulid
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.database import Database
 from lepton_registry.logs import store
@@ -19,6 +19,8 @@ MAX_CHUNK_BYTES = 4 * 1024 * 1024
 MAX_CACHE_BYTES = 32 * 1024 * 1024
 MAX_READS = 8
 KEY_PREFIX = "logs/"
+# In place of chunks that are gone: a row without an object.
+NO_LONGER_KEPT = b"[lepton: this run ended so long ago that its log is no longer kept]\n"
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -45,7 +47,7 @@ class LogChunks:
         body, full = data, len(data) > found.left
         if full:
             body = data[: found.left] + _notice(self._max_bytes_per_run)
-        key = f"{KEY_PREFIX}{found.run_id}/{secrets.token_hex(16)}"
+        key = f"{KEY_PREFIX}{found.run_id}/{new_ulid()}"
         await asyncio.to_thread(self._objects.put, key, body)
         chunk = Chunk(attempt_id, stream, offset, len(data), len(body), key, full=full)
         committed = await self._database.write(lambda conn: store.append(conn, chunk))
@@ -57,6 +59,8 @@ class LogChunks:
         return list(await asyncio.gather(*[self._read(row.object_key, row.bytes) for row in rows]))
 
     async def _read(self, key: str, size: int) -> bytes:
+        if not key:
+            return NO_LONGER_KEPT
         data = self._cache.get(key)
         if data is None:
             async with self._reads:

@@ -24,12 +24,19 @@ _STATE = runs_pb2.AttemptState.DESCRIPTOR
 
 class AttemptServicer(rpc.AttemptServiceServicer):
     def __init__(
-        self, database: Database, inspect: finishing.Inspect, *, attempt_secret: bytes, lease_seconds: int
+        self,
+        database: Database,
+        inspect: finishing.Inspect,
+        *,
+        attempt_secret: bytes,
+        lease_seconds: int,
+        last_checkpoints: int,
     ) -> None:
         self._database = database
         self._inspect = inspect
         self._attempt_secret = attempt_secret
         self._lease_seconds = lease_seconds
+        self._last_checkpoints = last_checkpoints
 
     async def Claim(self, request: pb.ClaimRequest, context: Context) -> pb.ClaimResponse:
         claimed = await self._database.write(
@@ -77,6 +84,8 @@ class AttemptServicer(rpc.AttemptServiceServicer):
                 files=request.files,
                 metrics_json=metrics,
                 offsets={each.file: each.offset for each in request.offsets},
+                score=request.score if request.HasField("score") else None,
+                keep_last=self._last_checkpoints,
             )
         )
         return pb.CommitCheckpointResponse(checkpoint=to_message(row, runs_pb2.Checkpoint))

@@ -1,6 +1,7 @@
 """Committed checkpoints: what has no row here does not exist."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike, build_manifest
 from lepton_registry.database import now_us, table
 from lepton_registry.events import outbox
+from lepton_registry.lineage.tables import LineageEdgeRow
 from lepton_registry.metrics import store as metrics
 from lepton_registry.runs import attempts
 from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
@@ -19,7 +21,8 @@ from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
 CHECKPOINTS = table(CheckpointRow)
 RUNS = table(RunRow)
 ATTEMPTS = table(AttemptRow)
-KEPT = 2
+LINEAGE = table(LineageEdgeRow)
+NEWEST_FIRST = (CHECKPOINTS.c.step.desc(), CHECKPOINTS.c.created_at_us.desc())
 
 
 def commit(
@@ -31,11 +34,15 @@ def commit(
     files: Iterable[FileLike],
     metrics_json: str,
     offsets: Mapping[str, int],
+    score: float | None = None,
+    keep_last: int = 2,
 ) -> sa.Row[Any]:
     """Refused (FAILED_PRECONDITION) until every journal is shipped as far as the checkpoint recorded: a later attempt
     would resume from it without the points before it. The same commit again answers the same row."""
     if step < 0 or epoch < 0:
         raise invalid("step", "negative", min(step, epoch), "0 or more")
+    if score is not None and not math.isfinite(score):
+        raise invalid("score", "not a finite number", score, "a finite number, higher is better; none if not measured")
     files = list(files)
     known = conn.execute(
         sa.select(CHECKPOINTS).where(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
@@ -56,25 +63,27 @@ def commit(
         "metrics_json": metrics_json or "{}",
         "offsets_json": json.dumps(dict(offsets), sort_keys=True),
         "created_at_us": now_us(),
+        "score": score,
     }
     row = conn.execute(sa.insert(CHECKPOINTS).returning(*CHECKPOINTS.c), values).one()
     conn.execute(sa.update(RUNS).where(RUNS.c.id == attempt.run_id).values(lost_in_a_row=0))
-    _drop_superseded(conn, attempt.run_id)
+    _drop_superseded(conn, attempt.run_id, keep_last)
     told = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
     outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, told)
     return row
 
 
-def _drop_superseded(conn: sa.Connection, run_id: str) -> None:
-    """The last ones stay, and those that an attempt resumed from: readers of metrics need their cut."""
-    resumed = sa.select(ATTEMPTS.c.resumed_from).where(ATTEMPTS.c.run_id == run_id)
-    last = (
-        sa.select(CHECKPOINTS.c.id)
-        .where(CHECKPOINTS.c.run_id == run_id)
-        .order_by(CHECKPOINTS.c.step.desc(), CHECKPOINTS.c.created_at_us.desc())
-        .limit(KEPT)
-    )
-    superseded = sa.and_(CHECKPOINTS.c.id.not_in(last), CHECKPOINTS.c.id.not_in(resumed))
+def _drop_superseded(conn: sa.Connection, run_id: str, keep_last: int) -> None:
+    """The last ones stay, the best one, and those that something refers to: an attempt that resumed there (readers of
+    metrics need its cut), or lineage. Of the others the folder is collected later."""
+    mine = sa.select(CHECKPOINTS.c.id).where(CHECKPOINTS.c.run_id == run_id)
+    last = mine.order_by(*NEWEST_FIRST).limit(keep_last)
+    # Of equal ones the first: later ones did not improve on it.
+    measured = mine.where(CHECKPOINTS.c.score.is_not(None))
+    best = measured.order_by(CHECKPOINTS.c.score.desc(), CHECKPOINTS.c.step).limit(1)
+    resumed = sa.exists().where(ATTEMPTS.c.run_id == run_id, ATTEMPTS.c.resumed_from == CHECKPOINTS.c.id)
+    named = sa.exists().where(LINEAGE.c.project == CHECKPOINTS.c.project, LINEAGE.c.to_id == CHECKPOINTS.c.id)
+    superseded = sa.and_(CHECKPOINTS.c.id.not_in(last), CHECKPOINTS.c.id.not_in(best), ~resumed, ~named)
     conn.execute(sa.delete(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id, superseded))
 
 
@@ -110,9 +119,8 @@ def find(conn: sa.Connection, checkpoint_id: str) -> sa.Row[Any] | None:
 
 
 def last_of_run(conn: sa.Connection, run_id: str) -> sa.Row[Any] | None:
-    newest_first = (CHECKPOINTS.c.step.desc(), CHECKPOINTS.c.created_at_us.desc())
     return conn.execute(
-        sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id).order_by(*newest_first).limit(1)
+        sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id).order_by(*NEWEST_FIRST).limit(1)
     ).first()
 
 

@@ -1,0 +1,111 @@
+"""How long logs are kept: some time after a run has ended its chunks go, and a line says so in their place."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+
+import sqlalchemy as sa
+
+from lepton_core.errors import LeptonError
+from lepton_core.objects.store import ObjectStore
+from lepton_registry.artifacts.keys import made_at_us
+from lepton_registry.database import Database, now_us
+from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.logs.chunks import KEY_PREFIX, NO_LONGER_KEPT
+from lepton_registry.logs.store import CHUNKS, HEADS, OFFSETS, RUNS
+from lepton_registry.runs.attempts import ATTEMPTS
+from lepton_registry.runs.states import ENDED
+from lepton_registry.settings import RetentionSettings
+
+log = logging.getLogger(__name__)
+_SECOND = 1_000_000
+_DAY = 24 * 3600 * _SECOND
+_BATCH = 500
+PAUSE_SECONDS = 600.0
+
+
+class LogRetention:
+    """Rows go before bytes: who reads meanwhile finds the line. What a crash leaves between is found by listing."""
+
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        *,
+        retention: RetentionSettings,
+        leadership: Leadership,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._retention = retention
+        self._leadership = leadership
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if self._leadership.term is None:
+                continue
+            try:
+                runs, orphans = await self.collect()
+            except NotLeader as error:
+                self._leadership.lost(error)
+                continue
+            except LeptonError as error:
+                log.warning("old logs stay for now: %s", error.detail)
+                continue
+            if runs or orphans:
+                log.info("collected: logs of %d runs, %d chunks without a row", runs, orphans)
+
+    async def collect(self) -> tuple[int, int]:
+        """How many runs lost their logs, and how many objects had no row."""
+        before, dropped = now_us() - self._retention.log_days * _DAY, 0
+        while runs := await self._database.read(lambda conn: ended_before(conn, before)):
+            for run_id in runs:
+                for key in await self._leadership.write(partial(drop, run_id=run_id)):
+                    await asyncio.to_thread(self._objects.delete, key)
+            dropped += len(runs)
+        return dropped, await self._delete_orphans(now_us() - self._retention.orphan_object_seconds * _SECOND)
+
+    async def _delete_orphans(self, before_us: int) -> int:
+        orphans = 0
+        listing = self._objects.list_keys(KEY_PREFIX)
+        while chunk := await asyncio.to_thread(lambda: list(islice(listing, _BATCH))):
+            old = [key for key in chunk if (made_at_us(key, KEY_PREFIX) or before_us) < before_us]
+            known = await self._database.read(partial(known_chunks, keys=old))
+            for key in set(old) - known:
+                await asyncio.to_thread(self._objects.delete, key)
+                orphans += 1
+        return orphans
+
+
+def ended_before(conn: sa.Connection, before_us: int) -> list[str]:
+    """Runs that still have a log and ended before that time. A head without bytes tells that its chunks are gone."""
+    statement = (
+        sa.select(HEADS.c.run_id)
+        .join(RUNS, RUNS.c.id == HEADS.c.run_id)
+        .where(HEADS.c.bytes > 0, RUNS.c.state.in_(ENDED), RUNS.c.finished_at_us < before_us)
+        .limit(_BATCH)
+    )
+    return list(conn.scalars(statement))
+
+
+def drop(conn: sa.Connection, run_id: str) -> list[str]:
+    """Forget a run's chunks; the keys of their objects, which nothing names any more."""
+    last = conn.execute(sa.select(CHUNKS).where(CHUNKS.c.run_id == run_id).order_by(CHUNKS.c.position.desc())).first()
+    keys = list(conn.scalars(sa.delete(CHUNKS).where(CHUNKS.c.run_id == run_id).returning(CHUNKS.c.object_key)))
+    of_run = sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.run_id == run_id)
+    conn.execute(sa.delete(OFFSETS).where(OFFSETS.c.attempt_id.in_(of_run)))
+    conn.execute(sa.update(HEADS).where(HEADS.c.run_id == run_id).values(bytes=0))
+    if last is not None:
+        line = {"offset": 0, "bytes": len(NO_LONGER_KEPT), "object_key": "", "at_us": now_us()}
+        conn.execute(sa.insert(CHUNKS), dict(last._mapping) | {"stream": "rank-0"} | line)
+    return [key for key in keys if key]
+
+
+def known_chunks(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Those that a row names. A chunk's key holds its run."""
+    runs = {key.split("/")[1] for key in keys}
+    found = sa.select(CHUNKS.c.object_key).where(CHUNKS.c.run_id.in_(runs), CHUNKS.c.object_key.in_(keys))
+    return set(conn.scalars(found))
