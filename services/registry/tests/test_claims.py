@@ -71,7 +71,7 @@ async def test_a_run_needs_room_for_its_ranks(scene):
 
 async def test_scripts_go_to_workers_that_accept_them(scene):
     digest = (await scene.dataset("code")).digest
-    await scene.submit(recipe="", data="", script={"entry": "train.py", "code": digest})
+    await scene.submit(recipe="", data="", script={"entry": "file0", "code": digest})
     assert await scene.claim(await scene.worker()) is None
     claimed = await scene.claim(await scene.worker(scripts=True))
     assert claimed.run.code_digest == digest
@@ -79,7 +79,7 @@ async def test_scripts_go_to_workers_that_accept_them(scene):
 
 async def script(scene, **more):
     digest = (await scene.dataset("code")).digest
-    return await scene.submit(recipe="", data="", script={"entry": "train.py", "code": digest}, **more)
+    return await scene.submit(recipe="", data="", script={"entry": "file0", "code": digest}, **more)
 
 
 async def test_isolated_scripts_go_only_to_workers_that_isolate(scene):

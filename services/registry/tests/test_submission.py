@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from lepton_core.errors import ErrorCode
 from lepton_registry.runs import store, submission
 
@@ -138,3 +140,13 @@ async def test_runs_are_listed_newest_first_by_page(scene):
     assert first == sorted(first, reverse=True)
     assert set(first) | set(await listed(before=first[-1])) == set(ids)
     assert await listed(state="cancelled") == [ids[0]]
+
+
+@pytest.mark.parametrize("name", ["entry", "requirements"])
+async def test_files_of_a_script_that_are_not_in_its_code_are_refused(scene, name):
+    code = (await scene.dataset("code")).digest
+    script = {"entry": "./file0", "requirements": "file0", "code": code}
+    await scene.submit(recipe="", data="", script=script)
+    error = await scene.refused(scene.submit(recipe="", data="", script=script | {name: "none.txt"}))
+    assert (error.code, error.fields[0].field) == (ErrorCode.INVALID, f"script.{name}")
+    assert "file0" in error.fields[0].allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_each_unmet_line_is_named(tmp_path: Path, line: str, told: str) -> None:
     assert told in str(found.value)
     assert line in str(found.value)
     assert len(found.value.fields) == 1
+
+
+def test_several_are_each_told_once(tmp_path: Path) -> None:
+    with pytest.raises(LeptonError) as found:
+        check(tmp_path, "no-such-package\npydantic<1\n")
+    assert str(found.value).splitlines()[1:] == [
+        "  requirements.txt: no-such-package: not installed on this worker",
+        f"  requirements.txt: pydantic<1: this worker has {metadata.version('pydantic')}",
+    ]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

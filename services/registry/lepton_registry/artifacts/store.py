@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import sqlalchemy as sa
 
@@ -20,12 +21,14 @@ __all__ = [
     "manifest_files",
     "page",
     "require",
+    "require_file",
     "require_manifest",
 ]
 
 MANIFESTS = table(ManifestRow)
 MANIFEST_FILES = table(ManifestFileRow)
 MAX_PAGE = 10_000
+SHOWN_FILES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,16 @@ def require_manifest(
         fields = [FieldError(field, message, digest, "the digest of a committed manifest")]
         raise LeptonError(missing, f"{field}: {message}: {digest}", fields)
     return found
+
+
+def require_file(conn: sa.Connection, folder: Committed, path: str, field: str) -> None:
+    """INVALID unless the folder has a file of this path."""
+    normal = PurePosixPath(path).as_posix()
+    mine = MANIFEST_FILES.c.manifest_id == folder.id
+    if conn.scalar(sa.select(MANIFEST_FILES.c.path).where(mine, MANIFEST_FILES.c.path == normal)) is None:
+        shown = list(conn.scalars(sa.select(MANIFEST_FILES.c.path).where(mine).order_by("path").limit(SHOWN_FILES + 1)))
+        names = ", ".join(shown[:SHOWN_FILES]) + (", …" if len(shown) > SHOWN_FILES else "")
+        raise invalid(field, "not in the code folder", path, f"a file of it: {names}")
 
 
 def manifest_files(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-from lepton_core.jobs import JobSpec, check_submittable, parse_job
+from lepton_core.jobs import JobSpec, ScriptSpec, check_submittable, parse_job
 from lepton_core.validation import canonical_json
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.database import insert_new_rows, now_us, table
@@ -167,8 +167,13 @@ class _Referred:
             recipes.require(self._conn, name, version)
             self._recipes.add((name, version))
 
-    def require_code(self, project: str, digest: str) -> None:
-        artifacts.require_manifest(self._conn, project, digest, field="script.code", missing=ErrorCode.INVALID)
+    def require_code(self, project: str, script: ScriptSpec) -> None:
+        folder = artifacts.require_manifest(
+            self._conn, project, script.code, field="script.code", missing=ErrorCode.INVALID
+        )
+        for name, path in (("entry", script.entry), ("requirements", script.requirements)):
+            if path:
+                artifacts.require_file(self._conn, folder, path, f"script.{name}")
 
 
 def _draft(referred: _Referred, job: Submission) -> dict[str, Any] | LeptonError:
@@ -188,7 +193,7 @@ def _values(referred: _Referred, job: Submission) -> dict[str, Any]:
         referred.require_recipe(job.recipe, job.recipe_version)
         body = body | {"recipe": f"{job.recipe}@{job.recipe_version}"}
     if spec.script:
-        referred.require_code(job.project, spec.script.code)
+        referred.require_code(job.project, spec.script)
     return _FRESH | {
         "id": new_id("run"),
         "project": job.project,

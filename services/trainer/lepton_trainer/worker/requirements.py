@@ -23,10 +23,10 @@ def check_requirements(file: Path, shown: str) -> None:
         raise _failed([FieldError("script.requirements", f"{shown} is not in the code folder")]) from None
     except UnicodeDecodeError:
         raise _failed([FieldError("script.requirements", f"{shown} is not UTF-8 text")]) from None
-    for number, line in enumerate(_logical_lines(text), 1):
+    for line in _logical_lines(text):
         problem = _problem(line)
         if problem:
-            problems.append(FieldError(f"{shown}, requirement {number}", problem, line))
+            problems.append(FieldError(f"{shown}: {line}", problem))
     if problems:
         raise _failed(problems)
 
@@ -60,6 +60,9 @@ def _problem(line: str) -> str:
 
 
 def _failed(problems: list[FieldError]) -> LeptonError:
-    lines = [f"  {each.value}: {each.message}" if each.value else f"  {each.message}" for each in problems]
-    detail = "the worker lacks what the script requires (nothing is installed on its behalf):\n" + "\n".join(lines)
+    """The error's own text lists several problems; a single one stands in its detail."""
+    detail = "the worker lacks what the script requires (nothing is installed on its behalf)"
+    if len(problems) == 1:
+        [problem] = problems
+        detail += f": {problem.field}: {problem.message}"
     return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, problems)
