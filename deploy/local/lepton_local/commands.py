@@ -54,6 +54,8 @@ def up(
     chosen = find_home(environ, home)
     if detach:
         status = start_detached(chosen, environ)
+        for line in status.moved:
+            console.print(line, markup=False)
         show_ready(console, chosen, status, None)
         console.print("`lepton down` stops it.")
         if as_json:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,13 +51,19 @@ class Home:
 
     def create(self) -> None:
         """Make the folders that are missing."""
-        own = (self.keys, self.logs, self.queue, self.objects / BUCKET, self.registry, self.worker, self.cache)
-        for folder in (self.folder, *own):
+        own = (self.keys, self.logs, self.queue, self.objects, self.registry, self.cache)
+        for folder in (self.folder, *own, self.worker, self.objects / BUCKET):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.folder, self.keys):
+        for folder in own:
             folder.chmod(0o700)
+        # Whether others get through is for the platform that runs here, and it may be another one.
+        self.folder.chmod(stat.S_IMODE(self.folder.stat().st_mode) & 0o711)
         if self.id is None:
             write_private(self._id, new_ulid() + "\n")
+
+    def let_through(self, *, others: bool) -> None:
+        """Whether other users get to the worker's folder, where scripts of theirs run. They can list and read nothing."""
+        self.folder.chmod(0o711 if others else 0o700)
 
 
 def find_home(environ: Mapping[str, str], chosen: Path | None = None) -> Home:

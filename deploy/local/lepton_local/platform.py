@@ -45,6 +45,7 @@ class Platform:
         self._on_ready = on_ready
         self._build = build
         self._ready = False
+        self._moved: list[str] = []
         self._supervisor: Supervisor | None = None
         self._wiring: Wiring | None = None
 
@@ -55,6 +56,8 @@ class Platform:
         """
         self._home.create()
         with runner_lock(self._home), _stop_signals() as signals:
+            # The trainer opens its own folder; the way there is ours.
+            self._home.let_through(others=bool(self._environ.get("LEPTON_TRAINER_RUN_AS")))
             end_orphans(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
             try:
                 if self._start(ensure_keys(self._home), signals.stop):
@@ -66,7 +69,8 @@ class Platform:
     def _start(self, keys: Keys, stop: threading.Event) -> bool:
         for tries_left in reversed(range(PORT_TRIES)):
             names = port_names(self._settings)
-            ports = choose_ports(names, self._home.ports, any_free=self._settings.free_ports)
+            self._moved.clear()
+            ports = choose_ports(names, self._home.ports, any_free=self._settings.free_ports, say=self._port_moved)
             self._wiring = Wiring(self._home, ports, keys, self._settings)
             self._supervisor = Supervisor(
                 self._build(self._wiring),
@@ -99,6 +103,10 @@ class Platform:
             self._supervisor.drain(DRAIN_ORDER, hurry)
             self._supervisor = None
 
+    def _port_moved(self, line: str) -> None:
+        self._moved.append(line)
+        self._say(line)
+
     def _changed(self, watched: Watched, text: str) -> None:
         self._say(f"{watched.part.name}: {text}")
         self._write_status()
@@ -110,6 +118,7 @@ class Platform:
             pid=psutil.Process().pid,
             ready=self._ready,
             urls=self._urls(),
+            moved=list(self._moved),
             parts=[_status_of(each) for each in parts],
         )
         write_status(self._home, status)

@@ -3,7 +3,7 @@
 import json
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lepton_local.home import write_private
@@ -17,18 +17,35 @@ DEFAULT_PORTS = {
     "queue": 8705,
     "objects": 8706,
 }
+# Where a default is taken, by a second platform most often: 8710 to 8716, 8720 to 8726, …
+NEIGHBOURS = range(10, 100, 10)
 # Below the range of outgoing connections: one of those could sit on our port during a restart.
 FREE_PORTS = range(20_000, 32_000)
 
 
-def choose_ports(names: Iterable[str], remembered: Path, *, any_free: bool = False) -> dict[str, int]:
-    """A port for each name. `any_free`: not even the defaults are tried; several platforms can start side by side."""
+def silent(line: str) -> None:
+    """For callers whose ports nobody is going to type."""
+
+
+def choose_ports(
+    names: Iterable[str], remembered: Path, *, any_free: bool = False, say: Callable[[str], None] = silent
+) -> dict[str, int]:
+    """A port for each name; `say` hears of each that had to move.
+
+    `any_free`: not even the defaults are tried; several platforms can start side by side.
+    """
     before = _read(remembered)
     chosen: dict[str, int] = {}
     for name in names:
         wanted = before.get(name) or (None if any_free else DEFAULT_PORTS[name])
         taken = set(chosen.values())
-        chosen[name] = wanted if wanted and wanted not in taken and is_free(wanted) else _free_port(taken)
+        if wanted and wanted not in taken and is_free(wanted):
+            chosen[name] = wanted
+            continue
+        near = () if any_free else (DEFAULT_PORTS[name] + step for step in NEIGHBOURS)
+        chosen[name] = next((port for port in near if port not in taken and is_free(port)), 0) or _free_port(taken)
+        if wanted:
+            say(f"{name.replace('_', ' ')}: port {wanted} is in use; using {chosen[name]}")
     write_private(remembered, json.dumps(before | chosen, indent=2) + "\n")
     return chosen
 

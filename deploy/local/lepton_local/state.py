@@ -25,12 +25,16 @@ class PartStatus(BaseModel):
 
 
 class PlatformStatus(BaseModel):
-    """`ready`: all parts served once. URLs are those that clients use; the queue's is without its password."""
+    """`ready`: all parts served once. URLs are those that clients use; the queue's is without its password.
+
+    `moved`: a sentence for each port that was in use, so that another one was taken.
+    """
 
     home: str
     pid: int
     ready: bool
     urls: dict[str, str]
+    moved: list[str] = []
     parts: list[PartStatus]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,32 @@ def test_a_taken_port_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
         second = choose_ports(["registry", "queue"], tmp_path / "ports.json")
     assert second["registry"] != first["registry"]
     assert second["queue"] == first["queue"]
+
+
+def test_a_move_is_said_and_stays_near(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text("{}")
+    said: list[str] = []
+    with ExitStack() as taken:
+        for name in ("gateway_http", "gateway_grpc"):
+            if is_free(DEFAULT_PORTS[name]):
+                taken.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORTS[name])))
+        chosen = choose_ports(["gateway_http", "gateway_grpc"], tmp_path / "ports.json", say=said.append)
+    assert said == [
+        f"gateway http: port {DEFAULT_PORTS['gateway_http']} is in use; using {chosen['gateway_http']}",
+        f"gateway grpc: port {DEFAULT_PORTS['gateway_grpc']} is in use; using {chosen['gateway_grpc']}",
+    ]
+    # They stay there, which is no news.
+    assert (
+        choose_ports(["gateway_http"], tmp_path / "ports.json", say=said.append)["gateway_http"]
+        == chosen["gateway_http"]
+    )
+    assert len(said) == 2
+
+
+def test_any_free_ports_are_no_news(tmp_path: Path) -> None:
+    said: list[str] = []
+    choose_ports(["registry"], tmp_path / "ports.json", any_free=True, say=said.append)
+    assert said == []
 
 
 def test_the_defaults_are_used_where_they_are_free(tmp_path: Path) -> None:
