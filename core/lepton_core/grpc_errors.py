@@ -1,12 +1,16 @@
 """LeptonError over gRPC: a status that any client understands, and the exact error in the trailing metadata."""
 
+import logging
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_grpc
+from lepton_core.request_context import current_request_id
 from lepton_proto.v1 import errors_pb2
+
+log = logging.getLogger("lepton.grpc")
 
 ERROR_KEY = "lepton-error-bin"
 RETRY_AFTER_KEY = "retry-after-ms"
@@ -19,8 +23,17 @@ def status_of(error: LeptonError) -> grpc.StatusCode:
     return grpc.StatusCode[error.row.grpc_status]
 
 
-def error_metadata(error: LeptonError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata that carry the error; fields that would not fit are left out."""
+def public_error(error: Exception, method: str) -> LeptonError:
+    """What the caller of `method` is told. Of an unexpected fault nothing but its request: the log has the rest."""
+    if isinstance(error, LeptonError):
+        return error
+    log.error("%s failed (request %s)", method, current_request_id(), exc_info=error)
+    # It may hold paths, SQL or somebody else's data.
+    return LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}")
+
+
+def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
+    """The error as a message; fields that would not fit into a header are left out."""
     message = errors_pb2.Error(code=error.code.value, detail=error.detail[:2000], request_id=request_id)
     size = message.ByteSize()
     for each in error.fields:
@@ -31,7 +44,18 @@ def error_metadata(error: LeptonError, request_id: str) -> tuple[tuple[str, str 
         if size > MAX_ERROR_BYTES:
             break
         message.fields.append(field)
-    found: tuple[tuple[str, str | bytes], ...] = ((ERROR_KEY, message.SerializeToString()),)
+    return message
+
+
+def error_of(message: errors_pb2.Error) -> LeptonError:
+    """The LeptonError that a message tells. Raises ValueError for a code that this version does not know."""
+    fields = [FieldError(each.field, each.message, each.value, each.allowed) for each in message.fields]
+    return LeptonError(ErrorCode(message.code), message.detail, fields, request_id=message.request_id)
+
+
+def error_metadata(error: LeptonError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata that carry the error."""
+    found: tuple[tuple[str, str | bytes], ...] = ((ERROR_KEY, error_message(error, request_id).SerializeToString()),)
     if error.retry_after_seconds is not None:
         found = (*found, (RETRY_AFTER_KEY, str(int(error.retry_after_seconds * 1000))))
     return found
@@ -51,13 +75,12 @@ def error_from_call(error: Any) -> LeptonError:
     if sent is None:
         return LeptonError(_bare_code(status, detail), detail, retry_after_seconds=retry_after)
     try:
-        message = errors_pb2.Error.FromString(sent)
-        code = ErrorCode(message.code)
+        found = error_of(errors_pb2.Error.FromString(sent))
     except (DecodeError, ValueError):
         # A newer server's code: its status still says what kind of fault it is.
         return LeptonError(code_for_grpc(status.name), detail, retry_after_seconds=retry_after)
-    fields = [FieldError(each.field, each.message, each.value, each.allowed) for each in message.fields]
-    return LeptonError(code, message.detail, fields, request_id=message.request_id, retry_after_seconds=retry_after)
+    found.retry_after_seconds = retry_after
+    return found
 
 
 def _bare_code(status: grpc.StatusCode, detail: str) -> ErrorCode:

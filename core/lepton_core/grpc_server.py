@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_errors import MAX_STATUS_CHARS, error_metadata, status_of
+from lepton_core.grpc_errors import MAX_STATUS_CHARS, error_metadata, public_error, status_of
 from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
 from lepton_core.identity.policies import POLICIES, Policy, authorize_by
 from lepton_core.identity.principals import set_principal
@@ -198,14 +198,11 @@ class _Guard:
         """Ends the call with the error's status. Raises, always: that is how grpc.aio aborts a call."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        if not isinstance(error, LeptonError):
-            log.error("%s failed (request %s)", self._method, current_request_id(), exc_info=error)
-            # Nothing of an unexpected fault is told: it may hold paths, SQL or somebody else's data.
-            error = LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}")
-        elif log.isEnabledFor(logging.DEBUG):
-            log.debug("%s refused: %s %s", self._method, error.code, error.detail)
-        metadata = error_metadata(error, current_request_id())
-        await context.abort(status_of(error), error.detail[:MAX_STATUS_CHARS], metadata)
+        told = public_error(error, self._method)
+        if told is error and log.isEnabledFor(logging.DEBUG):
+            log.debug("%s refused: %s %s", self._method, told.code, told.detail)
+        metadata = error_metadata(told, current_request_id())
+        await context.abort(status_of(told), told.detail[:MAX_STATUS_CHARS], metadata)
         raise AssertionError("abort() always raises")
 
 

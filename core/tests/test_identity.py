@@ -119,7 +119,7 @@ def test_roles_are_ordered() -> None:
 
 
 def test_a_service_has_the_role_of_whom_it_acts_for() -> None:
-    submit = "/lepton.v1.RunService/SubmitRun"
+    submit = "/lepton.v1.RunService/SubmitRuns"
     assert permitted(acting("gateway", Role.EDITOR), submit)
     assert not permitted(acting("gateway", Role.VIEWER), submit)
     assert not permitted(acting("gateway", None), submit)

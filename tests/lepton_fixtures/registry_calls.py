@@ -55,10 +55,10 @@ async def register_worker(pool: Any, incarnation: int = 1, worker_id: str = "") 
     return (await workers_pb2_grpc.WorkerServiceStub(pool).RegisterWorker(request)).worker
 
 
-async def submit(gateway: Any, key: str = "k", **spec: Any) -> runs_pb2.Run:
-    """A run of recipe r@1 on `digits`."""
+def submission(key: str = "k", **spec: Any) -> runs_pb2.Submission:
+    """Of a job with recipe r@1 on `digits`."""
     body = {"spec_version": 1, "name": "job", "recipe": "r", "data": "digits", "train": {}} | spec
-    request = runs_pb2.SubmitRunRequest(
+    return runs_pb2.Submission(
         spec_json=canonical_json(body),
         key_namespace="client",
         idempotency_key=key,
@@ -66,7 +66,17 @@ async def submit(gateway: Any, key: str = "k", **spec: Any) -> runs_pb2.Run:
         recipe="r",
         recipe_version="1",
     )
-    return (await runs_pb2_grpc.RunServiceStub(gateway).SubmitRun(request)).run
+
+
+async def submit_together(gateway: Any, *submissions: runs_pb2.Submission) -> list[runs_pb2.SubmissionOutcome]:
+    request = runs_pb2.SubmitRunsRequest(submissions=submissions)
+    return list((await runs_pb2_grpc.RunServiceStub(gateway).SubmitRuns(request)).outcomes)
+
+
+async def submit(gateway: Any, key: str = "k", **spec: Any) -> runs_pb2.Run:
+    [outcome] = await submit_together(gateway, submission(key, **spec))
+    assert not outcome.HasField("error"), outcome.error
+    return outcome.run
 
 
 async def claim(pool: Any, worker: workers_pb2.Worker) -> attempts_pb2.Assignment:

@@ -159,7 +159,7 @@ _DOORS_GRPC = {
 _V1 = "lepton.v1."
 
 _REGISTRY_GRPC = {
-    **_rpcs(_V1 + "RunService", "gateway", Role.EDITOR, "SubmitRun FindRunByKey CancelRun RetryRun"),
+    **_rpcs(_V1 + "RunService", "gateway", Role.EDITOR, "SubmitRuns FindRunByKey CancelRun RetryRun"),
     **_rpcs(_V1 + "RunService", "gateway", Role.VIEWER, "GetRun ListRuns ListAttempts ListCheckpoints WatchRun"),
     **_rpcs(_V1 + "AttemptService", "worker", None, "Claim"),
     **_rpcs(_V1 + "AttemptService", "attempt", None, "Heartbeat CommitCheckpoint Finish"),

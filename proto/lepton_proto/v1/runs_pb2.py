@@ -22,61 +22,66 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from lepton_proto.v1 import errors_pb2 as lepton__proto_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton_proto/v1/runs.proto\x12\tlepton.v1\"\xa9\x04\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x11\n\tspec_json\x18\x05 \x01(\t\x12\x0e\n\x06recipe\x18\x06 \x01(\t\x12\x16\n\x0erecipe_version\x18\x07 \x01(\t\x12\x1a\n\x12\x64\x61taset_version_id\x18\x08 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\t \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\n \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\x0b \x01(\x08\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x10\n\x08\x61ttempts\x18\r \x01(\x05\x12\x1a\n\x12\x63urrent_attempt_id\x18\x0e \x01(\t\x12\x10\n\x08progress\x18\x0f \x01(\x01\x12\x14\n\x0cmetrics_json\x18\x10 \x01(\t\x12\x18\n\x10model_version_id\x18\x11 \x01(\t\x12\r\n\x05model\x18\x12 \x01(\t\x12\x15\n\rmodel_version\x18\x13 \x01(\x03\x12\x12\n\ncreated_by\x18\x14 \x01(\t\x12\x15\n\rcreated_at_us\x18\x15 \x01(\x03\x12\x15\n\rstarted_at_us\x18\x16 \x01(\x03\x12\x16\n\x0e\x66inished_at_us\x18\x17 \x01(\x03\x12\x0f\n\x07retries\x18\x18 \x01(\x05\x12\x15\n\rretries_spent\x18\x19 \x01(\x05\x12\x10\n\x08retry_of\x18\x1a \x01(\t\"\xc5\x01\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.lepton.v1.AttemptState\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x15\n\rcreated_at_us\x18\x07 \x01(\x03\x12\x16\n\x0e\x66inished_at_us\x18\x08 \x01(\x03\x12\x14\n\x0cresumed_from\x18\t \x01(\t\"\xbd\x01\n\nCheckpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\x03\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\x06 \x01(\t\x12\x14\n\x0cmetrics_json\x18\x07 \x01(\t\x12\x15\n\rcreated_at_us\x18\x08 \x01(\x03\x12\x12\n\x05score\x18\t \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"\xa7\x01\n\x10SubmitRunRequest\x12\x11\n\tspec_json\x18\x01 \x01(\t\x12\x15\n\rkey_namespace\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x16\n\x0erequest_digest\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x16\n\x0erecipe_version\x18\x06 \x01(\t\x12\x10\n\x08isolated\x18\x07 \x01(\x08\"A\n\x11SubmitRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"]\n\x13\x46indRunByKeyRequest\x12\x15\n\rkey_namespace\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x16\n\x0erequest_digest\x18\x03 \x01(\t\"3\n\x14\x46indRunByKeyResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"-\n\x0eGetRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\\\n\x0fListRunsRequest\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.lepton.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x10\x43\x61ncelRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"H\n\x0fRetryRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x10\n\x08isolated\x18\x03 \x01(\x08\"@\n\x10RetryRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"%\n\x13ListAttemptsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"<\n\x14ListAttemptsResponse\x12$\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x12.lepton.v1.Attempt\"(\n\x16ListCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"E\n\x17ListCheckpointsResponse\x12*\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x15.lepton.v1.Checkpoint\"\x1d\n\x0fWatchRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x10WatchRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05*\xed\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTEMPT_STATE_RUNNING\x10\x01\x12\x1b\n\x17\x41TTEMPT_STATE_SUCCEEDED\x10\x02\x12\x18\n\x14\x41TTEMPT_STATE_FAILED\x10\x03\x12\x16\n\x12\x41TTEMPT_STATE_LOST\x10\x04\x12\x1a\n\x16\x41TTEMPT_STATE_RELEASED\x10\x05\x12\x1b\n\x17\x41TTEMPT_STATE_PREEMPTED\x10\x06\x12\x1b\n\x17\x41TTEMPT_STATE_CANCELLED\x10\x07\x32\xa8\x05\n\nRunService\x12\x46\n\tSubmitRun\x12\x1b.lepton.v1.SubmitRunRequest\x1a\x1c.lepton.v1.SubmitRunResponse\x12O\n\x0c\x46indRunByKey\x12\x1e.lepton.v1.FindRunByKeyRequest\x1a\x1f.lepton.v1.FindRunByKeyResponse\x12=\n\x06GetRun\x12\x18.lepton.v1.GetRunRequest\x1a\x19.lepton.v1.GetRunResponse\x12\x43\n\x08ListRuns\x12\x1a.lepton.v1.ListRunsRequest\x1a\x1b.lepton.v1.ListRunsResponse\x12\x46\n\tCancelRun\x12\x1b.lepton.v1.CancelRunRequest\x1a\x1c.lepton.v1.CancelRunResponse\x12\x43\n\x08RetryRun\x12\x1a.lepton.v1.RetryRunRequest\x1a\x1b.lepton.v1.RetryRunResponse\x12O\n\x0cListAttempts\x12\x1e.lepton.v1.ListAttemptsRequest\x1a\x1f.lepton.v1.ListAttemptsResponse\x12X\n\x0fListCheckpoints\x12!.lepton.v1.ListCheckpointsRequest\x1a\".lepton.v1.ListCheckpointsResponse\x12\x45\n\x08WatchRun\x12\x1a.lepton.v1.WatchRunRequest\x1a\x1b.lepton.v1.WatchRunResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton_proto/v1/runs.proto\x12\tlepton.v1\x1a\x1clepton_proto/v1/errors.proto\"\xa9\x04\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x11\n\tspec_json\x18\x05 \x01(\t\x12\x0e\n\x06recipe\x18\x06 \x01(\t\x12\x16\n\x0erecipe_version\x18\x07 \x01(\t\x12\x1a\n\x12\x64\x61taset_version_id\x18\x08 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\t \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\n \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\x0b \x01(\x08\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x10\n\x08\x61ttempts\x18\r \x01(\x05\x12\x1a\n\x12\x63urrent_attempt_id\x18\x0e \x01(\t\x12\x10\n\x08progress\x18\x0f \x01(\x01\x12\x14\n\x0cmetrics_json\x18\x10 \x01(\t\x12\x18\n\x10model_version_id\x18\x11 \x01(\t\x12\r\n\x05model\x18\x12 \x01(\t\x12\x15\n\rmodel_version\x18\x13 \x01(\x03\x12\x12\n\ncreated_by\x18\x14 \x01(\t\x12\x15\n\rcreated_at_us\x18\x15 \x01(\x03\x12\x15\n\rstarted_at_us\x18\x16 \x01(\x03\x12\x16\n\x0e\x66inished_at_us\x18\x17 \x01(\x03\x12\x0f\n\x07retries\x18\x18 \x01(\x05\x12\x15\n\rretries_spent\x18\x19 \x01(\x05\x12\x10\n\x08retry_of\x18\x1a \x01(\t\"\xc5\x01\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.lepton.v1.AttemptState\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x15\n\rcreated_at_us\x18\x07 \x01(\x03\x12\x16\n\x0e\x66inished_at_us\x18\x08 \x01(\x03\x12\x14\n\x0cresumed_from\x18\t \x01(\t\"\xbd\x01\n\nCheckpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\x03\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\x06 \x01(\t\x12\x14\n\x0cmetrics_json\x18\x07 \x01(\t\x12\x15\n\rcreated_at_us\x18\x08 \x01(\x03\x12\x12\n\x05score\x18\t \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"\xa1\x01\n\nSubmission\x12\x11\n\tspec_json\x18\x01 \x01(\t\x12\x15\n\rkey_namespace\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x16\n\x0erequest_digest\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x16\n\x0erecipe_version\x18\x06 \x01(\t\x12\x10\n\x08isolated\x18\x07 \x01(\x08\"?\n\x11SubmitRunsRequest\x12*\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x15.lepton.v1.Submission\"b\n\x11SubmissionOutcome\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\x1f\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x10.lepton.v1.Error\"D\n\x12SubmitRunsResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.lepton.v1.SubmissionOutcome\"]\n\x13\x46indRunByKeyRequest\x12\x15\n\rkey_namespace\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x16\n\x0erequest_digest\x18\x03 \x01(\t\"3\n\x14\x46indRunByKeyResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"-\n\x0eGetRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\\\n\x0fListRunsRequest\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.lepton.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x10\x43\x61ncelRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"H\n\x0fRetryRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x10\n\x08isolated\x18\x03 \x01(\x08\"@\n\x10RetryRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"%\n\x13ListAttemptsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"<\n\x14ListAttemptsResponse\x12$\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x12.lepton.v1.Attempt\"(\n\x16ListCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"E\n\x17ListCheckpointsResponse\x12*\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x15.lepton.v1.Checkpoint\"\x1d\n\x0fWatchRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x10WatchRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05*\xed\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTEMPT_STATE_RUNNING\x10\x01\x12\x1b\n\x17\x41TTEMPT_STATE_SUCCEEDED\x10\x02\x12\x18\n\x14\x41TTEMPT_STATE_FAILED\x10\x03\x12\x16\n\x12\x41TTEMPT_STATE_LOST\x10\x04\x12\x1a\n\x16\x41TTEMPT_STATE_RELEASED\x10\x05\x12\x1b\n\x17\x41TTEMPT_STATE_PREEMPTED\x10\x06\x12\x1b\n\x17\x41TTEMPT_STATE_CANCELLED\x10\x07\x32\xab\x05\n\nRunService\x12I\n\nSubmitRuns\x12\x1c.lepton.v1.SubmitRunsRequest\x1a\x1d.lepton.v1.SubmitRunsResponse\x12O\n\x0c\x46indRunByKey\x12\x1e.lepton.v1.FindRunByKeyRequest\x1a\x1f.lepton.v1.FindRunByKeyResponse\x12=\n\x06GetRun\x12\x18.lepton.v1.GetRunRequest\x1a\x19.lepton.v1.GetRunResponse\x12\x43\n\x08ListRuns\x12\x1a.lepton.v1.ListRunsRequest\x1a\x1b.lepton.v1.ListRunsResponse\x12\x46\n\tCancelRun\x12\x1b.lepton.v1.CancelRunRequest\x1a\x1c.lepton.v1.CancelRunResponse\x12\x43\n\x08RetryRun\x12\x1a.lepton.v1.RetryRunRequest\x1a\x1b.lepton.v1.RetryRunResponse\x12O\n\x0cListAttempts\x12\x1e.lepton.v1.ListAttemptsRequest\x1a\x1f.lepton.v1.ListAttemptsResponse\x12X\n\x0fListCheckpoints\x12!.lepton.v1.ListCheckpointsRequest\x1a\".lepton.v1.ListCheckpointsResponse\x12\x45\n\x08WatchRun\x12\x1a.lepton.v1.WatchRunRequest\x1a\x1b.lepton.v1.WatchRunResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton_proto.v1.runs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATE']._serialized_start=2136
-  _globals['_RUNSTATE']._serialized_end=2290
-  _globals['_ATTEMPTSTATE']._serialized_start=2293
-  _globals['_ATTEMPTSTATE']._serialized_end=2530
-  _globals['_RUN']._serialized_start=42
-  _globals['_RUN']._serialized_end=595
-  _globals['_ATTEMPT']._serialized_start=598
-  _globals['_ATTEMPT']._serialized_end=795
-  _globals['_CHECKPOINT']._serialized_start=798
-  _globals['_CHECKPOINT']._serialized_end=987
-  _globals['_SUBMITRUNREQUEST']._serialized_start=990
-  _globals['_SUBMITRUNREQUEST']._serialized_end=1157
-  _globals['_SUBMITRUNRESPONSE']._serialized_start=1159
-  _globals['_SUBMITRUNRESPONSE']._serialized_end=1224
-  _globals['_FINDRUNBYKEYREQUEST']._serialized_start=1226
-  _globals['_FINDRUNBYKEYREQUEST']._serialized_end=1319
-  _globals['_FINDRUNBYKEYRESPONSE']._serialized_start=1321
-  _globals['_FINDRUNBYKEYRESPONSE']._serialized_end=1372
-  _globals['_GETRUNREQUEST']._serialized_start=1374
-  _globals['_GETRUNREQUEST']._serialized_end=1401
-  _globals['_GETRUNRESPONSE']._serialized_start=1403
-  _globals['_GETRUNRESPONSE']._serialized_end=1448
-  _globals['_LISTRUNSREQUEST']._serialized_start=1450
-  _globals['_LISTRUNSREQUEST']._serialized_end=1542
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1544
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1617
-  _globals['_CANCELRUNREQUEST']._serialized_start=1619
-  _globals['_CANCELRUNREQUEST']._serialized_end=1649
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1651
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1699
-  _globals['_RETRYRUNREQUEST']._serialized_start=1701
-  _globals['_RETRYRUNREQUEST']._serialized_end=1773
-  _globals['_RETRYRUNRESPONSE']._serialized_start=1775
-  _globals['_RETRYRUNRESPONSE']._serialized_end=1839
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1841
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1878
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1880
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1940
-  _globals['_LISTCHECKPOINTSREQUEST']._serialized_start=1942
-  _globals['_LISTCHECKPOINTSREQUEST']._serialized_end=1982
-  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_start=1984
-  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_end=2053
-  _globals['_WATCHRUNREQUEST']._serialized_start=2055
-  _globals['_WATCHRUNREQUEST']._serialized_end=2084
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2086
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2133
-  _globals['_RUNSERVICE']._serialized_start=2533
-  _globals['_RUNSERVICE']._serialized_end=3213
+  _globals['_RUNSTATE']._serialized_start=2328
+  _globals['_RUNSTATE']._serialized_end=2482
+  _globals['_ATTEMPTSTATE']._serialized_start=2485
+  _globals['_ATTEMPTSTATE']._serialized_end=2722
+  _globals['_RUN']._serialized_start=72
+  _globals['_RUN']._serialized_end=625
+  _globals['_ATTEMPT']._serialized_start=628
+  _globals['_ATTEMPT']._serialized_end=825
+  _globals['_CHECKPOINT']._serialized_start=828
+  _globals['_CHECKPOINT']._serialized_end=1017
+  _globals['_SUBMISSION']._serialized_start=1020
+  _globals['_SUBMISSION']._serialized_end=1181
+  _globals['_SUBMITRUNSREQUEST']._serialized_start=1183
+  _globals['_SUBMITRUNSREQUEST']._serialized_end=1246
+  _globals['_SUBMISSIONOUTCOME']._serialized_start=1248
+  _globals['_SUBMISSIONOUTCOME']._serialized_end=1346
+  _globals['_SUBMITRUNSRESPONSE']._serialized_start=1348
+  _globals['_SUBMITRUNSRESPONSE']._serialized_end=1416
+  _globals['_FINDRUNBYKEYREQUEST']._serialized_start=1418
+  _globals['_FINDRUNBYKEYREQUEST']._serialized_end=1511
+  _globals['_FINDRUNBYKEYRESPONSE']._serialized_start=1513
+  _globals['_FINDRUNBYKEYRESPONSE']._serialized_end=1564
+  _globals['_GETRUNREQUEST']._serialized_start=1566
+  _globals['_GETRUNREQUEST']._serialized_end=1593
+  _globals['_GETRUNRESPONSE']._serialized_start=1595
+  _globals['_GETRUNRESPONSE']._serialized_end=1640
+  _globals['_LISTRUNSREQUEST']._serialized_start=1642
+  _globals['_LISTRUNSREQUEST']._serialized_end=1734
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1736
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1809
+  _globals['_CANCELRUNREQUEST']._serialized_start=1811
+  _globals['_CANCELRUNREQUEST']._serialized_end=1841
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1843
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1891
+  _globals['_RETRYRUNREQUEST']._serialized_start=1893
+  _globals['_RETRYRUNREQUEST']._serialized_end=1965
+  _globals['_RETRYRUNRESPONSE']._serialized_start=1967
+  _globals['_RETRYRUNRESPONSE']._serialized_end=2031
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=2033
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=2070
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=2072
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=2132
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_start=2134
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_end=2174
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_start=2176
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_end=2245
+  _globals['_WATCHRUNREQUEST']._serialized_start=2247
+  _globals['_WATCHRUNREQUEST']._serialized_end=2276
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2278
+  _globals['_WATCHRUNRESPONSE']._serialized_end=2325
+  _globals['_RUNSERVICE']._serialized_start=2725
+  _globals['_RUNSERVICE']._serialized_end=3408
 # @@protoc_insertion_point(module_scope)

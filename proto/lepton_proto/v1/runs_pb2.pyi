@@ -1,3 +1,4 @@
+from lepton_proto.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -141,7 +142,7 @@ class Checkpoint(_message.Message):
     score: float
     def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., step: _Optional[int] = ..., epoch: _Optional[int] = ..., manifest_digest: _Optional[str] = ..., metrics_json: _Optional[str] = ..., created_at_us: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
-class SubmitRunRequest(_message.Message):
+class Submission(_message.Message):
     __slots__ = ("spec_json", "key_namespace", "idempotency_key", "request_digest", "recipe", "recipe_version", "isolated")
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     KEY_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -159,13 +160,27 @@ class SubmitRunRequest(_message.Message):
     isolated: bool
     def __init__(self, spec_json: _Optional[str] = ..., key_namespace: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., request_digest: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ..., isolated: bool = ...) -> None: ...
 
-class SubmitRunResponse(_message.Message):
-    __slots__ = ("run", "created")
+class SubmitRunsRequest(_message.Message):
+    __slots__ = ("submissions",)
+    SUBMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    submissions: _containers.RepeatedCompositeFieldContainer[Submission]
+    def __init__(self, submissions: _Optional[_Iterable[_Union[Submission, _Mapping]]] = ...) -> None: ...
+
+class SubmissionOutcome(_message.Message):
+    __slots__ = ("run", "created", "error")
     RUN_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     run: Run
     created: bool
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., created: bool = ...) -> None: ...
+    error: _errors_pb2.Error
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., created: bool = ..., error: _Optional[_Union[_errors_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class SubmitRunsResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[SubmissionOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[SubmissionOutcome, _Mapping]]] = ...) -> None: ...
 
 class FindRunByKeyRequest(_message.Message):
     __slots__ = ("key_namespace", "idempotency_key", "request_digest")

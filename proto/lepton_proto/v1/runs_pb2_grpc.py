@@ -35,10 +35,10 @@ class RunServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.SubmitRun = channel.unary_unary(
-                '/lepton.v1.RunService/SubmitRun',
-                request_serializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunRequest.SerializeToString,
-                response_deserializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunResponse.FromString,
+        self.SubmitRuns = channel.unary_unary(
+                '/lepton.v1.RunService/SubmitRuns',
+                request_serializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsRequest.SerializeToString,
+                response_deserializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsResponse.FromString,
                 _registered_method=True)
         self.FindRunByKey = channel.unary_unary(
                 '/lepton.v1.RunService/FindRunByKey',
@@ -86,8 +86,9 @@ class RunServiceServicer(object):
     """What the gateway asks about runs.
     """
 
-    def SubmitRun(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+    def SubmitRuns(self, request, context):
+        """Each is accepted or refused by itself; what arrives together shares a call and a commit.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -145,10 +146,10 @@ class RunServiceServicer(object):
 
 def add_RunServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'SubmitRun': grpc.unary_unary_rpc_method_handler(
-                    servicer.SubmitRun,
-                    request_deserializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunRequest.FromString,
-                    response_serializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunResponse.SerializeToString,
+            'SubmitRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitRuns,
+                    request_deserializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsRequest.FromString,
+                    response_serializer=lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsResponse.SerializeToString,
             ),
             'FindRunByKey': grpc.unary_unary_rpc_method_handler(
                     servicer.FindRunByKey,
@@ -203,7 +204,7 @@ class RunService(object):
     """
 
     @staticmethod
-    def SubmitRun(request,
+    def SubmitRuns(request,
             target,
             options=(),
             channel_credentials=None,
@@ -216,9 +217,9 @@ class RunService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/lepton.v1.RunService/SubmitRun',
-            lepton__proto_dot_v1_dot_runs__pb2.SubmitRunRequest.SerializeToString,
-            lepton__proto_dot_v1_dot_runs__pb2.SubmitRunResponse.FromString,
+            '/lepton.v1.RunService/SubmitRuns',
+            lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsRequest.SerializeToString,
+            lepton__proto_dot_v1_dot_runs__pb2.SubmitRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,7 +33,8 @@ class RunServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
-    SubmitRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunRequest, _runs_pb2.SubmitRunResponse]
+    SubmitRuns: _grpc.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunsRequest, _runs_pb2.SubmitRunsResponse]
+    """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
     FindRunByKey: _grpc.UnaryUnaryMultiCallable[_runs_pb2.FindRunByKeyRequest, _runs_pb2.FindRunByKeyResponse]
     """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
     GetRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.GetRunRequest, _runs_pb2.GetRunResponse]
@@ -50,7 +51,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """What the gateway asks about runs."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    SubmitRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunRequest, _runs_pb2.SubmitRunResponse]  # type: ignore[assignment]
+    SubmitRuns: _aio.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunsRequest, _runs_pb2.SubmitRunsResponse]  # type: ignore[assignment]
+    """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
     FindRunByKey: _aio.UnaryUnaryMultiCallable[_runs_pb2.FindRunByKeyRequest, _runs_pb2.FindRunByKeyResponse]  # type: ignore[assignment]
     """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
     GetRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.GetRunRequest, _runs_pb2.GetRunResponse]  # type: ignore[assignment]
@@ -66,11 +68,12 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the gateway asks about runs."""
 
     @_abc_1.abstractmethod
-    def SubmitRun(
+    def SubmitRuns(
         self,
-        request: _runs_pb2.SubmitRunRequest,
+        request: _runs_pb2.SubmitRunsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_runs_pb2.SubmitRunResponse, _abc.Awaitable[_runs_pb2.SubmitRunResponse]]: ...
+    ) -> _typing.Union[_runs_pb2.SubmitRunsResponse, _abc.Awaitable[_runs_pb2.SubmitRunsResponse]]:
+        """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
 
     @_abc_1.abstractmethod
     def FindRunByKey(

@@ -9,7 +9,15 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import POLICIES, Role, new_service_token
 from lepton_core.ids import digest_of, new_id
 from lepton_core.journal import encode_record
-from lepton_fixtures.registry_calls import claim, push_dataset, put_files, register_worker, submit
+from lepton_fixtures.registry_calls import (
+    claim,
+    push_dataset,
+    put_files,
+    register_worker,
+    submission,
+    submit,
+    submit_together,
+)
 from lepton_proto.v1 import (
     artifacts_pb2,
     artifacts_pb2_grpc,
@@ -152,6 +160,29 @@ async def test_an_attempts_token_touches_that_attempt_alone(server):
     ]
     for call in calls:
         assert await code_of(call) is ErrorCode.PERMISSION_DENIED
+
+
+async def test_of_what_is_submitted_together_each_is_accepted_or_refused_by_itself(server):
+    gateway, pool = await server.gateway(), await server.pool()
+    await push_dataset(gateway)
+    await register_worker(pool)
+    known = await submit(gateway, "known")
+    outcomes = await submit_together(
+        gateway,
+        submission("new"),
+        submission("known"),
+        submission("no data", data="nothing@1"),
+        submission("known", name="other"),
+        submission("new"),
+        runs_pb2.Submission(spec_json="{", key_namespace="client", idempotency_key="torn", request_digest="1:x"),
+    )
+    accepted = [(outcome.run.id, outcome.created) for outcome in outcomes if not outcome.HasField("error")]
+    new = outcomes[0].run.id
+    assert new != known.id
+    assert sorted(accepted) == sorted([(new, True), (known.id, False), (new, False)])
+    refused = [(at, outcome.error.code) for at, outcome in enumerate(outcomes) if outcome.HasField("error")]
+    assert refused == [(2, "invalid"), (3, "conflict"), (5, "invalid")]
+    assert outcomes[2].error.fields[0].field == "data"
 
 
 async def test_who_is_not_known_is_not_let_in(server):

@@ -9,8 +9,10 @@ import grpc.aio
 
 from lepton_core import wire
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc_errors import error_of
 from lepton_core.resources import Attempt, Checkpoint, Event, LogChunk, MetricPoint, Run
 from lepton_gateway.registry.calls import Page, models, page
+from lepton_gateway.registry.together import Together
 from lepton_proto.v1 import (
     events_pb2,
     events_pb2_grpc,
@@ -35,6 +37,7 @@ class Tail:
 class RunCalls:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._runs = runs_pb2_grpc.RunServiceStub(channel)
+        self._submissions = Together(self._submit_runs)
         self._metrics = metrics_pb2_grpc.MetricServiceStub(channel)
         self._logs = logs_pb2_grpc.LogServiceStub(channel)
         self._events = events_pb2_grpc.EventServiceStub(channel)
@@ -51,8 +54,8 @@ class RunCalls:
         isolated: bool,
     ) -> tuple[Run, bool]:
         """The run, and whether this call made it."""
-        answer = await self._runs.SubmitRun(
-            runs_pb2.SubmitRunRequest(
+        outcome = await self._submissions.call(
+            runs_pb2.Submission(
                 spec_json=spec_json,
                 key_namespace=key_namespace,
                 idempotency_key=idempotency_key,
@@ -62,7 +65,12 @@ class RunCalls:
                 isolated=isolated,
             )
         )
-        return wire.from_proto(answer.run, Run), answer.created
+        if outcome.HasField("error"):
+            raise error_of(outcome.error)
+        return wire.from_proto(outcome.run, Run), outcome.created
+
+    async def _submit_runs(self, submissions: Sequence[runs_pb2.Submission]) -> Sequence[runs_pb2.SubmissionOutcome]:
+        return (await self._runs.SubmitRuns(runs_pb2.SubmitRunsRequest(submissions=submissions))).outcomes
 
     async def find_run_by_key(self, namespace: str, key: str, digest: str) -> Run | None:
         request = runs_pb2.FindRunByKeyRequest(key_namespace=namespace, idempotency_key=key, request_digest=digest)

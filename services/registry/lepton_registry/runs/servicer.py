@@ -1,5 +1,6 @@
 """gRPC of runs, for the gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,6 +8,9 @@ import grpc
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc_errors import error_message, public_error
+from lepton_core.identity import Principal
+from lepton_core.request_context import current_request_id
 from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import runs_pb2 as pb
 from lepton_proto.v1 import runs_pb2_grpc as rpc
@@ -33,20 +37,27 @@ class RunServicer(rpc.RunServiceServicer):
         self._feed = feed
         self._submissions: Gathering[Submission, tuple[Values, bool]] = Gathering(database, submission.submit_all)
 
-    async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:
+    async def SubmitRuns(self, request: pb.SubmitRunsRequest, context: Context) -> pb.SubmitRunsResponse:
         principal = caller()
-        key = Key(request.key_namespace, request.idempotency_key, request.request_digest)
-        job = submission.parse_submission(
-            principal.project,
-            key,
-            request.spec_json,
-            request.recipe,
-            request.recipe_version,
-            principal.id,
-            isolated=request.isolated,
-        )
-        values, created = await self._submissions.write(job)
-        return pb.SubmitRunResponse(run=from_values(values, pb.Run), created=created)
+        outcomes = await asyncio.gather(*(self._submit(each, principal) for each in request.submissions))
+        return pb.SubmitRunsResponse(outcomes=outcomes)
+
+    async def _submit(self, request: pb.Submission, principal: Principal) -> pb.SubmissionOutcome:
+        try:
+            key = Key(request.key_namespace, request.idempotency_key, request.request_digest)
+            job = submission.parse_submission(
+                principal.project,
+                key,
+                request.spec_json,
+                request.recipe,
+                request.recipe_version,
+                principal.id,
+                isolated=request.isolated,
+            )
+            values, created = await self._submissions.write(job)
+        except Exception as error:  # noqa: BLE001 - one that finds a fault of ours is not the others' affair
+            return pb.SubmissionOutcome(error=error_message(public_error(error, "SubmitRuns"), current_request_id()))
+        return pb.SubmissionOutcome(run=from_values(values, pb.Run), created=created)
 
     async def FindRunByKey(self, request: pb.FindRunByKeyRequest, context: Context) -> pb.FindRunByKeyResponse:
         project = caller().project
