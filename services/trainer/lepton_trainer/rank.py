@@ -56,6 +56,9 @@ def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
     if mesh.first:
         write_file(workspace.environment, json.dumps(mesh.describe()).encode())
     data = recipe.prepare(workspace.folder(attempt.data_dir)).to(mesh.device)
+    if mesh.first:
+        for note in data.notes:
+            print(note, flush=True)  # noqa: T201 - the rank's log
     trainer = Trainer(recipe, data, mesh, workspace)
     _kept.append(trainer)
     try:

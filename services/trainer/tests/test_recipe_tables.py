@@ -110,6 +110,7 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{n},{n % 2 if n % 5 else ''}\n" for n in range(40)))
     data = Tabular(Settings(target="b")).prepare(tmp_path)
     assert data.description["rows_without_target"] == 8
+    assert "data: 8 of 40 rows left out: no value in the target column 'b'" in data.notes
     assert any("8 rows without" in limit for limit in data.limits)
 
 

@@ -99,7 +99,8 @@ def join(threads_per_rank: int | None = None) -> Mesh:
         loopback = "lo0" if sys.platform == "darwin" else "lo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
-    threads = threads_per_rank or max(1, (os.cpu_count() or 1) // local_size)
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    threads = threads_per_rank or (int(told) if told.isdecimal() else max(1, (os.cpu_count() or 1) // local_size))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # It would write over all fresh memory, two percent of a small network's step, to show who reads it unwritten.

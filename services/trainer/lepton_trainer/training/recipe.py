@@ -34,6 +34,8 @@ class Prepared:
     description: dict[str, Any] = field(default_factory=dict)
     # "limits" of card.json: what a user of the model has to know, in sentences
     limits: tuple[str, ...] = ()
+    # what the run's log says about the data, in sentences: how much there is, what was left out
+    notes: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Prepared":
         return replace(self, train=self.train.to(device), holdout=self.holdout.to(device))

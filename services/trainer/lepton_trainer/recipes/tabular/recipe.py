@@ -38,6 +38,7 @@ class Tabular(Recipe[Settings]):
             statistics=row_statistics(rows),
             description=_description(rows, self.settings),
             limits=_limits(rows, self.settings),
+            notes=_notes(rows, self.settings),
         )
 
     def model(self, data: Prepared) -> nn.Module:
@@ -117,3 +118,15 @@ def _limits(rows: Rows, settings: Settings) -> tuple[str, ...]:
     if rows.rows_without_target:
         limits.append(f"{rows.rows_without_target} rows without a value of {settings.target!r} were left out.")
     return tuple(limits)
+
+
+def _notes(rows: Rows, settings: Settings) -> tuple[str, ...]:
+    told = f"{len(rows.labels)} classes" if rows.labels else "regression"
+    columns = f"columns: {len(rows.numbers)} numeric, {len(rows.words)} categorical"
+    notes = [f"data: {len(rows.train)} rows to train on, {len(rows.holdout)} held out, {told}; {columns}"]
+    if missing := rows.rows_without_target:
+        every = missing + len(rows.targets)
+        notes.append(f"data: {missing} of {every} rows left out: no value in the target column {settings.target!r}")
+    if rows.left_out:
+        notes.append(f"data: columns left out, without any value: {', '.join(rows.left_out)}")
+    return tuple(notes)

@@ -48,6 +48,7 @@ class VisionClassifier(Recipe[Settings]):
                 f"The answer is always one of {len(images.labels)} labels, also for an image of something else.",
                 f"Measured on {len(images.holdout)} held-out images from the same source as the training images.",
             ),
+            notes=(_note(images),),
         )
 
     def model(self, data: Prepared) -> nn.Module:
@@ -66,6 +67,12 @@ class VisionClassifier(Recipe[Settings]):
         if self.settings.augment == "shift_flip":
             images = flip(images)
         return Batch((channels_last(images),), batch.targets)
+
+
+def _note(images: Images) -> str:
+    _, height, width, _ = images.pixels.shape
+    parts = f"{len(images.train)} images to train on, {len(images.holdout)} held out"
+    return f"data: {parts}, {len(images.labels)} classes; {height} x {width} pixels"
 
 
 def _signature(images: Images) -> Signature:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lepton_trainer.worker import guard
+from lepton_trainer.worker.environment import thread_environment
 from lepton_trainer.worker.launchers import LaunchPlan
 
 
@@ -29,7 +30,8 @@ class TorchrunLauncher:
             process = subprocess.Popen(
                 command,
                 cwd=plan.workspace,
-                env=dict(plan.environment),
+                # Set here, since torchrun would set one thread a rank, with a banner about it in the log.
+                env={**thread_environment(plan.ranks), **plan.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
