@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from lepton_registry.database import LOCKS, open_database
 from lepton_registry.migrations.check import differences
-from lepton_registry.migrations.upgrade import upgrade
+from lepton_registry.migrations.upgrade import configuration, upgrade
 from lepton_registry.refusal import RefusedToStart
 
 
@@ -64,6 +65,37 @@ async def test_a_backup_with_all_rows_is_made_before_an_upgrade(sqlite_url, tmp_
     with sqlite3.connect(made[0]) as backup:
         assert backup.execute("SELECT name FROM locks").fetchall() == [("kept",)]
     backup.close()
+
+
+def _migrate(url, revision):
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), revision)
+    engine.dispose()
+
+
+def _some_value(column):
+    kinds = ((sa.Boolean, False), (sa.Float, 0.0), (sa.Integer, 0))
+    return next((value for kind, value in kinds if isinstance(column.type, kind)), "")
+
+
+def test_an_upgrade_from_the_first_tables_gives_runs_that_wait_their_lineage(database_url):
+    """A database that is in use, with a run that was submitted before and that no worker has begun."""
+    _migrate(database_url, "2026_11_21_0900")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        runs = sa.Table("runs", sa.MetaData(), autoload_with=connection)
+        row = {column.name: _some_value(column) for column in runs.c}
+        waits = {"id": "run_1", "project": "prj_a", "dataset_version_id": "dsv_1", "code_digest": "sha256:1"}
+        begun = {"id": "run_2", "project": "prj_a", "idempotency_key": "2", "dataset_version_id": "dsv_1"}
+        connection.execute(sa.insert(runs), [row | waits, row | begun | {"attempts": 1}])
+    upgrade(database_url)
+    with engine.begin() as connection:
+        edges = connection.execute(sa.text("SELECT from_id, relation, to_id FROM lineage_edges ORDER BY to_id")).all()
+        nodes = connection.execute(sa.text("SELECT id, kind FROM lineage_nodes")).all()
+    engine.dispose()
+    assert edges == [("run_1", "executed", "code:sha256:1"), ("run_1", "used", "dsv_1")]
+    assert nodes == [("run_1", "run")]
 
 
 def test_revisions_import_neither_sqlmodel_nor_ours():

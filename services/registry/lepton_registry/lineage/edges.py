@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lepton_registry.database import now_us, table
+from lepton_registry.database import insert_new_rows, now_us, table
 from lepton_registry.lineage.tables import LineageEdgeRow, LineageNodeRow
 
 EDGES = table(LineageEdgeRow)
@@ -41,30 +41,44 @@ def record(conn: sa.Connection, project: str, edges: Sequence[Edge], nodes: Sequ
     """Write edges, and what is shown of the nodes. Repeating it changes nothing; later facts replace earlier ones."""
     assert all(edge.relation in RELATIONS for edge in edges), edges
     assert all(node.kind in KINDS for node in nodes), nodes
-    now = now_us()
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     if nodes:
+        dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
         insert = dialect.insert(NODES)
         shown = {name: insert.excluded[name] for name in ("kind", "name", "facts_json")}
         statement = insert.on_conflict_do_update(index_elements=[NODES.c.project, NODES.c.id], set_=shown)
-        # Sorted, so that two transactions lock in the same order (runs share code and environments).
-        rows = [
-            {
-                "project": project,
-                "id": node.id,
-                "kind": node.kind,
-                "name": node.name,
-                "facts_json": json.dumps(dict(node.facts), separators=(",", ":"), sort_keys=True, ensure_ascii=False),
-            }
-            for node in sorted(nodes, key=lambda node: node.id)
-        ]
-        conn.execute(statement, rows)
-    if edges:
-        conn.execute(
-            dialect.insert(EDGES).on_conflict_do_nothing(),
-            [
-                {"project": project, "created_at_us": now}
-                | {"from_id": e.from_id, "relation": e.relation, "to_id": e.to_id}
-                for e in sorted(edges, key=lambda e: (e.from_id, e.to_id, e.relation))
-            ],
-        )
+        conn.execute(statement, _node_rows([(project, node) for node in nodes]))
+    insert_new_rows(conn, EDGES, _edge_rows([(project, edge) for edge in edges]))
+
+
+def record_new(conn: sa.Connection, edges: Sequence[tuple[str, Edge]], nodes: Sequence[tuple[str, Node]]) -> None:
+    """Write edges and nodes of several projects at once; a node that is there keeps what is shown of it."""
+    insert_new_rows(conn, NODES, _node_rows(nodes))
+    insert_new_rows(conn, EDGES, _edge_rows(edges))
+
+
+def _node_rows(nodes: Sequence[tuple[str, Node]]) -> list[dict[str, Any]]:
+    # Sorted, so that two transactions lock in the same order (runs share code and environments).
+    return [
+        {
+            "project": project,
+            "id": node.id,
+            "kind": node.kind,
+            "name": node.name,
+            "facts_json": json.dumps(dict(node.facts), separators=(",", ":"), sort_keys=True, ensure_ascii=False),
+        }
+        for project, node in sorted(nodes, key=lambda each: (each[0], each[1].id))
+    ]
+
+
+def _edge_rows(edges: Sequence[tuple[str, Edge]]) -> list[dict[str, Any]]:
+    now = now_us()
+    return [
+        {
+            "project": project,
+            "from_id": edge.from_id,
+            "relation": edge.relation,
+            "to_id": edge.to_id,
+            "created_at_us": now,
+        }
+        for project, edge in sorted(edges, key=lambda each: (each[0], each[1].from_id, each[1].to_id, each[1].relation))
+    ]

@@ -10,7 +10,6 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_registry.database import hold_lock, now_us, table
 from lepton_registry.events import outbox
-from lepton_registry.lineage import edges
 from lepton_registry.runs import attempts, checkpoints, leases, queued
 from lepton_registry.runs.states import AttemptState, RunState
 from lepton_registry.runs.tables import AttemptRow, RunRow
@@ -97,24 +96,9 @@ def _start(
         "resumed_from": resume.id if resume else "",
     }
     attempt = conn.execute(sa.insert(ATTEMPTS).returning(*ATTEMPTS.c), values).one()
-    if run.attempts == 0:
-        _record_inputs(conn, run)
     told = {"attempt": attempt_id, "number": attempt.number, "worker": worker.id, "resumed_from": attempt.resumed_from}
     outbox.write(conn, run.project, "run.running", run.id, told | {"name": run.name}, now)
     return attempt
-
-
-def _record_inputs(conn: sa.Connection, run: sa.Row[Any]) -> None:
-    """From its first attempt on, the run has used its data and its code, however it ends."""
-    recipe = f"{run.recipe}@{run.recipe_version}" if run.recipe else ""
-    nodes = [edges.Node(run.id, "run", run.name, {"recipe": recipe, "created_by": run.created_by})]
-    found = []
-    if run.dataset_version_id:
-        found.append(edges.Edge(run.id, "used", run.dataset_version_id))
-    if run.code_digest:
-        found.append(edges.Edge(run.id, "executed", f"code:{run.code_digest}"))
-        nodes.append(edges.Node(f"code:{run.code_digest}", "code", run.name, {"digest": run.code_digest}))
-    edges.record(conn, run.project, found, nodes)
 
 
 def _claimed(conn: sa.Connection, attempt: sa.Row[Any]) -> Claimed:

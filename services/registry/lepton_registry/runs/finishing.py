@@ -15,7 +15,7 @@ from lepton_registry.lineage import edges
 from lepton_registry.models import aliases
 from lepton_registry.models import store as models
 from lepton_registry.models.package import Package
-from lepton_registry.runs import attempts
+from lepton_registry.runs import attempts, inputs
 from lepton_registry.runs.states import REPORTED, AttemptState
 from lepton_registry.runs.tables import RunResultRow, RunRow
 
@@ -143,6 +143,6 @@ def _record_environment(conn: sa.Connection, run: sa.Row[Any], report: Report) -
         name = f"{run.recipe}@{run.recipe_version}" if run.recipe else run.name
         nodes.append(edges.Node(code, "code", name, {"digest": report.code_digest}))
         found.append(edges.Edge(run.id, "executed", code))
-    facts = {"recipe": run.recipe, "metrics": json.loads(report.metrics_json), "created_by": run.created_by}
+    facts = inputs.facts(run._mapping) | {"metrics": json.loads(report.metrics_json)}
     nodes.append(edges.Node(run.id, "run", run.name, facts))
     edges.record(conn, run.project, found, nodes)

@@ -16,6 +16,7 @@ from lepton_registry.database import insert_new_rows, now_us, table
 from lepton_registry.datasets import store as datasets
 from lepton_registry.events import outbox
 from lepton_registry.recipes import store as recipes
+from lepton_registry.runs import inputs
 from lepton_registry.runs.states import RunState
 from lepton_registry.runs.tables import RunRow
 
@@ -116,7 +117,9 @@ def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]
     # In the order of keys: rivals that insert the same ones wait for each other, and never in a circle.
     rows.sort(key=lambda row: (row["project"], row["key_namespace"], row["idempotency_key"]))
     new = _insert(conn, rows)
-    outbox.write_all(conn, [_queued(row) for row in rows if row["id"] in new])
+    fresh = [row for row in rows if row["id"] in new]
+    inputs.record(conn, fresh)
+    outbox.write_all(conn, [_queued(row) for row in fresh])
     return [_outcome(conn, job, draft, new) for job, draft in zip(jobs, drafts, strict=True)]
 
 
