@@ -143,6 +143,6 @@ def _record_environment(conn: sa.Connection, run: sa.Row[Any], report: Report) -
         name = f"{run.recipe}@{run.recipe_version}" if run.recipe else run.name
         nodes.append(edges.Node(code, "code", name, {"digest": report.code_digest}))
         found.append(edges.Edge(run.id, "executed", code))
-    facts = inputs.facts(run._mapping) | {"metrics": json.loads(report.metrics_json)}
+    facts = inputs.facts(dict(run._mapping)) | {"metrics": json.loads(report.metrics_json)}
     nodes.append(edges.Node(run.id, "run", run.name, facts))
     edges.record(conn, run.project, found, nodes)
