@@ -62,7 +62,7 @@ class Home:
             write_private(self._id, new_ulid() + "\n")
 
     def let_through(self, *, others: bool) -> None:
-        """Whether other users get to the worker's folder, where scripts of theirs run. They can list and read nothing."""
+        """Whether other users get to the worker's folder, where their scripts run. They can list and read nothing."""
         self.folder.chmod(0o711 if others else 0o700)
 
 

@@ -13,6 +13,8 @@ from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.folder import WorkerFolder
 from lepton_trainer.worker.hints import HintListener
 from lepton_trainer.worker.registry import PoolRegistry
+from lepton_trainer.worker.script_user import find_script_user, try_out
+from lepton_trainer.worker.subreaper import become_subreaper
 from lepton_trainer.worker.worker import Worker
 
 _log = logging.getLogger("lepton_trainer")
@@ -22,9 +24,14 @@ def main() -> int:
     configure_logging("trainer")
     try:
         settings = load_settings(TrainerSettings, "LEPTON_TRAINER", os.environ)
-        folder = WorkerFolder(settings.home)
+        user = find_script_user(settings.run_as)
+        folder = WorkerFolder(settings.home, passable=user is not None)
+        if user is not None:
+            try_out(user, folder.attempts, [settings.pool_token_file])
+        become_subreaper()
         pool_token = settings.pool_token_file.read_text().strip()
-        worker = Worker(settings, folder, PoolRegistry(settings.registry_address, pool_token), load_catalogue())
+        registry = PoolRegistry(settings.registry_address, pool_token)
+        worker = Worker(settings, folder, registry, load_catalogue(), user)
     except (LeptonError, OSError) as error:
         _log.error("the trainer cannot start: %s", error)
         return 2

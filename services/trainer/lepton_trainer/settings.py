@@ -20,7 +20,10 @@ class TrainerSettings(Settings):
         SecretStr, Field(description="Queue with the wake-up calls; empty: only ask now and then.")
     ] = SecretStr("")
     ready_file: Annotated[Path | None, Field(description="Written once the worker has registered.")] = None
-    accepts_scripts: Annotated[bool, Field(description="Whether script jobs may run, as the worker's own user.")] = True
+    accepts_scripts: Annotated[bool, Field(description="Whether script jobs may run.")] = True
+    run_as: Annotated[
+        str, Field(description="Operating-system user as which scripts run; empty: as the worker's own.")
+    ] = ""
     max_ranks: Annotated[
         int, Field(ge=0, le=1024, description="Largest job; 0: one rank a GPU, without GPUs 8 or one a core.")
     ] = 0

@@ -27,6 +27,7 @@ def announcement(
         accepts_scripts=settings.accepts_scripts,
         max_ranks=settings.ranks_at_most(gpus),
         gpus=gpus,
+        isolates_scripts=settings.accepts_scripts and bool(settings.run_as),
     )
 
 

@@ -1,6 +1,7 @@
 """One attempt, from the claim to its acknowledged end. The story of a run, on the worker's side."""
 
 import logging
+import os
 import time
 
 from lepton_core.errors import ErrorCode, LeptonError
@@ -40,7 +41,7 @@ class Attempt:
         self._launched = launched
         self._spec = JobSpec.model_validate_json(assignment.spec)
         self._registry = AttemptRegistry(order.registry_address, assignment.attempt_id, assignment.attempt_token)
-        self._follower = ControlFollower(order.workspace)
+        self._follower = ControlFollower(order.workspace, order.owner)
         self._lease = Lease(
             self._registry,
             control,
@@ -51,7 +52,7 @@ class Attempt:
             renewed=guards.set_fence,
             progress=lambda: self._follower.progress,
         )
-        journals = JournalShipper(self._registry, order.workspace, order.ranks)
+        journals = JournalShipper(self._registry, order.workspace, order.ranks, order.owner)
         self._shipping = Shipping(journals, LogShipper(self._registry, order.workspace, order.ranks), control)
         self._checkpoints = CheckpointShipper(self._registry, order, self._follower, journals, control)
         limits = self._spec.limits
@@ -113,7 +114,7 @@ class Attempt:
                 if now - failed_at > PEER_SECONDS:
                     return
             # Rank 0 tells the outcome with its last breath; whoever is still there then is stuck in its own ending.
-            if (self._order.workspace / "outcome.json").exists():
+            if os.path.lexists(self._order.workspace / "outcome.json"):
                 told_at = told_at or now
                 if now - told_at > PEER_SECONDS:
                     return

@@ -36,6 +36,7 @@ class CheckpointShipper:
     ) -> None:
         self._registry = registry
         self._root = order.workspace
+        self._owner = order.owner
         self._follower = follower
         self._journals = journals
         self._control = control
@@ -73,7 +74,7 @@ class CheckpointShipper:
         files = list_files(self._root, record.dir, self._limits)
         if not files:
             raise FileNotFoundError(f"{record.dir} is empty or gone")
-        entries = self._transfers.upload(self._root, record.dir, files)
+        entries = self._transfers.upload(self._root, record.dir, files, self._owner)
         self._wait_shipped(record)
         commit = self._registry.commit_checkpoint
         retry(

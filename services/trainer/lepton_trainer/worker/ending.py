@@ -75,7 +75,7 @@ class Ending:
         return judge(self._control.stop, outcome, self._tree(asked_to_leave), script=self._spec.script is not None)
 
     def _outcome(self) -> Outcome | None:
-        document = read_json_object(self._root, "outcome.json")
+        document = read_json_object(self._root, "outcome.json", self._order.owner)
         if document is None:
             return None
         try:
@@ -116,7 +116,7 @@ class Ending:
             return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
 
     def _document(self, name: str) -> dict[str, Any]:
-        return read_json_object(self._root, name) or {}
+        return read_json_object(self._root, name, self._order.owner) or {}
 
     def _package(self) -> list[FileEntry]:
         if self._spec.register is None:
@@ -126,7 +126,7 @@ class Ending:
         if not files:
             raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
         transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
-        return transfers.upload(self._root, "package", files)
+        return transfers.upload(self._root, "package", files, self._order.owner)
 
     def _code_digest(self) -> str:
         return self._order.assignment.code_digest or source_digest(self._order.recipe_entry)

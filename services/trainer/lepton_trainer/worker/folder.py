@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from lepton_core.workspace_files import write_file
 class WorkerFolder:
     """Raises FAILED_PRECONDITION when another worker runs in the folder. The lock lasts as long as the process."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, passable: bool = False) -> None:
+        """`passable`: other users get through to workspaces that are open to them; they still cannot list or read."""
         self.home = home.absolute()
         self.attempts = self.home / "attempts"
         self.cache = self.home / "cache"
         for folder in (self.home, self.attempts, self.cache):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if passable:
+            for folder in (self.home, self.attempts):
+                folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o011)
         self._lock = _locked(self.home / "lock")
         self.worker_id = self._identity()
 

@@ -23,6 +23,7 @@ _LOOK_SECONDS = 0.25
 _LINGER_SECONDS = 0.5
 _READ_BYTES = 65536
 _CONNECT_SECONDS = 20.0
+_PR_SET_NO_NEW_PRIVS = 38
 EXIT_ABANDONED = 70
 EXIT_NOT_STARTED = 127
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -135,11 +136,15 @@ class Guard:
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
         self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
+        environment = dict(os.environ) | program["environment"]
         try:
+            if program.get("user"):
+                self._program = _spawn_as(program["user"], program["command"], environment, write_end)
+                return
             self._program = os.posix_spawn(
                 program["command"][0],
                 program["command"],
-                dict(os.environ) | program["environment"],
+                environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, write_end, 1),
@@ -220,6 +225,32 @@ def _catch_signals(handler: Any) -> socket.socket:
         signal.signal(number, handler)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return read_end
+
+
+def _spawn_as(user: dict[str, int], command: list[str], environment: dict[str, str], output: int) -> int:
+    """The program's process id. It keeps none of our groups, powers and open files, and can never get any back."""
+    import ctypes
+    import subprocess
+
+    # Inherited: no setuid program (sudo, su) lifts the program above its user.
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot give up new privileges: {os.strerror(number)}")
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+        user=user["uid"],
+        group=user["gid"],
+        extra_groups=[],
+        umask=user["umask"],
+    )
+    # We reap it with all others.
+    process.returncode = 0
+    return process.pid
 
 
 def _process_tree() -> ModuleType:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class Program:
     folder: str
     environment: Mapping[str, str]
     log_bytes: int
+    # {"uid": …, "gid": …, "umask": …} of another user to run as; None: the guard's own.
+    user: Mapping[str, int] | None = None
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Guards:
 
     def listen(self, path: str) -> None:
         self._listener.bind(path)
+        # Programs that run as another user have no business here.
+        Path(path).chmod(0o600)
         self._listener.listen(len(self.ranks))
         self._selector.register(self._listener, selectors.EVENT_READ)
         threading.Thread(target=self._serve, name="guards", daemon=True).start()

@@ -49,6 +49,15 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class ScriptUser:
+    """The operating-system user as which scripts run."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
 class Order:
     """`claimed_at` is the boot time at which the claim was sent: the lease's first renewal."""
 
@@ -62,6 +71,13 @@ class Order:
     recipe_entry: str
     ranks: int
     claimed_at: float
+    # Of a script that runs apart from the worker; None: the programs run as the worker's own user.
+    user: ScriptUser | None = None
+
+    @property
+    def owner(self) -> int | None:
+        """Whose the files are that the programs leave; None: nobody's in particular."""
+        return self.user.uid if self.user else None
 
     @property
     def marker(self) -> str:
@@ -80,6 +96,7 @@ def decode_order(line: bytes) -> Order:
             **values,
             "assignment": Assignment(**assignment),
             "policy": Policy(**values["policy"]),
+            "user": ScriptUser(**values["user"]) if values["user"] else None,
             "workspace": Path(values["workspace"]),
             "cache": Path(values["cache"]),
         }

@@ -13,6 +13,7 @@ import psutil
 
 MARKER = "LEPTON_TREE"
 _LOOK_AGAIN_SECONDS = 0.01
+_STOP_SECONDS = 2.0
 
 
 def kill_descendants(seconds: float | None = None) -> bool:
@@ -25,8 +26,13 @@ def kill_descendants(seconds: float | None = None) -> bool:
 
 
 def kill_marked(marker: str, seconds: float | None = None) -> bool:
-    """SIGKILL every process whose marker is `<worker_id>/<attempt_id>`, or any of `<worker_id>`; False as above."""
-    return _kill_until_none(lambda: find_marked(marker), seconds)
+    """SIGKILL every process whose marker is `<worker_id>/<attempt_id>`, or any of `<worker_id>`; False as above.
+
+    And what descends from one, since a program can drop its marker, and another user's need not be readable. All are
+    stopped first: while nobody dies, nobody's children pass to init, where they would be anybody's.
+    """
+    doomed = _stopped(lambda: _with_descendants(find_marked(marker)))
+    return not doomed or _kill_until_none(lambda: _alive([*find_marked(marker), *doomed]), seconds)
 
 
 def find_marked(marker: str) -> list[psutil.Process]:
@@ -39,6 +45,26 @@ def find_marked(marker: str) -> list[psutil.Process]:
             if (value == marker or value.startswith(f"{marker}/")) and process.pid != os.getpid():
                 found.append(process)
     return _alive(found)
+
+
+def _with_descendants(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found = set(processes)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found.update(process.children(recursive=True))
+    return [process for process in _alive(list(found)) if process.pid != os.getpid()]
+
+
+def _stopped(find: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    """SIGSTOP to what is found, until nothing new is; what cannot be stopped in time is told all the same."""
+    stopped: set[psutil.Process] = set()
+    until = time.monotonic() + _STOP_SECONDS
+    while (new := [process for process in find() if process not in stopped]) and time.monotonic() < until:
+        for process in new:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.suspend()
+        stopped.update(new)
+    return list(stopped)
 
 
 def reap_orphans(own: Container[int]) -> None:

@@ -14,8 +14,9 @@ from lepton_trainer.worker.untrusted_files import descriptor_path, open_file
 class ControlFollower:
     """Reads on from where it stopped. Not for several threads, except `progress`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owner: int | None = None) -> None:
         self._root = root
+        self._owner = owner
         self._path = Workspace(root).control_journal(0).relative_to(root).as_posix()
         self._offset = 0
         self.progress = 0.0
@@ -37,7 +38,7 @@ class ControlFollower:
 
     def _read(self) -> list[dict[str, object]]:
         try:
-            with open_file(self._root, self._path) as descriptor:
+            with open_file(self._root, self._path, self._owner) as descriptor:
                 if os.fstat(descriptor).st_size <= self._offset:
                     return []
                 chunk = read_chunk(descriptor_path(descriptor), self._offset)

@@ -52,6 +52,7 @@ class Announcement:
     accepts_scripts: bool
     max_ranks: int
     gpus: int
+    isolates_scripts: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class PoolRegistry:
                 accepts_scripts=announcement.accepts_scripts,
                 max_ranks=announcement.max_ranks,
                 gpus=announcement.gpus,
+                isolates_scripts=announcement.isolates_scripts,
             )
         )
 

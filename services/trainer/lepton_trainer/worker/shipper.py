@@ -31,9 +31,10 @@ LOG_WAIT_SECONDS = 1.0
 class JournalShipper:
     """The metrics journals of all ranks. `committed` is how far the registry has each file."""
 
-    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int) -> None:
+    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int, owner: int | None = None) -> None:
         self._registry = registry
         self._root = root
+        self._owner = owner
         journals = [Workspace(root).metrics_journal(rank) for rank in range(ranks)]
         self._files = {rank: journal.relative_to(root).as_posix() for rank, journal in enumerate(journals)}
         self.committed: Mapping[str, int] = {journal.name: 0 for journal in journals}
@@ -53,7 +54,7 @@ class JournalShipper:
 
     def _read(self, path: str, offset: int) -> bytes:
         try:
-            with open_file(self._root, path) as descriptor:
+            with open_file(self._root, path, self._owner) as descriptor:
                 # Most rounds find nothing new, and need not read.
                 if os.fstat(descriptor).st_size <= offset:
                     return b""

@@ -24,6 +24,15 @@ PROGRAMS_SHARE = 0.6
 LEAVE_SECONDS = 5.0
 
 
+def _environment(order: Order) -> dict[str, str]:
+    environment = attempt_environment(os.environ, order.workspace) | {MARKER: order.marker}
+    if order.user is not None:
+        # What lies there would be the script's word in a process of the worker's.
+        own = str(order.workspace / "logs")
+        environment |= {"HOME": own, "LEPTON_HOME": own, "TMPDIR": own}
+    return environment
+
+
 class SupervisorProcess:
     """One attempt's supervisor. When we die, it sees the end of the socket and kills its tree."""
 
@@ -34,7 +43,7 @@ class SupervisorProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lepton_trainer.worker.supervisor", str(theirs.fileno())],
                 cwd=order.workspace,
-                env=attempt_environment(os.environ, order.workspace) | {MARKER: order.marker},
+                env=_environment(order),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 # A session of its own: Ctrl-C and a terminal's end are the worker's to handle.

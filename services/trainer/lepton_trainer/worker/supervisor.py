@@ -19,7 +19,9 @@ from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.environment import attempt_environment
 from lepton_trainer.worker.guards import Guards
-from lepton_trainer.worker.launchers import Launched, LaunchPlan
+from lepton_trainer.worker.isolation import WORKER_UMASK, make_folders
+from lepton_trainer.worker.launchers import Launched, Launcher, LaunchPlan
+from lepton_trainer.worker.launchers.direct import DirectLauncher
 from lepton_trainer.worker.launchers.torchrun import TorchrunLauncher
 from lepton_trainer.worker.order import Order, decode_order
 from lepton_trainer.worker.subreaper import become_subreaper
@@ -80,14 +82,16 @@ class WorkerLink:
 def launch(order: Order, control: Control) -> tuple[Guards, Launched]:
     """Start the launcher in the order's workspace, which becomes the working directory."""
     os.chdir(order.workspace)
-    for name in ("home", "tmp", "logs", "journal"):
-        (order.workspace / name).mkdir(exist_ok=True)
+    if order.user is not None:
+        os.umask(WORKER_UMASK)
+    make_folders(order.workspace)
     guards = Guards(order.ranks, control.changed.set)
     guards.listen(GUARD_SOCKET)
     environment = attempt_environment(os.environ, order.workspace) | {"LEPTON_TREE": order.marker}
     log = order.workspace / "logs" / "launcher.log"
     plan = LaunchPlan(order.workspace, order.ranks, GUARD_SOCKET, environment, log)
-    return guards, TorchrunLauncher().start(plan)
+    launcher: Launcher = DirectLauncher() if order.user is not None else TorchrunLauncher()
+    return guards, launcher.start(plan)
 
 
 def main() -> int:

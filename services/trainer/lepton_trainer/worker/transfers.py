@@ -56,7 +56,7 @@ class Transfers:
         destination.parent.mkdir(parents=True, exist_ok=True)
         return cache.place(file.digest, destination)
 
-    def upload(self, root: Path, folder: str, paths: Collection[str]) -> list[FileEntry]:
+    def upload(self, root: Path, folder: str, paths: Collection[str], owner: int | None = None) -> list[FileEntry]:
         """Send files that an attempt left below `root/folder`, where the platform lacks them; their entries.
 
         Each is opened once, without following links, and what is sent is what was opened: its digest says so.
@@ -64,7 +64,7 @@ class Transfers:
         with contextlib.ExitStack() as opened:
             files: list[LocalFile] = []
             for path in paths:
-                descriptor = opened.enter_context(open_file(root, f"{folder}/{path}"))
+                descriptor = opened.enter_context(open_file(root, f"{folder}/{path}", owner))
                 # Elsewhere than on Linux a descriptor's path shares its position, which parts sent side by side need.
                 source = descriptor_path(descriptor) if sys.platform == "linux" else root / folder / path
                 files.append(hashed(source, path))

@@ -33,8 +33,12 @@ def refused(path: str, why: str) -> LeptonError:
 
 
 @contextlib.contextmanager
-def open_file(root: Path, relative: str) -> Iterator[int]:
-    """A descriptor of a regular file below `root`. FileNotFoundError if there is none, INVALID for anything else."""
+def open_file(root: Path, relative: str, owner: int | None = None) -> Iterator[int]:
+    """A descriptor of a regular file below `root`. FileNotFoundError if there is none, INVALID for anything else.
+
+    `owner`: the user id that it must belong to. A script that runs as another user may have linked a file here that it
+    cannot read; that one stays its owner's, also when its other name has gone meanwhile.
+    """
     *folders, name = relative.split("/")
     with open_folder(root, "/".join(folders)) as folder:
         descriptor = _opened(name, _FILE, folder, relative)
@@ -45,6 +49,8 @@ def open_file(root: Path, relative: str) -> Iterator[int]:
         # A second name may lie anywhere on the disk, and what it names need not be the attempt's.
         if found.st_nlink > 1:
             raise refused(relative, "a hard link; files must be the attempt's own")
+        if owner is not None and found.st_uid != owner:
+            raise refused(relative, "another user's file; files must be the attempt's own")
         yield descriptor
     finally:
         os.close(descriptor)
@@ -70,8 +76,8 @@ def descriptor_path(descriptor: int) -> Path:
     return Path(f"/dev/fd/{descriptor}")
 
 
-def read_bytes(root: Path, relative: str, max_bytes: int) -> bytes:
-    with open_file(root, relative) as descriptor, open(descriptor, "rb", closefd=False) as file:
+def read_bytes(root: Path, relative: str, max_bytes: int, owner: int | None = None) -> bytes:
+    with open_file(root, relative, owner) as descriptor, open(descriptor, "rb", closefd=False) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise refused(relative, f"larger than {max_bytes} bytes")
@@ -86,10 +92,10 @@ def read_tail(root: Path, relative: str, max_bytes: int) -> bytes:
     return b""
 
 
-def read_json_object(root: Path, relative: str) -> dict[str, Any] | None:
+def read_json_object(root: Path, relative: str, owner: int | None = None) -> dict[str, Any] | None:
     """None when the file does not exist. INVALID for anything but one JSON object without NaN or infinity."""
     try:
-        data = read_bytes(root, relative, MAX_JSON_BYTES)
+        data = read_bytes(root, relative, MAX_JSON_BYTES, owner)
     except FileNotFoundError:
         return None
     try:

@@ -18,9 +18,10 @@ from lepton_trainer.worker.announce import announcement
 from lepton_trainer.worker.cache import InputCache
 from lepton_trainer.worker.clock import boottime
 from lepton_trainer.worker.folder import WorkerFolder, remove_folder
-from lepton_trainer.worker.order import Assignment, Order
-from lepton_trainer.worker.process_tree import kill_marked
+from lepton_trainer.worker.order import Assignment, Order, ScriptUser
+from lepton_trainer.worker.process_tree import kill_descendants, kill_marked, reap_orphans
 from lepton_trainer.worker.registry import PoolRegistry
+from lepton_trainer.worker.script_user import require_unused
 from lepton_trainer.worker.supervision import SupervisorProcess
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Worker:
         folder: WorkerFolder,
         registry: PoolRegistry,
         recipes: Mapping[tuple[str, str], RecipeEntry],
+        script_user: ScriptUser | None = None,
     ) -> None:
         self.wake = threading.Event()
         self.drain = threading.Event()
@@ -43,6 +45,7 @@ class Worker:
         self._folder = folder
         self._registry = registry
         self._recipes = recipes
+        self._script_user = script_user
         self._incarnation = 0
         self._claim_id = new_ulid()
 
@@ -50,6 +53,8 @@ class Worker:
         """Until it is drained."""
         # Whatever an earlier life of this worker left running would share the machine with the next attempt.
         kill_marked(self._folder.worker_id)
+        if self._script_user is not None:
+            require_unused(self._script_user)
         self._folder.clear()
         if not self._register():
             return
@@ -114,8 +119,13 @@ class Worker:
             recipe_entry=recipe.entry if recipe else "",
             ranks=int(spec["resources"]["ranks"]),
             claimed_at=claimed_at,
+            user=self._script_user if spec.get("script") else None,
         )
         result = SupervisorProcess(order).wait(self.drain, self._settings.drain_seconds)
+        # Whatever outlived supervisor and guards has become our child (Linux), marked or not; between attempts we have
+        # no others.
+        kill_descendants()
+        reap_orphans(())
         _log.info("attempt %s of run %s: %s", assignment.attempt_id, assignment.run_id, result or "lost")
         if result is None:
             # Nobody speaks for the attempt any more. A new incarnation tells the registry so, and it need not wait

@@ -20,6 +20,7 @@ from lepton_trainer.worker.artifacts import ArtifactWire
 from lepton_trainer.worker.cache import InputCache
 from lepton_trainer.worker.control import Control, Stop
 from lepton_trainer.worker.guards import Guards, Program
+from lepton_trainer.worker.isolation import PROGRAM_UMASK, hand_over, user_environment
 from lepton_trainer.worker.order import Order
 from lepton_trainer.worker.registry import AttemptRegistry
 from lepton_trainer.worker.retrying import AbandonedError
@@ -69,14 +70,22 @@ class Preparation:
             self._transfers.fetch_folder(assignment.resume.manifest_digest, self._workspace.resume, self._cache)
         write_file(self._workspace.attempt_file, self._attempt_file().model_dump_json(indent=1).encode())
         arguments, folder, environment = self._script(script) if script else self._recipe()
+        if self._order.user is not None:
+            environment = {**environment, **user_environment(self._order.user)}
+            hand_over(self._workspace.root, self._order.user)
         program = Program(
             command=[sys.executable, *arguments],
             folder=str(folder),
             environment={ATTEMPT_FILE_VARIABLE: str(self._workspace.attempt_file), **environment},
             log_bytes=self._order.policy.rank_log_bytes,
+            user=self._program_user(),
         )
         logs = {rank: str(self._workspace.rank_log(rank)) for rank in range(self._order.ranks)}
         self._guards.go(program, logs)
+
+    def _program_user(self) -> dict[str, int] | None:
+        user = self._order.user
+        return {"uid": user.uid, "gid": user.gid, "umask": PROGRAM_UMASK} if user else None
 
     def _attempt_file(self) -> AttemptFile:
         order, assignment, spec = self._order, self._order.assignment, self._spec

@@ -1,0 +1,171 @@
+"""The operating-system user as which script jobs run, so that they cannot read what the worker can.
+
+Looked up and tried out when the worker starts: what would fail there later stops it now, with a reason. Only root can
+have one. Another user with the right to change users would have to hand it on to the guards, and with it to what they
+start: the kernel takes capabilities away only from processes that cease to be root's.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from lepton_core.errors import LeptonError, invalid
+from lepton_trainer.worker.environment import attempt_environment
+from lepton_trainer.worker.folder import remove_folder
+from lepton_trainer.worker.isolation import PROGRAM_UMASK, hand_over, make_folders, user_environment
+from lepton_trainer.worker.order import ScriptUser
+
+FIELD = "LEPTON_TRAINER_RUN_AS"
+ALLOWED = "an operating-system user made for scripts alone: no login, no files, a group of its own"
+# What root needs of its powers (numbers of capabilities): a container may have taken them away.
+_NEEDED = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
+TRIAL_SECONDS = 60.0
+
+# As the user, in a workspace: what every script does, and what none may be able to do.
+_TRIAL = """
+import importlib.util, os, sys
+from pathlib import Path
+import lepton, lepton_core.workspace_files
+assert importlib.util.find_spec("torch"), "torch cannot be found"
+for place in (os.environ["HOME"], os.environ["TMPDIR"], "journal", "code", "."):
+    probe = Path(place, "probe"); probe.write_text("x"); probe.unlink()
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+powers = [name for name in ("CapPrm", "CapEff", "CapAmb") if int(status[name], 16)]
+assert not powers, f"the user would keep powers of root: {powers}"
+assert not os.getgroups() or os.getgroups() == [os.getgid()], f"the user would keep groups: {os.getgroups()}"
+readable = [path for path in sys.argv[1:] if os.access(path, os.R_OK)]
+assert not readable, f"the user can read {readable[0]}; take that right away (chmod 600)"
+"""
+
+
+def find_script_user(name: str) -> ScriptUser | None:
+    """None for an empty name. Raises INVALID for a user that scripts cannot, or should not, run as."""
+    if not name:
+        return None
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        raise _refused(name, "there is no such user on this machine") from None
+    if found.pw_uid == 0:
+        raise _refused(name, "a script that runs as root is not isolated")
+    if found.pw_uid in (os.getuid(), os.geteuid()):
+        raise _refused(name, "this is the worker's own user")
+    if found.pw_gid in (0, os.getgid(), os.getegid()):
+        raise _refused(name, f"its group ({found.pw_gid}) is the worker's own or root's")
+    if sys.platform != "linux":
+        raise _refused(name, "running scripts as another user needs Linux")
+    if os.geteuid() != 0:
+        raise _refused(name, "only a worker that runs as root can start programs as another user")
+    missing = [power for power, number in _NEEDED.items() if not _powers() >> number & 1]
+    if missing:
+        lacking = ", ".join(f"CAP_{power}" for power in missing)
+        raise _refused(name, f"this worker is root without the powers of root that this takes: {lacking}")
+    return ScriptUser(found.pw_name, found.pw_uid, found.pw_gid)
+
+
+def try_out(user: ScriptUser, attempts: Path, secret_files: list[Path]) -> None:
+    """Runs a program in a workspace as the user. Raises INVALID naming what stands in the way."""
+    workspace = attempts / f"trial-{secrets.token_hex(4)}"
+    for place in (attempts, *_needed_places()):
+        closed = first_closed(place, user)
+        if closed is not None:
+            why = f"the user cannot reach {place}, since {closed} is closed to it: chmod o+x, or another place"
+            raise _refused(user.name, why)
+    workspace.mkdir(mode=0o700)
+    try:
+        make_folders(workspace)
+        (workspace / "code").mkdir()
+        hand_over(workspace, user)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _TRIAL, *map(str, secret_files)],
+            cwd=workspace,
+            env=attempt_environment(os.environ, workspace) | user_environment(user),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TRIAL_SECONDS,
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+            umask=PROGRAM_UMASK,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _refused(user.name, f"a trial program could not run as this user: {error}") from error
+    finally:
+        remove_folder(workspace)
+    if done.returncode:
+        lines = done.stdout.strip().splitlines()
+        raise _refused(user.name, f"a trial program failed as this user: {lines[-1] if lines else done.returncode}")
+
+
+def require_unused(user: ScriptUser, seconds: float = 5.0) -> None:
+    """Raises INVALID if other processes of the user are still there after `seconds`.
+
+    Scripts would have power over them, and they over scripts. Nobody can tell whose they are, so we do not kill them.
+    """
+    until = time.monotonic() + seconds
+    while found := _processes_of(user):
+        if time.monotonic() > until:
+            pids = ", ".join(str(process.pid) for process in found[:5])
+            raise _refused(
+                user.name, f"other processes run as this user (process {pids}); nothing but this worker may use it"
+            )
+        time.sleep(0.05)
+
+
+def _processes_of(user: ScriptUser) -> list[psutil.Process]:
+    """Living processes that have the user's id in any way."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if user.uid in process.uids() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def first_closed(place: Path, user: ScriptUser) -> Path | None:
+    """The first folder on the way to `place`, or itself, that the user cannot pass through (or run, for a file)."""
+    for path in [*reversed(place.parents), place]:
+        status = path.stat()
+        if status.st_uid == user.uid:
+            mode = status.st_mode >> 6
+        elif status.st_gid == user.gid:
+            mode = status.st_mode >> 3
+        else:
+            mode = status.st_mode
+        if not mode & 1:
+            return path
+    return None
+
+
+def _needed_places() -> Iterator[Path]:
+    """Where Python lies, and the packages that scripts import."""
+    yield Path(sys.executable)
+    yield Path(os.path.realpath(sys.executable))
+    for package in ("lepton", "lepton_core", "torch"):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(folder)
+
+
+def _powers() -> int:
+    """The effective capabilities of this process, a bit each."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def _refused(name: str, why: str) -> LeptonError:
+    return invalid(FIELD, why, name, ALLOWED)
