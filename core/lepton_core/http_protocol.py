@@ -1,5 +1,7 @@
-"""uvicorn's HTTP/1.1 with the bounds it lacks: its fast parser takes headers and URLs of any length into memory."""
+"""uvicorn's HTTP/1.1 with the bounds it lacks: it takes headers and URLs of any length into memory, and waits for the
+rest of a request for ever."""
 
+import asyncio
 import logging
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,15 +19,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _ignored_bytes = 0
+    # When the head that is not complete began; None while there is none.
+    _head_since: float | None = None
+    _heard_at = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._head_since = self._heard_at = self.loop.time()
+        super().connection_made(transport)
+
+    def end_if_stalled(self, now: float, head_seconds: float, body_seconds: float) -> None:
+        """Ends a connection whose sender lets us wait: else a few thousand of them would take all that there are."""
+        if self._head_since is not None:
+            stalled = now - self._head_since > head_seconds
+        else:
+            waits = self.cycle.more_body and not self.cycle.response_complete and not self.flow.read_paused
+            stalled = waits and now - self._heard_at > body_seconds
+        if stalled and not self.transport.is_closing():
+            log.info("a request did not come to its end in time")
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             log.info("a request's line and headers are longer than %s bytes", MAX_HEAD_BYTES)
             self.send_400_response(f"The request line and headers are too long; at most {MAX_HEAD_BYTES} bytes.")
 
+    def on_message_begin(self) -> None:
+        if self._head_since is None:
+            self._head_since = self._heard_at
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
+        self._head_since = None
         # What came in one piece with the rest of the head is at most one read of the socket.
         self._head_bytes = self._ignored_bytes = 0
         super().on_headers_complete()

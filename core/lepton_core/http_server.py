@@ -12,13 +12,29 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.http_protocol import BoundedHttpProtocol
 
 BACKLOG = 2048
+# From the first byte of a request, or the connection's start, to the end of its headers.
+HEAD_SECONDS = 30.0
+# Between two pieces of a body that somebody waits for.
+BODY_SECONDS = 60.0
+# Of a tenth of a second each, from one look for senders that have stopped to the next.
+LOOK_TICKS = 10
 
 
 class HttpServer(uvicorn.Server):
     """Listens from the moment it is made; `run` serves within a block. Raises UNAVAILABLE when the address is taken."""
 
-    def __init__(self, app: ASGIApp, listen: str, *, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen: str,
+        *,
+        drain_seconds: float,
+        head_seconds: float = HEAD_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         """`listen` is `host:port`; port 0 takes any free one."""
+        self._head_seconds = head_seconds
+        self._body_seconds = body_seconds
         self._socket = _bound(listen)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -40,6 +56,14 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leaves signals to the process: uvicorn's handlers would end it before its other parts have drained."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedHttpProtocol):
+                    connection.end_if_stalled(now, self._head_seconds, self._body_seconds)
+        return await super().on_tick(counter)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
