@@ -1,16 +1,20 @@
 """Collection takes what nothing refers to, later; and never what is in use, or comes into use meanwhile."""
 
+import asyncio
+import threading
+
 import pytest
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
+from lepton_registry import schema
 from lepton_registry.artifacts import collection, keys, packs, places, store, tickets
 from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.artifacts.uploads import Uploads
-from lepton_registry.database import now_us
+from lepton_registry.database import now_us, open_database
 from lepton_registry.datasets import store as datasets
 from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.models import store as models
@@ -167,3 +171,32 @@ async def test_a_collector_whose_term_is_over_deletes_nothing(database, objects,
     with pytest.raises(NotLeader):
         await Collector(database, objects, REFERENCES, retention=AT_ONCE, leadership=paused).collect()
     assert await missing(*files) == 0
+
+
+async def test_a_folder_that_is_being_committed_keeps_its_files_from_a_collection_that_waits(postgres_url):
+    """The collection has chosen the file, and waits for the lock of who just uses it: then it must look again."""
+    schema.create_tables(postgres_url)
+    database = open_database(postgres_url)
+    digest = digest_of(b"used")
+    stored = places.Stored(digest, 4, "key", 0)
+    await database.write(lambda conn: places.add(conn, PROJECT, [stored]))
+    before = now_us()
+    locked, go_on = threading.Event(), threading.Event()
+
+    def commit(conn):
+        store.commit_manifest(conn, PROJECT, [File("f", digest, 4)])
+        locked.set()
+        go_on.wait(10)
+
+    committing = asyncio.create_task(database.write(commit))
+    assert await asyncio.to_thread(locked.wait, 10)
+    marking = asyncio.create_task(database.write(lambda conn: collection.mark_dead(conn, before)))
+    waits = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = :event")
+    async with asyncio.timeout(10):
+        while not await database.read(lambda conn: conn.scalar(waits, {"event": "transactionid"})):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    go_on.set()
+    await committing
+    assert await marking == 0
+    assert await database.read(lambda conn: places.find_missing(conn, PROJECT, [digest])) == []
+    await database.close()

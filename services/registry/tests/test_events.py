@@ -2,10 +2,13 @@
 
 import asyncio
 import threading
+from itertools import permutations
 
 import pytest
 import sqlalchemy as sa
 
+from lepton_registry import schema
+from lepton_registry.database import open_database
 from lepton_registry.events import leader, outbox, store
 from lepton_registry.events.feed import Feed
 from lepton_registry.events.leader import Leadership, NotLeader
@@ -43,30 +46,43 @@ async def test_events_are_readable_once_they_are_numbered(database):
     assert await listed(database) == [(1, "run_1")]
 
 
-async def test_positions_follow_the_order_of_commits_and_not_of_inserts(postgres_url):
-    """Transaction 1 inserts first and commits last. A reader that is at 1 must still come to see its event."""
-    from lepton_registry import schema
-    from lepton_registry.database import open_database
+class Held:
+    """A transaction that has inserted its event, and commits when it is told to."""
 
+    def __init__(self, database, subject):
+        self._inserted, self._may_commit = threading.Event(), threading.Event()
+
+        def work(conn):
+            told(subject)(conn)
+            self._inserted.set()
+            self._may_commit.wait(10)
+
+        self._writing = asyncio.create_task(database.write(work))
+
+    async def inserted(self):
+        assert await asyncio.to_thread(self._inserted.wait, 10)
+
+    async def commit(self):
+        self._may_commit.set()
+        await self._writing
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+async def test_positions_follow_the_order_of_commits_and_not_of_inserts(postgres_url, order):
+    """Three transactions insert one after the other and commit in any order. A reader that follows sees each once."""
     schema.create_tables(postgres_url)
     database = open_database(postgres_url)
     leadership = await lead(database)
-    inserted, may_commit = threading.Event(), threading.Event()
-
-    def slow(conn):
-        told("slow")(conn)
-        inserted.set()
-        may_commit.wait(10)
-
-    first = asyncio.create_task(database.write(slow))
-    await asyncio.to_thread(inserted.wait, 10)
-    await database.write(told("fast"))
-    await database.write(lambda conn: store.number(conn, leadership.term))
-    assert await listed(database) == [(1, "fast")]
-    may_commit.set()
-    await first
-    await database.write(lambda conn: store.number(conn, leadership.term))
-    assert await listed(database, after=1) == [(2, "slow")]
+    transactions = []
+    for number in range(3):
+        transactions.append(Held(database, f"run_{number}"))
+        await transactions[-1].inserted()
+    read = []
+    for number in order:
+        await transactions[number].commit()
+        await database.write(lambda conn: store.number(conn, leadership.term))
+        read += await listed(database, after=read[-1][0] if read else 0)
+    assert read == [(position, f"run_{number}") for position, number in enumerate(order, 1)]
     await database.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio as redis
 
 from lepton_core.queue import EVENT_STREAM, HINT_QUEUE, WAKE_TASK, build_celery
-from lepton_registry.events import store
+from lepton_registry.events import outbox, store
 from lepton_registry.events.leader import Leadership
 from lepton_registry.events.relay import Relay
 from lepton_registry.events.sinks import Hinter, Stream
@@ -112,6 +112,24 @@ async def test_events_are_cloudevents_in_the_stream_in_order(relayed, queue):
     assert (event["specversion"], event["type"], event["subject"]) == ("1.0", "dev.lepton.run.queued.v1", run.id)
     assert event["data"]["name"] == "digits"
     assert event["time"].endswith("Z")
+
+
+async def test_the_stream_of_events_is_capped_and_keeps_the_newest(relayed, queue, monkeypatch):
+    """Nobody reads it: it must not fill the queue server. The server trims by whole blocks of a hundred or so."""
+    monkeypatch.setattr("lepton_registry.events.sinks.MAX_STREAM_LENGTH", 10)
+
+    def many(conn):
+        for number in range(600):
+            outbox.write(conn, "prj_a", "run.queued", f"run_{number}", {})
+
+    await relayed.database.write(many)
+
+    async def newest_is_there():
+        [(_, fields)] = await queue.xrevrange(EVENT_STREAM, count=1) or [(b"", {b"event": b"{}"})]
+        return json.loads(fields[b"event"]).get("subject") == "run_599"
+
+    await until(newest_is_there)
+    assert await queue.xlen(EVENT_STREAM) < 300
 
 
 async def test_a_queue_server_that_is_away_stops_nothing_and_gets_all_later(scene, start_valkey):

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode
 from lepton_registry.runs import store, submission
@@ -150,3 +151,21 @@ async def test_files_of_a_script_that_are_not_in_its_code_are_refused(scene, nam
     error = await scene.refused(scene.submit(recipe="", data="", script=script | {name: "none.txt"}))
     assert (error.code, error.fields[0].field) == (ErrorCode.INVALID, f"script.{name}")
     assert "file0" in error.fields[0].allowed
+
+
+STORED_BY_AN_EARLIER_RELEASE = (
+    '{"data":"digits@1","name":"job","recipe":"r@1","register":null,"resources":{"ranks":2},"retries":1,"script":null,'
+    '"spec_version":1,"train":{"epochs":3}}'
+)
+
+
+async def test_a_spec_that_was_stored_before_stays_readable_and_runs_again(scene):
+    """Never change this text: databases hold it."""
+    run = await scene.submit()
+    await scene.database.write(lambda conn: store.cancel(conn, scene.project, run.id, "key_1"))
+    stored = sa.update(store.RUNS).where(store.RUNS.c.id == run.id).values(spec_json=STORED_BY_AN_EARLIER_RELEASE)
+    await scene.database.write(lambda conn: conn.execute(stored))
+    again, _ = await scene.database.write(lambda conn: store.retry(conn, scene.project, run.id, "again", "key_2"))
+    assert (again.ranks, again.retries, again.dataset_version, again.recipe_version) == (2, 1, 1, "1")
+    claimed = await scene.claim(await scene.worker(ranks=2))
+    assert json.loads(claimed.run.spec_json)["train"] == {"epochs": 3}
