@@ -95,13 +95,23 @@ def logs(
 
     The launcher of the ranks has a log of its own, shown if the programs wrote nothing, or with --stream launcher.
     """
+    silent = True
     with connect(patient=follow) as client:
         for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
+            silent = False
             if as_json:
                 render.print_json_line({"attempt_id": piece.attempt_id, "stream": piece.stream, "text": piece.text})
             else:
                 sys.stdout.write(piece.text)
                 sys.stdout.flush()
+        if silent and not as_json:
+            _tell_why_silent(client.runs.get(run_id))
+
+
+def _tell_why_silent(run: Run) -> None:
+    """An empty answer to "why did it fail?" would leave people alone with it."""
+    told = f"nothing was logged; run {run.state.value}"
+    typer.echo(render.plain(f"{told}: {run.reason}" if run.reason else told), err=True)
 
 
 @app.command()
