@@ -13,8 +13,11 @@ import httpx
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc_client import open_sync_channel
+from lepton_core.ids import new_id
 from lepton_fixtures.platform import RunningPlatform
-from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc
+from lepton_fixtures.processes import wait_until
+from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc, recipes_pb2, workers_pb2, workers_pb2_grpc
 
 Submit = Callable[..., httpx.Response]
 
@@ -57,6 +60,42 @@ def test_a_known_key_answers_although_latest_has_moved(submit: Submit, job: dict
     again = submit(moving, key)
     assert (again.status_code, again.json()["id"]) == (200, made["id"])
     assert again.json()["dataset_version_id"] == version["id"]
+
+
+def test_a_known_key_answers_although_the_catalogue_has_moved(
+    platform: RunningPlatform, submit: Submit, job: dict[str, Any]
+) -> None:
+    """The answer got lost; then a worker with a newer version of the recipe came, under which the job is no job."""
+    recipe, key = f"moving.{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
+    moving = {**job, "recipe": recipe, "train": {"old": 1}}
+    worker_id = announce(platform, recipe, "1", {"old": {}})
+    made = submit(moving, key)
+    assert made.status_code == 202, made.text
+    announce(platform, recipe, "2", {"new": {}}, worker_id)
+    # The gateway believes for a few seconds that version 1 is the newest one.
+    wait_until(lambda: submit(moving).status_code == 422, 20, "the newer version to refuse the job")
+    again = submit(moving, key)
+    assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+    assert again.json()["recipe_version"] == "1"
+    other = submit({**moving, "train": {"old": 2}}, key)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+
+
+def announce(
+    platform: RunningPlatform, recipe: str, version: str, properties: dict[str, Any], worker_id: str = ""
+) -> str:
+    """A worker that takes no work; its id."""
+    token = (platform.home / "keys" / "trainer.token").read_text().strip()
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    request = workers_pb2.RegisterWorkerRequest(
+        id=worker_id or new_id("wrk"),
+        hostname="host",
+        incarnation=int(version),
+        recipes=[recipes_pb2.Recipe(name=recipe, version=version, title="Moving", schema_json=json.dumps(schema))],
+        max_ranks=1,
+    )
+    with open_sync_channel(platform.url("registry_grpc"), token) as channel:
+        return str(workers_pb2_grpc.WorkerServiceStub(channel).RegisterWorker(request).worker.id)
 
 
 def push_text(http: httpx.Client, name: str, text: str) -> dict[str, Any]:
