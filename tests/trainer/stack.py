@@ -1,4 +1,4 @@
-"""Queue, object store, registry and one trainer as real processes, wired as `lepton up` wires them; no gateway."""
+"""Queue, object store, registry, one trainer as real processes, wired as `lepton up` wires them; a gateway if asked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Stack:
         keys = ensure_keys(self.home)
         wiring = Wiring(home=self.home, ports=ports, keys=keys, settings=local)
         self._parts: dict[str, Part] = {part.name: part for part in build_parts(wiring)}
-        self._settings = dict(settings or {})
+        self.ports = ports
+        # Read when a part is started for the first time.
+        self.settings = dict(settings or {})
         if python is not None:
             self._parts["trainer"].command[0] = str(python)
         self.servers: dict[str, ServerProcess] = {}
@@ -80,12 +82,12 @@ class Stack:
             if name in self.servers:
                 self.servers[name].start()
                 continue
-            environment = {**part.environment, **self._settings}
+            environment = {**part.environment, **self.settings}
             self.servers[name] = ServerProcess(part.command, self.home.logs / f"{name}.log", part.ready, environment)
         return self
 
     def stop(self) -> None:
-        for name in reversed(PARTS):
+        for name in ("gateway", *reversed(PARTS)):
             if name in self.servers:
                 self.servers[name].stop()
         for channel in self._channels:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lepton_trainer.worker import guard
+from lepton_trainer.worker.environment import thread_environment
 from lepton_trainer.worker.launchers import LaunchPlan
 
 
@@ -46,7 +47,7 @@ class DirectLauncher:
                 process = subprocess.Popen(
                     command,
                     cwd=plan.workspace,
-                    env={**_rank_variables(rank, plan, port), **plan.environment, "RANK": str(rank)},
+                    env={**_rank_variables(rank, plan, port), **plan.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -63,9 +64,8 @@ def _rank_variables(rank: int, plan: LaunchPlan, port: int) -> Mapping[str, str]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     told = {"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", "ROLE_NAME": "default", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
     tries = {"TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0"}
-    # Without it each rank would take every core.
-    threads = {"OMP_NUM_THREADS": "1"} if plan.ranks > 1 else {}
-    return place | sizes | meeting | told | tries | threads | {"TORCHELASTIC_RUN_ID": plan.workspace.name}
+    run = {"TORCHELASTIC_RUN_ID": plan.workspace.name}
+    return place | sizes | meeting | told | tries | run | thread_environment(plan.ranks)
 
 
 def _free_port() -> int:
