@@ -82,6 +82,7 @@ def _row(worker: Worker) -> tuple[object, ...]:
         state = Text(f"gone, seen {render.ago(worker.seen_at_us)}", style="red")
     elif worker.draining and not worker.current_attempt_id:
         state = render.state("drained")
-    scripts = "yes" if worker.accepts_scripts else "no"
+    accepts = "isolated" if worker.isolates_scripts else "yes"
+    scripts = accepts if worker.accepts_scripts else "no"
     recipes, does = ", ".join(worker.recipes), worker.current_attempt_id or "nothing"
     return (worker.id, worker.hostname, state, worker.max_ranks, worker.gpus, recipes, scripts, does)
