@@ -115,7 +115,10 @@ class LeptonError(Exception):
     def __str__(self) -> str:
         if len(self.fields) < 2:
             return self.detail
-        lines = [self.detail]
+        first = self.fields[0]
+        # A summary of the fields says the first of them, which the list below says again.
+        repeats = self.detail.startswith(f"{first.field}: {first.message}")
+        lines = [f"{len(self.fields)} fields are wrong" if repeats else self.detail]
         for error in self.fields:
             allowed = f"; allowed: {error.allowed}" if error.allowed else ""
             value = f" (got {error.value})" if error.value else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lepton import folders
-from lepton.folders import Wires, is_left_out, pull_files, push_folder
+from lepton.folders import Wires, empty_folders, is_left_out, pull_files, push_folder
 from lepton.login import Login
 from lepton.transport import Transport
 from lepton_core.errors import ErrorCode, LeptonError
@@ -99,3 +99,13 @@ def test_names_from_a_server_stay_in_the_folder(wires: Wires, tmp_path: Path, pa
         pull_files(wires._gateway, files, folder, title="t", progress=False)
     assert raised.value.code is ErrorCode.INVALID
     assert sorted(each.name for each in tmp_path.iterdir()) == ["pulled"]
+
+
+def test_folders_that_a_push_leaves_out_are_found_at_their_top(tmp_path: Path) -> None:
+    for name in ("a", "b/inner", "c/d", "c/e", ".hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a" / "1.png").touch()
+    (tmp_path / "b" / ".DS_Store").touch()
+    (tmp_path / "c" / "d" / "2.png").touch()
+    assert empty_folders(tmp_path) == ["b", "c/e"]
+    assert empty_folders(tmp_path / "a" / "1.png") == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton import Client
 from lepton.jobs import read_job
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.jobs import JobSpec, parse_job
@@ -47,7 +48,13 @@ def test_only_what_was_set_is_sent() -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("name: [", "while parsing"), ("- a\n- b\n", "named fields"), ("[" * 1200, "nested"), ("", "named fields")],
+    [
+        ("name: [", "line 1, column 8"),
+        ("a: b\na: c", "line 2, column 1: found duplicate key"),
+        ("- a\n- b\n", "named fields"),
+        ("[" * 1200, "nested"),
+        ("", "named fields"),
+    ],
 )
 def test_what_is_no_job_file_is_invalid_and_named(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "bad.yaml"
@@ -64,3 +71,32 @@ def test_bytes_folders_and_missing_files(tmp_path: Path) -> None:
         with pytest.raises(LeptonError) as raised:
             read_job(tmp_path / name)
         assert raised.value.code is code
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    file = tmp_path / "job.json"
+    file.write_text('{\n\t"name": }')
+    with pytest.raises(LeptonError, match=r"job.json, line 2, column 10: Expecting value"):
+        read_job(file)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ({"entry": "trian.py"}, "script.entry: no such file in .*, did you mean 'train.py'"),
+        ({"entry": "train.py", "requirements": "requirement.txt"}, "script.requirements: no such file"),
+        ({"entry": "train.py", "requirements": ".hidden/r.txt"}, "script.requirements: hidden files are not uploaded"),
+    ],
+)
+def test_files_of_a_script_are_looked_for_before_anything_is_sent(
+    tmp_path: Path, script: dict[str, str], told: str
+) -> None:
+    for name in ("train.py", "requirements.txt", ".hidden/r.txt"):
+        (tmp_path / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "code" / name).touch()
+    job = {"name": "a", "script": {"folder": str(tmp_path / "code"), **script}}
+    # Nobody listens there.
+    client = Client("http://127.0.0.1:9", "lpk_1_a", retry_seconds=0)
+    with client, pytest.raises(LeptonError, match=told) as raised:
+        client.jobs.submit(job)
+    assert raised.value.code is ErrorCode.INVALID

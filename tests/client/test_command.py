@@ -176,3 +176,39 @@ def test_logs_are_text_or_a_line_of_json_for_each_piece(platform: RunningPlatfor
     pieces = platform.cli("run", "logs", trained.id, "--json").stdout.splitlines()
     text = platform.cli("run", "logs", "-f", trained.id).stdout
     assert "".join(json.loads(piece)["text"] for piece in pieces) == text
+
+
+def test_the_log_is_what_the_programs_said_and_unknown_names_are_told(platform: RunningPlatform, trained: Run) -> None:
+    said = platform.cli("run", "logs", trained.id).stdout
+    assert said.startswith("data: ")
+    assert "torch/distributed" not in said
+    wrong = platform.cli("run", "logs", trained.id, "--stream", "rank-7", check=False)
+    assert (wrong.returncode, wrong.stdout) == (3, "")
+    assert "rank-0, launcher, all" in wrong.stderr
+    wrong = platform.cli("run", "metrics", trained.id, "los", check=False)
+    assert (wrong.returncode, wrong.stdout) == (3, "")
+    assert "did you mean 'loss'?" in wrong.stderr
+
+
+def test_a_drained_worker_lets_go_at_a_checkpoint_and_takes_no_more(
+    platform: RunningPlatform, client: Client, table: Path
+) -> None:
+    long = {**JOB, "name": "long", "train": {"target": "kind", "epochs": 9000}, "register": None}
+    run = client.jobs.submit(long, progress=False)
+    wait_until(lambda: run.refresh().progress > 0, 60, "the run trains")
+    [worker] = [each for each in client.workers.list() if each.alive]
+    assert worker.current_attempt_id == run.refresh().resource.current_attempt_id
+    drained = in_json(platform, "worker", "drain", worker.id, "--wait")
+    assert (drained["draining"], drained["current_attempt_id"]) == (True, "")
+    try:
+        [attempt] = run.attempts()
+        assert attempt.state == "released"
+        step = run.checkpoints()[0].step
+        findings = json.loads(platform.cli("doctor", "--json", check=False).stdout)["findings"]
+        assert any(each["subject"] == "workers" and not each["ok"] for each in findings)
+        assert run.refresh().state == "queued"
+    finally:
+        platform.process_of("trainer").terminate()
+    wait_until(lambda: run.refresh().attempt == 2, 60, "the worker that was started anew takes the run")
+    assert run.resumed_step() == step
+    run.cancel()

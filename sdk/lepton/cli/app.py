@@ -42,19 +42,24 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"lepton {installed('lepton-sdk')}")
+        raise typer.Exit
+
+
 @app.callback()
 def lepton(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Train models on your own machines, serve them, and know where every prediction came from.
 
     First steps: `lepton up` · `lepton example digits` · `lepton job submit digits.yaml --watch`
     """
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"lepton {installed('lepton-sdk')}")
-        raise typer.Exit
 
 
 app.add_typer(data.app, name="data", help="Datasets: folders, in versions that never change.", rich_help_panel=TRAIN)

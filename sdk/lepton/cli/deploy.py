@@ -31,7 +31,7 @@ class CreateByDefault(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and any("@" in each or each.startswith("mv_") for each in args[1:]):
             args.insert(0, "create")
-        elif len(args) > 1 and not args[0].startswith("-") and not get_close_matches(args[0], self.commands):
+        elif args and not args[0].startswith("-") and not get_close_matches(args[0], self.commands, cutoff=0.7):
             ctx.fail(f"No such command {args[0]!r}. To serve a model, name its version or alias: NAME MODEL@latest")
         return super().parse_args(ctx, args)
 

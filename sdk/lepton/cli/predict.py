@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -15,7 +15,10 @@ from rich.console import Group, RenderableType
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton.predictions import Prediction
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+
+if TYPE_CHECKING:
+    from lepton.client import Client
 
 ROWS_A_CALL = 200
 SHOWN_LABELS = 5
@@ -44,9 +47,21 @@ def predict(
                 for prediction in client.predict_rows(name, batch):
                     _print_line(prediction, as_json)
             return
-        prediction = client.predict(name, image=image, row=None if row is None else _row(row))
+        try:
+            prediction = client.predict(name, image=image, row=None if row is None else _row(row))
+        except LeptonError as error:
+            raise _with_known(client, name, error) from None
     # As the server said it, without the fields that this model's kind does not have.
     render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
+
+
+def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
+    """A wrong name, with the right ones."""
+    if error.code is not ErrorCode.NOT_FOUND or not error.request_id:
+        # Also said of a file that is not here: only the server's answers carry an id.
+        return error
+    known = ", ".join(each.name for each in client.deployments.list()) or "none yet: lepton deploy NAME MODEL"
+    return LeptonError(error.code, error.detail, [FieldError("deployment", error.detail, name, known)])
 
 
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:

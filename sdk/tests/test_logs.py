@@ -1,0 +1,53 @@
+"""Which words of a run's log are shown, and how a run's standing is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from lepton.bars import Standing
+from lepton.logs import LogPiece, check_stream, spoken
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.resources import Run, RunState
+
+
+def test_the_launcher_is_heard_only_of_attempts_whose_programs_said_nothing() -> None:
+    pieces = [
+        LogPiece("att_1", "launcher", "ChildFailedError"),
+        LogPiece("att_1", "rank-0", "failed: no image"),
+        LogPiece("att_2", "launcher", "no such "),
+        LogPiece("att_2", "launcher", "program"),
+    ]
+    assert "".join(piece.text for piece in spoken(pieces)) == "failed: no imageno such program"
+
+
+def test_a_stream_that_a_run_lacks_is_named_with_those_it_has() -> None:
+    run = Run(id="run_1", state=RunState.RUNNING, spec={"resources": {"ranks": 2}})
+    for stream in ("rank-0", "rank-1", "launcher", "all"):
+        check_stream(run, stream)
+    with pytest.raises(LeptonError, match="no log stream 'rank-2'") as raised:
+        check_stream(run, "rank-2")
+    assert raised.value.code is ErrorCode.NOT_FOUND
+    assert raised.value.fields[0].allowed == "rank-0, rank-1, launcher, all"
+
+
+@dataclass
+class Tried:
+    """A run, as far as its standing is told."""
+
+    attempt: int
+    step: int
+    name: str = "digits"
+    state: RunState = RunState.RUNNING
+    progress: float = 0.5
+
+    def resumed_step(self) -> int:
+        return self.step
+
+
+def test_a_run_tells_its_attempt_from_the_second_on() -> None:
+    standing = Standing()
+    assert standing.of(Tried(1, 0)) == "running"
+    assert standing.of(Tried(2, 0)) == "running (attempt 2, from the beginning)"
+    assert standing.of(Tried(3, 400)) == "running (attempt 3, from step 400)"
