@@ -60,6 +60,23 @@ def test_a_script_registers_its_model_through_the_lepton_package(stack: Stack, t
     assert [(point.key, point.value) for point in stack.metrics(run_id)] == [("loss", 0.5)]
 
 
+SCORES = """
+import lepton
+for step, score in enumerate([0.1, 0.9, 0.9, 0.3, 0.2, 0.4], 1):
+    lepton.checkpoint({"step": step}, step=step, score=score)
+"""
+
+
+def test_the_best_checkpoint_stays_although_newer_ones_overtook_it(stack: Stack, tmp_path: Path) -> None:
+    """They are written faster than they can be sent."""
+    run_id = stack.script(tmp_path / "code", SCORES)
+    assert stack.wait(run_id).state == SUCCEEDED
+    kept = {checkpoint.step: checkpoint.score for checkpoint in stack.checkpoints(run_id)}
+    assert (kept[2], kept[6]) == (0.9, 0.4)
+    assert 3 not in kept
+    assert len(kept) <= 3
+
+
 def test_a_failing_script_is_tried_again_and_says_why(stack: Stack, tmp_path: Path) -> None:
     run_id = stack.script(tmp_path / "code", "print('I give up'); raise SystemExit(3)", retries=1)
     run = stack.wait(run_id)
