@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from lepton import Client, Run
 from lepton.cli.app import run_command
 from lepton_fixtures.platform import RunningPlatform
+from lepton_fixtures.processes import wait_until
 
 from .conftest import CSV, JOB, NAME
 
@@ -203,12 +205,12 @@ def test_a_drained_worker_lets_go_at_a_checkpoint_and_takes_no_more(
     try:
         [attempt] = run.attempts()
         assert attempt.state == "released"
-        step = run.checkpoints()[0].step
+        step = max(each.step for each in run.checkpoints())
         findings = json.loads(platform.cli("doctor", "--json", check=False).stdout)["findings"]
         assert any(each["subject"] == "workers" and not each["ok"] for each in findings)
         assert run.refresh().state == "queued"
     finally:
-        platform.process_of("trainer").terminate()
+        platform.kill("trainer", signal.SIGTERM)
     wait_until(lambda: run.refresh().attempt == 2, 60, "the worker that was started anew takes the run")
     assert run.resumed_step() == step
     run.cancel()
