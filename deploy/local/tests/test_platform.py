@@ -145,6 +145,27 @@ def test_the_login_and_the_key_are_for_the_owner_only(home: Home, run: Run) -> N
     assert login.api_key not in output
 
 
+def test_others_get_through_the_home_only_while_scripts_run_as_another_user(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have to reach the worker's folder, which lets them through by itself; nothing else is open to them."""
+
+    def mode(path: Path) -> int:
+        return path.stat().st_mode & 0o777
+
+    monkeypatch.setenv("LEPTON_TRAINER_RUN_AS", "somebody")
+    run()
+    assert mode(home.folder) == 0o711
+    assert {mode(path) for path in home.folder.iterdir() if path.is_dir()} == {0o700}
+    # Who only asks whether it runs, or starts it once more, shuts nobody out.
+    home.create()
+    assert mode(home.folder) == 0o711
+    down(home, print)
+    monkeypatch.delenv("LEPTON_TRAINER_RUN_AS")
+    run()
+    assert mode(home.folder) == 0o700
+
+
 def test_a_crashed_server_is_restarted_and_reported(home: Home, run: Run) -> None:
     runner = run()
     pid = next(part.pid for part in status_of(home).parts if part.name == "queue")
