@@ -119,6 +119,15 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     if any(each["type"] == "json_invalid" for each in found):
         problem = found[0].get("ctx", {}).get("error", "not JSON")
         return problem_response(LeptonError(ErrorCode.INVALID, f"the body is not JSON: {problem}"))
+    if any(isinstance(each.get("input"), bytes) for each in found):
+        # What curl sends with -d, unless it is told: FastAPI leaves a body of another type unread.
+        sent = request.headers.get("content-type", "")
+        unread = LeptonError(
+            ErrorCode.INVALID,
+            f"the body was not read as JSON: send the header content-type: application/json (got {sent or 'none'})",
+            [FieldError("content-type", "the body is not read as JSON", sent, "application/json")],
+        )
+        return problem_response(unread)
     fields: list[FieldError] = list(invalid_from(found, _body_model(request)).fields)
     return problem_response(LeptonError(ErrorCode.INVALID, summary(fields), fields))
 

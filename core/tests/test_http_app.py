@@ -263,6 +263,14 @@ async def test_a_body_that_is_no_json(body: bytes) -> None:
         problem(await http.post("/things", content=body, headers={"content-type": "application/json"}), 422)
 
 
+async def test_a_body_of_another_type_is_told_which_header_it_lacks() -> None:
+    async with client() as http:
+        sent = {"content": b"{}", "headers": {"content-type": "application/x-www-form-urlencoded"}}
+        body = problem(await http.post("/things", **sent), 422)
+    assert "content-type: application/json (got application/x-www-form-urlencoded)" in body["detail"]
+    assert body["errors"][0]["field"] == "content-type"
+
+
 async def test_a_crash_tells_nothing_but_its_request(caplog: pytest.LogCaptureFixture) -> None:
     async with client() as http:
         body = problem(await http.get("/crash"), 500)
