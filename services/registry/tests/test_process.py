@@ -147,6 +147,7 @@ def test_sigterm_ends_it_cleanly(process):
     [
         ("LEPTON_REGISTRY_LEASE_SECOND", "5", "did you mean LEPTON_REGISTRY_LEASE_SECONDS"),
         ("LEPTON_REGISTRY_LEASE_SECONDS", "1", "at least 3"),
+        ("LEPTON_REGISTRY_RETENTION__DELETION_WAIT_SECONDS", "100", "must be more than read_url_seconds"),
         ("LEPTON_REGISTRY_DATABASE_URL", "mysql://x", "LEPTON_REGISTRY_DATABASE_URL"),
     ],
 )
