@@ -12,7 +12,7 @@ import pytest
 from lepton_core.errors import LeptonError
 from lepton_fixtures.other_user import folder_for_others, python_for_others, require_other_user
 from lepton_trainer.worker.order import ScriptUser
-from lepton_trainer.worker.script_user import find_script_user, first_closed, require_unused, try_out
+from lepton_trainer.worker.script_user import find_script_user, first_closed, require_unused, reserve, try_out
 from lepton_trainer.worker.untrusted_files import open_file
 
 
@@ -85,6 +85,14 @@ def test_processes_of_the_user_that_are_not_ours_are_told_and_left_alone(user: S
         other.kill()
         other.wait()
     require_unused(user)
+
+
+def test_two_workers_cannot_have_the_same_user(user: ScriptUser) -> None:
+    with reserve(user):
+        with pytest.raises(LeptonError, match="another worker"):
+            reserve(user)
+        reserve(ScriptUser("other", user.uid + 1, user.gid)).close()
+    reserve(user).close()
 
 
 def test_the_trainer_does_not_start_with_a_user_that_cannot_be(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -122,6 +123,21 @@ def require_unused(user: ScriptUser, seconds: float = 5.0) -> None:
                 user.name, f"other processes run as this user (process {pids}); nothing but this worker may use it"
             )
         time.sleep(0.05)
+
+
+def reserve(user: ScriptUser) -> socket.socket:
+    """Holds the user for this worker until it is closed, or the process ends.
+
+    Raises INVALID if another worker has it: their scripts could read each other's workspaces. The name is one of the
+    system's, not of a file, so it needs no place that all workers of a machine share, and nothing is left of it.
+    """
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0lepton-script-user-{user.uid}")
+    except OSError:
+        held.close()
+        raise _refused(user.name, "another worker on this machine runs its scripts as this user") from None
+    return held
 
 
 def _processes_of(user: ScriptUser) -> list[psutil.Process]:

@@ -7,6 +7,7 @@ to the registry by registering anew, which frees exactly the lease that was lost
 import json
 import logging
 import random
+import socket
 import threading
 from collections.abc import Mapping
 
@@ -21,7 +22,7 @@ from lepton_trainer.worker.folder import WorkerFolder, remove_folder
 from lepton_trainer.worker.order import Assignment, Order, ScriptUser
 from lepton_trainer.worker.process_tree import kill_descendants, kill_marked, reap_orphans
 from lepton_trainer.worker.registry import PoolRegistry
-from lepton_trainer.worker.script_user import require_unused
+from lepton_trainer.worker.script_user import require_unused, reserve
 from lepton_trainer.worker.supervision import SupervisorProcess
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Worker:
         self._registry = registry
         self._recipes = recipes
         self._script_user = script_user
+        self._reserved: socket.socket | None = None
         self._incarnation = 0
         self._claim_id = new_ulid()
 
@@ -55,6 +57,7 @@ class Worker:
         kill_marked(self._folder.worker_id)
         if self._script_user is not None:
             require_unused(self._script_user)
+            self._reserved = reserve(self._script_user)
         self._folder.clear()
         if not self._register():
             return
