@@ -147,6 +147,17 @@ def test_disk_budget_and_reserve(tmp_path: Path) -> None:
         DiskBudget(tmp_path, 1 << 20, 1 << 60).check()
 
 
+def test_folders_nested_without_end_are_told_and_removed(tmp_path: Path) -> None:
+    """A script that leaves them must not stop the worker, nor hide from its disk budget what it wrote there."""
+    nested = tmp_path / "nested"
+    code = "import os, sys\nfor name in [sys.argv[1], *['ddd'] * 3000]:\n    os.mkdir(name)\n    os.chdir(name)"
+    subprocess.run([sys.executable, "-c", code, str(nested)], check=True)
+    with pytest.raises(LeptonError, match="too deep"):
+        DiskBudget(tmp_path, 1 << 40, 0).check()
+    remove_folder(nested)
+    assert not nested.exists()
+
+
 def test_removing_a_folder_that_is_a_link_removes_the_link(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "target")

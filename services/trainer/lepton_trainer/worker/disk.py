@@ -1,5 +1,6 @@
 """Disk: what an attempt's folder holds, and what is left for everybody else on the machine."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,10 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes allocated below the folder, without following links; files that vanish meanwhile count as nothing."""
+    """Bytes allocated below the folder, without following links; files that vanish meanwhile count as nothing.
+
+    Raises TOO_LARGE for folders nested so deep that no path leads there: what lies below would not be counted.
+    """
     total = 0
     pending = [str(folder)]
     while pending:
@@ -18,15 +22,19 @@ def folder_bytes(folder: Path) -> int:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     total += _entry_bytes(entry, pending)
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                detail = "the run nested folders too deep for what they hold to be counted (limits.max_disk_bytes)"
+                raise LeptonError(ErrorCode.TOO_LARGE, detail) from None
     return total
 
 
 def _entry_bytes(entry: os.DirEntry[str], pending: list[str]) -> int:
     try:
         status = entry.stat(follow_symlinks=False)
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
         return 0
     if stat.S_ISDIR(status.st_mode):
         pending.append(entry.path)

@@ -2,15 +2,19 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import is_id, new_id
 from lepton_core.workspace_files import write_file
+
+_log = logging.getLogger(__name__)
 
 
 class WorkerFolder:
@@ -69,16 +73,28 @@ class WorkerFolder:
 
 
 def remove_folder(folder: Path) -> None:
-    """Also what its owner has made unreadable. Links inside are removed, not followed."""
+    """Also what its owner has made unreadable, or nested without end. Links inside are removed, not followed."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
         return
     with contextlib.suppress(FileNotFoundError):
         try:
             shutil.rmtree(folder)
+        except FileNotFoundError:
+            raise
         except PermissionError:
             _open_up(folder)
             shutil.rmtree(folder)
+        except (RecursionError, OSError):
+            _remove_deep(folder)
+
+
+def _remove_deep(folder: Path) -> None:
+    """Python's own walk takes a stack frame and an open file for each level: a program could make a folder that stops
+    the worker here, and again at each of its starts."""
+    done = subprocess.run(["rm", "-rf", "--", str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        _log.warning("%s is not removed: %s", folder, done.stderr.strip()[-500:])
 
 
 def _open_up(folder: Path) -> None:
