@@ -27,6 +27,23 @@ async def test_several_processes_may_upgrade_at_once(postgres_url):
     await asyncio.gather(*[asyncio.to_thread(upgrade, postgres_url) for _ in range(4)])
 
 
+def test_workers_from_before_isolate_no_scripts(database_url):
+    """Until they register anew, and say what they can."""
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "2026_11_21_1125")
+        connection.execute(
+            sa.text(
+                "INSERT INTO workers (id, hostname, incarnation, accepts_scripts, max_ranks, gpus, registered_at_us, "
+                "seen_at_us, draining) VALUES ('wrk_1', 'host', 1, true, 1, 0, 1, 1, false)"
+            )
+        )
+    upgrade(database_url)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT accepts_scripts, isolates_scripts FROM workers")).one() == (1, 0)
+    engine.dispose()
+
+
 def _set_revision(url, revision):
     engine = sa.create_engine(url)
     with engine.begin() as connection:
