@@ -15,8 +15,6 @@ Waiting = tuple[Item, asyncio.Future[Result]]
 
 # A commit is bounded by it, and so is the wait of whoever comes next.
 MAX_TOGETHER = 128
-# Where some came together, more are on their way: fewer, fuller commits take all of them sooner.
-COMPANY_SECONDS = 0.002
 
 
 class Gathering(Generic[Item, Result]):
@@ -43,8 +41,6 @@ class Gathering(Generic[Item, Result]):
             while self._waiting:
                 taken, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
                 await self._write_together(taken)
-                if len(taken) > 1:
-                    await asyncio.sleep(COMPANY_SECONDS)
         finally:
             self._writing = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -220,6 +221,8 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable
             await asyncio.wait_for(registry.bucket.wait(), BUCKET_WAIT_SECONDS)
         port = registry.server.bind(settings.listen)
         await registry.server.start()
+        # What was built so far stays; collections need not look at it again and again.
+        gc.freeze()
         ready(port)
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
