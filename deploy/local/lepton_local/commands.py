@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lepton.cli.render import print_json_line, show
 from lepton.cli.session import Json
+from lepton_core.binding import is_loopback
 from lepton_core.settings import load_settings
 from lepton_local.detached import start_detached
 from lepton_local.example import Kind, write_example
@@ -35,6 +36,9 @@ def up(
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Take any free ports, not the default ones.")
     ] = False,
+    public_host: Annotated[
+        str, typer.Option(help="Name or address at which other machines may reach this platform.")
+    ] = "",
     database_url: Annotated[str, typer.Option(help="A PostgreSQL of your own: postgresql+psycopg://…")] = "",
     broker_url: Annotated[str, typer.Option(help="A Redis or Valkey of your own: redis://…")] = "",
     as_json: Json = False,
@@ -47,6 +51,8 @@ def up(
     environ = dict(os.environ)
     if free_ports:
         environ[f"{SETTINGS_PREFIX}_FREE_PORTS"] = "true"
+    if public_host:
+        environ[f"{SETTINGS_PREFIX}_PUBLIC_HOST"] = public_host
     if database_url:
         environ[f"{SETTINGS_PREFIX}_DATABASE_URL"] = database_url
     if broker_url:
@@ -117,5 +123,7 @@ def show_ready(console: Console, home: Home, status: PlatformStatus, seconds: fl
     lines = [f"[bold green]Lepton is up[/]{took}"]
     for name, rpc in (("gateway", "gateway_grpc"), ("inference", "inference_grpc")):
         lines.append(f"  {name:<10} {status.urls[name]}   gRPC {status.urls[rpc]}")
+    if not is_loopback(status.urls["gateway_grpc"]):
+        lines.append("  [yellow]Other machines reach it unencrypted: trust the network, or put TLS in front.[/]")
     lines += [f"  {'API key':<10} {key}   (SDK and CLI find it)", f"  {'logs':<10} {home.logs}"]
     console.print("\n".join(lines), soft_wrap=True)

@@ -46,7 +46,17 @@ class Wiring:
     settings: LocalSettings
 
     def address(self, name: str) -> str:
+        """For the parts themselves."""
         return f"127.0.0.1:{self.ports[name]}"
+
+    def listen(self, name: str) -> str:
+        """Of a part that clients reach."""
+        host = "0.0.0.0" if self.settings.public_host else "127.0.0.1"  # noqa: S104 - asked for by name
+        return f"{host}:{self.ports[name]}"
+
+    def public(self, name: str) -> str:
+        """For clients."""
+        return f"{self.settings.public_host or '127.0.0.1'}:{self.ports[name]}"
 
     def broker_url(self, user: str) -> str:
         if self.settings.broker_url:
@@ -99,7 +109,7 @@ def objects_part(wiring: Wiring) -> Part:
     port = wiring.ports["objects"]
     return Part(
         name="objects",
-        command=rclone_command(wiring.home.objects, port),
+        command=rclone_command(wiring.home.objects, wiring.listen("objects")),
         environment=rclone_environment(wiring.keys.store_access_key, wiring.keys.store_secret_key),
         ready=http_answers(port, "/", below_status=500),  # an unsigned request is refused, which is an answer
         stop_seconds=10,
@@ -137,6 +147,7 @@ def _object_store(wiring: Wiring) -> dict[str, str]:
             secret_key=wiring.keys.store_secret_key,
             bucket=BUCKET,
             region=REGION,
+            public_url=f"http://{wiring.public('objects')}",
         )
     values: dict[str, str] = store.model_dump()
     values["public_url"] = store.public_url or store.endpoint
@@ -149,8 +160,8 @@ def gateway_part(wiring: Wiring) -> Part:
         name="gateway",
         command=_service("lepton_gateway"),
         environment={
-            "LEPTON_GATEWAY_HTTP_LISTEN": wiring.address("gateway_http"),
-            "LEPTON_GATEWAY_GRPC_LISTEN": wiring.address("gateway_grpc"),
+            "LEPTON_GATEWAY_HTTP_LISTEN": wiring.listen("gateway_http"),
+            "LEPTON_GATEWAY_GRPC_LISTEN": wiring.listen("gateway_grpc"),
             "LEPTON_GATEWAY_REGISTRY_ADDRESS": wiring.address("registry"),
             "LEPTON_GATEWAY_SERVICE_TOKEN_FILE": wiring.token_file("gateway"),
             "LEPTON_GATEWAY_BROKER_URL": wiring.broker_url("services"),
@@ -169,8 +180,8 @@ def inference_part(wiring: Wiring) -> Part:
         name="inference",
         command=_service("lepton_inference"),
         environment={
-            "LEPTON_INFERENCE_HTTP_LISTEN": wiring.address("inference_http"),
-            "LEPTON_INFERENCE_GRPC_LISTEN": wiring.address("inference_grpc"),
+            "LEPTON_INFERENCE_HTTP_LISTEN": wiring.listen("inference_http"),
+            "LEPTON_INFERENCE_GRPC_LISTEN": wiring.listen("inference_grpc"),
             "LEPTON_INFERENCE_REGISTRY_ADDRESS": wiring.address("registry"),
             "LEPTON_INFERENCE_SERVICE_TOKEN_FILE": wiring.token_file("inference"),
             "LEPTON_INFERENCE_CACHE_DIR": str(wiring.home.cache),

@@ -92,8 +92,9 @@ class Platform:
         assert self._supervisor is not None
         assert self._wiring is not None
         self._ready = True
-        urls = self._urls()
-        write_login(self._home, urls["gateway"])
+        assert self._wiring is not None
+        # For this machine's own commands, whatever its public name leads to.
+        write_login(self._home, f"http://{self._wiring.address('gateway_http')}")
         status = self._write_status()
         self._on_ready(status)
         self._supervisor.watch(stop)
@@ -126,18 +127,18 @@ class Platform:
 
     def _urls(self) -> dict[str, str]:
         assert self._wiring is not None
-        address = self._wiring.address
+        address, public = self._wiring.address, self._wiring.public
         urls = {
-            "gateway": f"http://{address('gateway_http')}",
-            "gateway_grpc": address("gateway_grpc"),
-            "inference": f"http://{address('inference_http')}",
-            "inference_grpc": address("inference_grpc"),
+            "gateway": f"http://{public('gateway_http')}",
+            "gateway_grpc": public("gateway_grpc"),
+            "inference": f"http://{public('inference_http')}",
+            "inference_grpc": public("inference_grpc"),
             "registry_grpc": address("registry"),
         }
         if "queue" in self._wiring.ports:
             urls["queue"] = f"redis://{address('queue')}/0"
         if "objects" in self._wiring.ports:
-            urls["objects"] = f"http://{address('objects')}"
+            urls["objects"] = f"http://{public('objects')}"
         return urls
 
 

@@ -51,9 +51,9 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str]) -> list[s
     return [str(get_binary_path()), str(config)]
 
 
-def rclone_command(folder: Path, port: int) -> list[str]:
+def rclone_command(folder: Path, listen: str) -> list[str]:
     """Give it `rclone_environment` too: without a key pair it lets everyone in."""
-    return [_rclone(), "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}", str(folder)]
+    return [_rclone(), "serve", "s3", "--config", "", "--addr", listen, str(folder)]
 
 
 def rclone_environment(access_key: str, secret_key: str) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """Settings of the local platform itself, `LEPTON_LOCAL_…`: mostly servers to use instead of the bundled ones."""
 
+import re
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lepton_core.settings import Settings
 
 SETTINGS_PREFIX = "LEPTON_LOCAL"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 class ObjectStore(Settings):
@@ -40,7 +42,19 @@ class LocalSettings(Settings):
         default="", description="A Redis or Valkey of your own (`redis://…`); empty: the bundled server."
     )
     object_store: ObjectStore = Field(default=ObjectStore(), description="An S3 server of your own.")
+    public_host: str = Field(
+        default="",
+        description="Name or IPv4 address at which other machines reach this one; gateway, inference and the bundled "
+        "S3 server then listen on all its addresses. Empty: this machine alone.",
+    )
     free_ports: bool = Field(
         default=False, description="Take any free ports at the first start instead of the default ones."
     )
     start_seconds: float = Field(default=60.0, description="How long the start may take.")
+
+    @field_validator("public_host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        if value and not _HOST.fullmatch(value):
+            raise ValueError("not a host name or IPv4 address alone (no scheme, no port), e.g. gpu1.example.org")
+        return value
