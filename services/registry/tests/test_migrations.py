@@ -12,10 +12,31 @@ from lepton_registry.database import LOCKS, open_database
 from lepton_registry.migrations.check import differences
 from lepton_registry.migrations.upgrade import configuration, upgrade
 from lepton_registry.refusal import RefusedToStart
+from lepton_registry.schema import METADATA
 
 
 def test_tables_and_migrations_agree(database_url):
     assert differences(database_url) == []
+
+
+def test_a_constraint_that_no_migration_makes_or_drops_is_a_difference(database_url):
+    changed = sa.MetaData()
+    for table in METADATA.tables.values():
+        table.to_metadata(changed)
+    runs, versions = changed.tables["runs"], changed.tables["model_versions"]
+    runs.append_constraint(sa.UniqueConstraint("id", "project"))
+    kept = {each for each in versions.constraints if not isinstance(each, sa.UniqueConstraint)}
+    versions.constraints = kept
+    found = {(kind, table, columns) for kind, table, columns, *_ in _uniques(differences(database_url, changed))}
+    assert found == {
+        ("missing_unique", "runs", ("id", "project")),
+        ("unknown_unique", "model_versions", ("model_id", "version")),
+        ("unknown_unique", "model_versions", ("model_id", "run_id")),
+    }
+
+
+def _uniques(found):
+    return [difference for difference in found if str(difference[0]).endswith("_unique")]
 
 
 def test_a_second_upgrade_changes_nothing(database_url):

@@ -13,15 +13,31 @@ from lepton_registry.migrations.upgrade import upgrade
 from lepton_registry.schema import METADATA
 
 
-def differences(url: str) -> list[Any]:
+def differences(url: str, metadata: sa.MetaData = METADATA) -> list[Any]:
     """Migrates an empty database and compares it with the tables."""
     upgrade(url)
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        found = list(compare_metadata(context, METADATA))
+        found = [*compare_metadata(context, metadata), *_unique_differences(connection, metadata)]
     engine.dispose()
     return found
+
+
+def _unique_differences(connection: sa.Connection, metadata: sa.MetaData) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Alembic passes over unique constraints without a name on SQLite, and an idempotency key stands on one."""
+    inspector = sa.inspect(connection)
+    found = []
+    for table in set(metadata.tables) & set(inspector.get_table_names()):
+        wanted = {_columns(each) for each in metadata.tables[table].constraints if isinstance(each, sa.UniqueConstraint)}
+        built = {tuple(sorted(each["column_names"])) for each in inspector.get_unique_constraints(table)}
+        found += [("missing_unique", table, columns) for columns in sorted(wanted - built)]
+        found += [("unknown_unique", table, columns) for columns in sorted(built - wanted)]
+    return found
+
+
+def _columns(constraint: sa.UniqueConstraint) -> tuple[str, ...]:
+    return tuple(sorted(column.name for column in constraint.columns))
 
 
 def main() -> None:
