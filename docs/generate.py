@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from lepton.cli.app import app
+from lepton.cli.plugins import GROUP as COMMANDS
 from lepton_gateway.settings import GatewaySettings
 from lepton_inference.settings import InferenceSettings
+from lepton_local import commands as local_commands
 from lepton_local.settings import LocalSettings
 from lepton_registry.settings import RegistrySettings
 from lepton_trainer.settings import TrainerSettings
@@ -109,8 +112,17 @@ def _default(field: FieldInfo) -> str:
 
 
 def cli_page() -> str:
-    command = typer.main.get_command(app)
-    return CLI_HEAD + "".join(_command(command, "lepton"))
+    commands = [typer.main.get_command(each) for each in (_platform_commands(), app)]
+    return CLI_HEAD + "".join(part for command in commands for part in _command(command, "lepton"))
+
+
+def _platform_commands() -> typer.Typer:
+    """Those that lepton-local adds by entry point; whatever else is installed here is not ours to document."""
+    found = typer.Typer()
+    for point in sorted(entry_points(group=COMMANDS), key=lambda each: each.name):
+        if point.module == local_commands.__name__:
+            found.command(point.name)(point.load())
+    return found
 
 
 def _command(command: Any, name: str) -> Iterator[str]:
