@@ -113,6 +113,12 @@ def test_links_and_devices_are_refused(data: bytes, tmp_path: Path) -> None:
     refused(data, tmp_path)
 
 
+@pytest.mark.parametrize("make", [zip_of, tar_of], ids=["zip", "tar"])
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_file_without_a_name_is_refused(name: str, make: Callable[[dict[str, bytes]], bytes], tmp_path: Path) -> None:
+    refused(make({name: b"1"}), tmp_path)
+
+
 def test_a_link_and_a_file_below_it_write_nothing_outside(tmp_path: Path) -> None:
     """The shape of CVE-2025-4517: a link first, then a file through it."""
     outside = tmp_path / "outside"

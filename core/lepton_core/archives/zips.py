@@ -29,6 +29,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     # zipfile cuts names at a NUL: what would be unpacked is not what stands there.
     if info.orig_filename != info.filename and "\0" in info.orig_filename:
         raise refused("a name holds control characters", info.orig_filename)
+    # is_dir() looks at the last character.
+    if not info.filename:
+        raise refused("an entry has no name")
     if info.flag_bits & _ENCRYPTED:
         raise refused("an entry is encrypted", info.filename)
     kind = stat.S_IFMT(info.external_attr >> 16)
