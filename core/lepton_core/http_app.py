@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from lepton_core.binding import check_bind
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
 from lepton_core.http_guard import Guard, Observe, error_headers, problem_bytes
+from lepton_core.http_openapi import DocumentedApp
 from lepton_core.http_routes import RouteIndex, routes_of
 from lepton_core.identity.authenticators import Authenticator
 from lepton_core.identity.policies import POLICIES, Policy
@@ -38,7 +39,7 @@ def build_app(
     lifespan: Any = None,
 ) -> FastAPI:
     """`ready` decides /readyz. `body_limits` holds limits of single routes, by policy key."""
-    app = FastAPI(
+    app = DocumentedApp(
         title=title,
         description=description,
         version=version,
@@ -49,6 +50,7 @@ def build_app(
         generate_unique_id_function=lambda route: route.name,
         responses={"default": {"description": "A problem document (RFC 9457)", "model": Problem}},
     )
+    app.policies = policies
     app.add_middleware(
         Guard,
         routes=lambda: RouteIndex(routes_of(app)),

@@ -71,9 +71,25 @@ def test_a_stream_of_a_run_that_is_not_there_is_not_found(http: httpx.Client) ->
         assert http.get(f"/v1/runs/run_01ARZ3NDEKTSV4RRFFQ69G5FAV/{name}/stream").status_code == 404
 
 
-def test_a_position_that_is_none_is_refused(http: httpx.Client) -> None:
-    answer = http.get("/v1/events/stream", headers={"last-event-id": "yesterday"})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+def test_a_position_that_is_none_is_refused(http: httpx.Client, cancelled: str) -> None:
+    """Before the stream begins: a browser comes back for ever to one that began and broke off."""
+    for path in ("/v1/events", *(f"/v1/runs/{cancelled}/{name}" for name in ("events", "metrics", "logs"))):
+        answer = http.get(f"{path}/stream", headers={"last-event-id": "yesterday"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+        assert answer.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+def test_the_api_document_tells_of_keys_problems_and_streams(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    scheme = document["components"]["securitySchemes"]["api_key"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert document["paths"]["/v1/schemas/job.json"]["get"]["security"] == []
+    assert document["paths"]["/v1/jobs"]["post"]["security"] == [{"api_key": []}]
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    assert {tuple(each["responses"]["default"]["content"]) for each in operations} == {("application/problem+json",)}
+    streams = [each for path, each in document["paths"].items() if path.endswith("/stream")]
+    assert len(streams) == 4
+    assert {tuple(each["get"]["responses"]["200"]["content"]) for each in streams} == {("text/event-stream",)}
 
 
 def test_the_schema_of_a_job_file_knows_the_recipes_settings(http: httpx.Client, job: dict[str, Any]) -> None:

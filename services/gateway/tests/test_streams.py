@@ -7,7 +7,7 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.resources import LogChunk
-from lepton_gateway.http.streams import position, tail, with_keep_alive
+from lepton_gateway.http.streams import first, position, tail, with_keep_alive
 from lepton_gateway.registry.runs import Tail
 
 
@@ -37,12 +37,12 @@ async def test_a_tail_ends_when_the_run_has_and_carries_a_cursor_to_resume_at() 
     async def read(cursor: str) -> Tail:
         return pages[cursor]
 
-    sent = [message async for message in tail(read, "logs", "")]
+    sent = [message async for message in tail(read, "logs", "", await first(read, ""))]
     assert [line.split("\n")[0] for line in sent] == ["id: a", "id: b", "id: b"]
     assert [piece["text"] for piece in json.loads(sent[0].split("data: ")[1])] == ["caf", "é\n"]
     assert json.loads(sent[1].split("data: ")[1])[0]["text"] == "�\n"
     assert "event: end" in sent[2]
-    assert [message async for message in tail(read, "logs", "a")] == sent[1:]
+    assert [message async for message in tail(read, "logs", "a", await first(read, "a"))] == sent[1:]
 
 
 async def test_an_error_in_the_middle_is_told_in_the_stream() -> None:

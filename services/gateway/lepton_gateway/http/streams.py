@@ -7,12 +7,12 @@ import asyncio
 import codecs
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from lepton_core.errors import LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import LogChunk, MetricPoint
 from lepton_gateway.registry import Registry
 from lepton_gateway.registry.runs import Tail
@@ -23,14 +23,30 @@ POLL_SECONDS = 0.3
 POINTS_A_POLL = 2000
 CHUNKS_A_POLL = 50
 
+# What each stream's route says of its answer in OpenAPI.
+SERVER_SENT: dict[str, Any] = {
+    "response_class": StreamingResponse,
+    "responses": {
+        200: {
+            "description": "Server-sent events. Send the `id` of the last one back as `Last-Event-ID` to go on after it.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+}
+
 LastEventId = Annotated[str, Header(alias="last-event-id", description="Go on after this message.")]
-Item = TypeVar("Item")
+Read = Callable[[str], Awaitable[Tail]]
 
 
 def routes(registry: Registry) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["streams"])
 
-    @router.get("/events/stream", summary="Events of the project as they happen", response_class=StreamingResponse)
+    @router.get(
+        "/events/stream",
+        summary="Events of the project as they happen",
+        response_class=StreamingResponse,
+        responses=SERVER_SENT,
+    )
     async def stream_events(
         subject: Annotated[str, Query(description="Only events about this id.")] = "",
         after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
@@ -38,12 +54,22 @@ def routes(registry: Registry) -> APIRouter:
     ) -> StreamingResponse:
         return server_sent(events(registry, position(last_event_id, after), subject))
 
-    @router.get("/runs/{run_id}/events/stream", summary="Events of one run", response_class=StreamingResponse)
+    @router.get(
+        "/runs/{run_id}/events/stream",
+        summary="Events of one run",
+        response_class=StreamingResponse,
+        responses=SERVER_SENT,
+    )
     async def stream_run_events(run_id: str, last_event_id: LastEventId = "") -> StreamingResponse:
         await registry.get_run(run_id)
         return server_sent(events(registry, position(last_event_id, 0), run_id))
 
-    @router.get("/runs/{run_id}/metrics/stream", summary="Metric points of a run", response_class=StreamingResponse)
+    @router.get(
+        "/runs/{run_id}/metrics/stream",
+        summary="Metric points of a run",
+        response_class=StreamingResponse,
+        responses=SERVER_SENT,
+    )
     async def stream_metrics(
         run_id: str,
         key: Annotated[list[str], Query(description="Only these metrics.")] = [],  # noqa: B006
@@ -54,16 +80,18 @@ def routes(registry: Registry) -> APIRouter:
         async def read(cursor: str) -> Tail:
             return await registry.query_metrics(run_id, key, cursor, POINTS_A_POLL)
 
-        return server_sent(tail(read, "metrics", last_event_id))
+        return server_sent(tail(read, "metrics", last_event_id, await first(read, last_event_id)))
 
-    @router.get("/runs/{run_id}/logs/stream", summary="Log of a run", response_class=StreamingResponse)
+    @router.get(
+        "/runs/{run_id}/logs/stream", summary="Log of a run", response_class=StreamingResponse, responses=SERVER_SENT
+    )
     async def stream_logs(run_id: str, stream: str = "", last_event_id: LastEventId = "") -> StreamingResponse:
         await registry.get_run(run_id)
 
         async def read(cursor: str) -> Tail:
             return await registry.read_log(run_id, stream, cursor, CHUNKS_A_POLL)
 
-        return server_sent(tail(read, "logs", last_event_id))
+        return server_sent(tail(read, "logs", last_event_id, await first(read, last_event_id)))
 
     return router
 
@@ -73,8 +101,12 @@ def position(last_event_id: str, after: int) -> int:
         return after
     # isdecimal alone also takes digits of other scripts, and int() a number of any length.
     if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= 18):
-        raise invalid("Last-Event-ID", "not a position of this stream", last_event_id, "the id of a received message")
+        raise not_a_position(last_event_id)
     return int(last_event_id)
+
+
+def not_a_position(last_event_id: str) -> LeptonError:
+    return invalid("Last-Event-ID", "not a position of this stream", last_event_id, "the id of a received message")
 
 
 async def events(registry: Registry, after: int, subject: str) -> AsyncIterator[str]:
@@ -83,11 +115,20 @@ async def events(registry: Registry, after: int, subject: str) -> AsyncIterator[
             yield message(event.type, event.model_dump_json(), str(event.position))
 
 
-async def tail(read: Callable[[str], Awaitable[Tail]], name: str, cursor: str) -> AsyncIterator[str]:
-    """Polls `read` from `cursor`; each message holds what one poll found. Ends with a message `end`."""
+async def first(read: Read, last_event_id: str) -> Tail:
+    """Read before the status line leaves: a client must not come back for ever with an id that nobody gave it."""
+    try:
+        return await read(last_event_id)
+    except LeptonError as error:
+        if error.code is ErrorCode.INVALID and last_event_id:
+            raise not_a_position(last_event_id) from error
+        raise
+
+
+async def tail(read: Read, name: str, cursor: str, found: Tail) -> AsyncIterator[str]:
+    """Polls `read` on from `found`, what it gave at `cursor`; each message holds one poll. Ends with `end`."""
     texts = Texts()
     while True:
-        found = await read(cursor)
         if found.items:
             cursor = found.cursor
             yield message(name, json.dumps([texts.shown(item) for item in found.items]), cursor)
@@ -96,6 +137,7 @@ async def tail(read: Callable[[str], Awaitable[Tail]], name: str, cursor: str) -
             return
         else:
             await asyncio.sleep(POLL_SECONDS)
+        found = await read(cursor)
 
 
 class Texts:
