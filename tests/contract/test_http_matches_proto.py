@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Union, get_args, get_origin
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
@@ -15,6 +16,8 @@ from lepton_core import jobs, resources
 from lepton_core.errors import FieldError, LeptonError
 from lepton_core.resources.base import Resource
 from lepton_core.wire import from_proto, set_fields, to_proto
+from lepton_fixtures.applications import gateway_app
+from lepton_gateway.http import bodies
 from lepton_proto.v1 import (
     artifacts_pb2,
     datasets_pb2,
@@ -159,6 +162,49 @@ def test_what_a_grpc_client_did_not_set_is_left_to_the_defaults() -> None:
     assert jobs.parse_job(given).retries == 2
     message.retries = 0
     assert jobs.parse_job(set_fields(message, jobs.JobSpec)).retries == 0
+
+
+def every_body() -> list[type[BaseModel]]:
+    """Bodies that stand for a message; the others are HTTP's alone, because gRPC has the same in another shape."""
+    http_alone = {bodies.Body, bodies.Caller, bodies.CodeFolder}
+    found = [each for each in vars(bodies).values() if isinstance(each, type) and issubclass(each, bodies.Body)]
+    return [body for body in found if body not in http_alone]
+
+
+@pytest.mark.parametrize("body", every_body(), ids=lambda body: body.__name__)
+def test_a_body_has_the_fields_of_its_message(body: type[BaseModel]) -> None:
+    fields = message_of(body.__name__).DESCRIPTOR.fields_by_name
+    in_path = bodies.IN_PATH.get(body.__name__, set())
+    assert set(body.model_fields) == set(fields) - in_path
+    assert in_path <= set(fields)
+    for name, info in body.model_fields.items():
+        assert kind_of(info.annotation) == wire_kind(fields[name]), name
+
+
+def kind_of(annotation: Any) -> tuple[bool, str]:
+    """(is a list, the name of what it holds)."""
+    if get_origin(annotation) is list:
+        return True, kind_of(get_args(annotation)[0])[1]
+    return False, {"str": "string", "bool": "bool", "int": "integer"}.get(annotation.__name__, annotation.__name__)
+
+
+def wire_kind(field: FieldDescriptor) -> tuple[bool, str]:
+    named = field.message_type or field.enum_type
+    scalars = {FieldDescriptor.CPPTYPE_STRING: "string", FieldDescriptor.CPPTYPE_BOOL: "bool"}
+    return field.is_repeated, named.name if named else scalars.get(field.cpp_type, "integer")
+
+
+async def test_no_route_answers_with_a_schema_of_its_own() -> None:
+    """What OpenAPI shows is a resource, a body that was compared above, or a problem."""
+    compared = {model.__name__ for model in (*every_resource(), *every_body())}
+    enums = {name for name in resources.__all__ if not issubclass(getattr(resources, name), BaseModel)}
+    http_alone = {"Caller", "CodeFolder", "ErrorCode", "Problem", "ProblemField"}
+    assert set(await schemas_of_the_gateway()) - compared - enums - http_alone == set()
+
+
+async def schemas_of_the_gateway() -> dict[str, Any]:
+    schemas: dict[str, Any] = (await gateway_app()).openapi()["components"]["schemas"]
+    return schemas
 
 
 def test_the_error_agrees() -> None:

@@ -5,20 +5,14 @@ import pkgutil
 from types import SimpleNamespace
 from typing import cast
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from google.protobuf.descriptor import FileDescriptor
 
 import lepton_proto.inference
 import lepton_proto.v1
-from lepton_core.grpc_client import open_channel
 from lepton_core.http_app import methods_of
 from lepton_core.identity import POLICIES, Role, TokenAuthenticator, methods_without_policy
-from lepton_gateway.catalogue import Catalogue
-from lepton_gateway.http.app import build_http_app
-from lepton_gateway.registry import Registry
-from lepton_gateway.submit import Submitter
+from lepton_fixtures.applications import gateway_app
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http.app import build_http_app as build_inference_app
 
@@ -32,14 +26,6 @@ def all_rpcs() -> set[str]:
                 for service in file.services_by_name.values():
                     found |= {f"/{service.full_name}/{method.name}" for method in service.methods}
     return found
-
-
-async def gateway_app() -> FastAPI:
-    registry = Registry(open_channel("127.0.0.1:1"))
-    submitter = Submitter(registry, Catalogue(registry), beyond_loopback=False)
-    nobody = httpx.AsyncClient()
-    limits = {"max_body_bytes": 1024, "max_archive_bytes": 1024}
-    return build_http_app(registry, submitter, TokenAuthenticator(), nobody, nobody, **limits)
 
 
 def inference_routes() -> set[str]:

@@ -28,11 +28,12 @@ def _unique_differences(connection: sa.Connection, metadata: sa.MetaData) -> lis
     """Alembic passes over unique constraints without a name on SQLite, and an idempotency key stands on one."""
     inspector = sa.inspect(connection)
     found = []
-    for table in set(metadata.tables) & set(inspector.get_table_names()):
-        wanted = {_columns(each) for each in metadata.tables[table].constraints if isinstance(each, sa.UniqueConstraint)}
-        built = {tuple(sorted(each["column_names"])) for each in inspector.get_unique_constraints(table)}
-        found += [("missing_unique", table, columns) for columns in sorted(wanted - built)]
-        found += [("unknown_unique", table, columns) for columns in sorted(built - wanted)]
+    for name in set(metadata.tables) & set(inspector.get_table_names()):
+        constraints = metadata.tables[name].constraints
+        wanted = {_columns(each) for each in constraints if isinstance(each, sa.UniqueConstraint)}
+        built = {tuple(sorted(each["column_names"])) for each in inspector.get_unique_constraints(name)}
+        found += [("missing_unique", name, columns) for columns in sorted(wanted - built)]
+        found += [("unknown_unique", name, columns) for columns in sorted(built - wanted)]
     return found
 
 
