@@ -28,7 +28,7 @@ SERVER_SENT: dict[str, Any] = {
     "response_class": StreamingResponse,
     "responses": {
         200: {
-            "description": "Server-sent events. Send the `id` of the last one back as `Last-Event-ID` to go on after it.",
+            "description": "Server-sent events. The `id` of the last one, sent as `Last-Event-ID`, goes on after it.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     },
@@ -44,8 +44,7 @@ def routes(registry: Registry) -> APIRouter:
     @router.get(
         "/events/stream",
         summary="Events of the project as they happen",
-        response_class=StreamingResponse,
-        responses=SERVER_SENT,
+        **SERVER_SENT,
     )
     async def stream_events(
         subject: Annotated[str, Query(description="Only events about this id.")] = "",
@@ -57,8 +56,7 @@ def routes(registry: Registry) -> APIRouter:
     @router.get(
         "/runs/{run_id}/events/stream",
         summary="Events of one run",
-        response_class=StreamingResponse,
-        responses=SERVER_SENT,
+        **SERVER_SENT,
     )
     async def stream_run_events(run_id: str, last_event_id: LastEventId = "") -> StreamingResponse:
         await registry.get_run(run_id)
@@ -67,8 +65,7 @@ def routes(registry: Registry) -> APIRouter:
     @router.get(
         "/runs/{run_id}/metrics/stream",
         summary="Metric points of a run",
-        response_class=StreamingResponse,
-        responses=SERVER_SENT,
+        **SERVER_SENT,
     )
     async def stream_metrics(
         run_id: str,
@@ -82,9 +79,7 @@ def routes(registry: Registry) -> APIRouter:
 
         return server_sent(tail(read, "metrics", last_event_id, await first(read, last_event_id)))
 
-    @router.get(
-        "/runs/{run_id}/logs/stream", summary="Log of a run", response_class=StreamingResponse, responses=SERVER_SENT
-    )
+    @router.get("/runs/{run_id}/logs/stream", summary="Log of a run", **SERVER_SENT)
     async def stream_logs(run_id: str, stream: str = "", last_event_id: LastEventId = "") -> StreamingResponse:
         await registry.get_run(run_id)
 
