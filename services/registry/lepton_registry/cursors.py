@@ -1,6 +1,7 @@
 """Positions and limits as callers send them."""
 
 from lepton_core.errors import invalid
+from lepton_core.ids import is_id
 
 
 def position_of(cursor: str) -> int:
@@ -16,3 +17,10 @@ def page_limit(asked: int, most: int, default: int | None = None) -> int:
     if asked < 0:
         raise invalid("limit", "negative", asked, f"1 to {most}, or 0")
     return min(asked or default or most, most)
+
+
+def id_token(token: str, prefix: str) -> str:
+    """A page token of lists that are sorted by id: the last id shown; empty for the first page."""
+    if token and not is_id(token, prefix):
+        raise invalid("page_token", "is not one that was given out", token, "the next_page_token of the page before")
+    return token

@@ -207,6 +207,12 @@ async def test_an_acting_principal_is_needed_and_sees_its_own_project(server):
     assert await code_of(runs_pb2_grpc.RunServiceStub(viewer).CancelRun(cancel)) is ErrorCode.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize("token", ["x", "\0", "9" * 50, "att_01JAAAAAAAAAAAAAAAAAAAAAAA"])
+async def test_a_page_token_that_was_not_given_out_is_refused(server, token):
+    runs = runs_pb2_grpc.RunServiceStub(await server.gateway())
+    assert await code_of(runs.ListRuns(runs_pb2.ListRunsRequest(page_token=token))) is ErrorCode.INVALID
+
+
 async def test_an_attempts_files_are_of_its_runs_project_only(server):
     gateway, _, attempt = await prepared(server)
     secret = b"of another project"

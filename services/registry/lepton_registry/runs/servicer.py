@@ -15,7 +15,7 @@ from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import runs_pb2 as pb
 from lepton_proto.v1 import runs_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.cursors import page_limit
+from lepton_registry.cursors import id_token, page_limit
 from lepton_registry.database import Database
 from lepton_registry.events.feed import Feed
 from lepton_registry.gathering import Gathering
@@ -74,10 +74,11 @@ class RunServicer(rpc.RunServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         project, size = caller().project, page_limit(request.page_size, MAX_PAGE, DEFAULT_PAGE)
+        before = id_token(request.page_token, "run")
         state = enum_from_proto(request.state, _STATE, RunState)
         wanted = RunState(state) if state else None
         rows = await self._database.read(
-            lambda conn: store.list_runs(conn, project, state=wanted, before=request.page_token, limit=size + 1)
+            lambda conn: store.list_runs(conn, project, state=wanted, before=before, limit=size + 1)
         )
         more = rows[size - 1].id if len(rows) > size else ""
         return pb.ListRunsResponse(runs=[to_message(row, pb.Run) for row in rows[:size]], next_page_token=more)
