@@ -87,9 +87,9 @@ def load_recipe(attempt: AttemptFile) -> Any:
 
 
 def _reason(error: LeptonError) -> str:
-    """With what is allowed, which the error's text leaves to whoever shows its fields."""
+    """With what is allowed, which some errors' text leaves to whoever shows their fields."""
     allowed = error.fields[0].allowed if len(error.fields) == 1 else ""
-    return f"{error}; allowed: {allowed}" if allowed else str(error)
+    return f"{error}; allowed: {allowed}" if allowed and allowed not in str(error) else str(error)
 
 
 def _unexpected(error: Exception) -> Outcome | None:

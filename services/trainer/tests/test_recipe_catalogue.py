@@ -43,6 +43,27 @@ def test_every_recipe_can_be_loaded_where_its_entry_says() -> None:
         assert entry.title
 
 
+def test_a_package_adds_a_recipe_by_its_entry_point_and_a_broken_one_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = tmp_path / "their_recipe"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "settings.py").write_text("NAME, VERSION, TITLE, RECIPE = 'their.recipe', '7', 'Theirs', 'their:Recipe'")
+    (package / "schema.json").write_text('{"type": "object"}')
+    installed = tmp_path / "their_recipe-7.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: their-recipe\nVersion: 7\n")
+    (installed / "entry_points.txt").write_text(
+        "[lepton.recipes]\ntheir.recipe = their_recipe.settings\nbroken = their_recipe.nothing\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = load_catalogue()
+    assert found["their.recipe", "7"].entry == "their:Recipe"
+    assert sorted(found) == [("tabular", "1"), ("their.recipe", "7"), ("vision.classifier", "1")]
+    assert "recipe broken (their_recipe.nothing) is left out" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [

@@ -171,6 +171,7 @@ def test_settings_are_checked_again_by_the_rank(bench: Any, few_digits: Path) ->
     outcome = bench.run(bench.workspace("settings", few_digits, {"epochs": -1}), 1)
     assert (outcome.status, outcome.final) == ("failed", True)
     assert "train.epochs" in outcome.reason
+    assert outcome.reason.count("at least 1") == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "pickle"])
