@@ -33,9 +33,9 @@ class Home:
 
     @property
     def id(self) -> str | None:
-        """A ULID; None before the first start."""
+        """A ULID; None before the first start, or when the file is damaged."""
         try:
-            text = self._id.read_text().strip()
+            text = self._id.read_text(errors="replace").strip()
         except FileNotFoundError:
             return None
         return text if is_ulid(text) else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton.login import Login, save_login
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity.tokens import new_api_key, new_service_token, token_sha256
 from lepton_core.ids import new_id
 from lepton_local.home import Home, write_private
@@ -62,8 +63,14 @@ def _random() -> str:
 
 
 def _secret(path: Path, new: str) -> str:
+    """What the file holds; `new`, written there, if there is none. Raises FAILED_PRECONDITION for a damaged file."""
     try:
-        return path.read_text().strip()
+        found = path.read_text(errors="replace").strip()
     except FileNotFoundError:
         write_private(path, new + "\n")
         return new
+    # Else a part would refuse to start, or refuse every call, and say nothing of this file.
+    if len(found) < len(new) or not found.isascii():
+        advice = "put it back from a copy, or remove it: the next start makes a new one"
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"{path} is damaged; {advice}")
+    return found

@@ -78,4 +78,4 @@ def _read(remembered: Path) -> dict[str, int]:
         return {}
     if not isinstance(ports, dict):
         return {}
-    return {name: port for name, port in ports.items() if name in DEFAULT_PORTS and isinstance(port, int)}
+    return {name: port for name, port in ports.items() if name in DEFAULT_PORTS and port in range(1, 65_536)}

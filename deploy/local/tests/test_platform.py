@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from lepton.login import find_login
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import wait_until
 from lepton_local.home import Home, find_home
 from lepton_local.keys import ensure_keys
@@ -143,6 +144,24 @@ def test_the_login_and_the_key_are_for_the_owner_only(home: Home, run: Run) -> N
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=20)
     assert login.api_key not in output
+
+
+@pytest.mark.parametrize("file", ["operator.key", "gateway.token", "attempt-tokens.secret"])
+@pytest.mark.parametrize("content", [b"", b"lpk_x\n", b"\xff" * 200])
+def test_a_damaged_key_is_named(home: Home, file: str, content: bytes) -> None:
+    ensure_keys(home)
+    (home.keys / file).write_bytes(content)
+    with pytest.raises(LeptonError, match=file) as caught:
+        ensure_keys(home)
+    assert caught.value.code is ErrorCode.FAILED_PRECONDITION
+    (home.keys / file).unlink()
+    ensure_keys(home)
+
+
+def test_a_damaged_id_is_replaced(home: Home) -> None:
+    (home.folder / "id").write_bytes(b"\xff\xfe")
+    home.create()
+    assert home.id is not None
 
 
 def test_others_get_through_the_home_only_while_scripts_run_as_another_user(

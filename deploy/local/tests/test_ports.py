@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +44,12 @@ def test_a_move_is_said_and_stays_near(tmp_path: Path) -> None:
         == chosen["gateway_http"]
     )
     assert len(said) == 2
+
+
+@pytest.mark.parametrize("port", [0, -5, 65_536, 10**9, "8704", 8704.5, None, [8704]])
+def test_what_is_no_port_is_not_remembered(port: object, tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text(json.dumps({"registry": port}))
+    assert is_free(choose_ports(["registry"], tmp_path / "ports.json")["registry"])
 
 
 def test_any_free_ports_are_no_news(tmp_path: Path) -> None:

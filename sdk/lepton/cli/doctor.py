@@ -88,6 +88,11 @@ def _of_this_machine() -> Iterator[Finding]:
         try:
             for each in point.load()(os.environ):
                 yield Finding(each.subject, each.ok, each.text, each.hint)
+        except LeptonError as error:
+            yield Finding(point.name, False, error.detail, "set it right, then ask again")
+        except OSError as error:
+            text = f"cannot be looked at: {error.strerror or error}: {error.filename}"
+            yield Finding(point.name, False, text, "ask as the user whose platform it is, and check LEPTON_HOME")
         except Exception as error:  # noqa: BLE001 - a broken helper is a finding, too
             yield Finding(point.name, False, f"could not be examined: {error!r}", "reinstall that package")
 
