@@ -119,6 +119,17 @@ async def test_rollback_serves_the_version_before_pinned(database):
     assert (found[3].model_version, deployment.alias) == (1, "")
 
 
+async def test_rollback_passes_over_what_could_not_be_served(database):
+    await create(database)
+    await move(database, 2)
+    broken, _ = await look(database)
+    await report(database, broken.desired_id, "failed", reason="digest mismatch")
+    await move(database, 3)
+    await database.write(lambda conn: store.rollback(conn, PROJECT, name="digits", revision=0, created_by="key_1"))
+    _, found = await look(database)
+    assert found[4].model_version == 1
+
+
 async def test_rollback_needs_something_to_go_back_to(database):
     await create(database)
     for revision, code in ((0, ErrorCode.FAILED_PRECONDITION), (7, ErrorCode.NOT_FOUND)):

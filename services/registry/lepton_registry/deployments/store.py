@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.database import insert_new, now_us
-from lepton_registry.deployments.revisions import DEPLOYMENTS, REVISIONS, add_revision, bump_generation
+from lepton_registry.deployments.revisions import DEPLOYMENTS, FAILED, REVISIONS, add_revision, bump_generation
 from lepton_registry.events import outbox
 from lepton_registry.models import store as models
 from lepton_registry.references import names_like, not_there
@@ -60,14 +60,17 @@ def update(conn: sa.Connection, project: str, *, name: str, model: str, updated_
 
 
 def rollback(conn: sa.Connection, project: str, *, name: str, revision: int, created_by: str) -> sa.Row[Any]:
-    """Serve again, pinned, what `revision` served; 0: the last one before the current that served another version."""
+    """Serve again, pinned, what `revision` served; 0: the last one before the current that has another version.
+
+    One that could not be served is gone back to only by its number.
+    """
     deployment = get(conn, project, name, lock=True)
     desired = conn.execute(sa.select(REVISIONS).where(REVISIONS.c.id == deployment.desired_id)).one()
     mine = REVISIONS.c.deployment_id == deployment.id
     wanted = REVISIONS.c.number == revision
     if revision == 0:
         other = REVISIONS.c.model_version_id != desired.model_version_id
-        wanted = sa.and_(REVISIONS.c.number < desired.number, other)
+        wanted = sa.and_(REVISIONS.c.number < desired.number, other, REVISIONS.c.state != FAILED)
     earlier = conn.execute(
         sa.select(REVISIONS).where(mine, wanted).order_by(REVISIONS.c.number.desc()).limit(1)
     ).first()
