@@ -23,6 +23,13 @@ MIGRATIONS_CHECK := services/registry/lepton_registry/migrations/check.py
 # The last release that the contracts must stay compatible with; empty before the first.
 RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null)
 
+# Some distributions ship Python without ensurepip; there the pip that is installed fills the environment.
+define make_venv
+	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) >/dev/null 2>&1 || { \
+	    $(PYTHON) -m venv --clear --without-pip $(1) && \
+	    $(PYTHON) -m pip --disable-pip-version-check --python $(1)/bin/python install -q pip; }
+endef
+
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -31,7 +38,7 @@ setup: $(VENV)/.stamp  ## make .venv: every dist editable, and the development t
 # torch goes first and alone, by its exact pin, so that no other package's wish can pull another build of it.
 # One pip call for all the rest lets the resolver see every dist at once.
 $(VENV)/.stamp: constraints.txt $(DISTS:%=%/pyproject.toml)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call make_venv,$(VENV))
 	@echo "setup: torch"
 	@$(PIP) $(TORCH_INDEX) torch $(BUILD)
 	@echo "setup: the dists of this tree and what they need"
@@ -39,7 +46,7 @@ $(VENV)/.stamp: constraints.txt $(DISTS:%=%/pyproject.toml)
 	@touch $@
 
 .venv-proto/.stamp: proto/generator.txt
-	@test -x $(PROTO_BIN)/python || $(PYTHON) -m venv .venv-proto
+	$(call make_venv,.venv-proto)
 	@$(PROTO_BIN)/pip --disable-pip-version-check install -q -r proto/generator.txt
 	@touch $@
 
