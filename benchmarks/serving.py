@@ -30,7 +30,7 @@ from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 
 HOST = "127.0.0.1"
-# What issue and README promise at 16 clients.
+# What is aimed at with 16 clients.
 TARGETS = {"http": 3.0, "grpc": 0.7}
 
 # One pass of load: clients, seconds.
