@@ -1,5 +1,6 @@
 """The end of attempts and runs (PROTOCOLS, 7)."""
 
+import asyncio
 import json
 
 import sqlalchemy as sa
@@ -97,6 +98,21 @@ async def test_the_same_finish_again_is_ok_and_another_is_stale(scene):
     error = await scene.refused(scene.finish(attempt.id, "failed"))
     assert error.code is ErrorCode.STALE_ATTEMPT
     assert (await scene.run(attempt.run_id)).state == "succeeded"
+
+
+async def test_the_same_finish_at_once_is_ok_each_time(scene):
+    """A worker that waited too long for the answer asks again while the first is still at work."""
+    worker = await scene.worker()
+    for outcome in ("succeeded", "failed"):
+        attempt = await scene.started(worker)
+        answers = await asyncio.gather(*[scene.finish(attempt.id, outcome, final=True) for _ in range(4)])
+        assert {answer.state for answer in answers} == {outcome}
+
+
+async def test_the_same_checkpoint_at_once_is_one(scene):
+    attempt = await scene.started(await scene.worker())
+    commits = await asyncio.gather(*[scene.checkpoint(attempt.id, 1) for _ in range(4)])
+    assert len({commit.id for commit in commits}) == 1
 
 
 async def test_success_after_a_cancel_is_refused_and_cancelled_accepted(scene):

@@ -19,9 +19,14 @@ def find(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
     return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
 
 
+def lock(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
+    """The attempt, locked until the transaction ends: the same request, sent again meanwhile, waits for its answer."""
+    return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
+
+
 def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
     """The attempt, locked until the transaction ends; STALE_ATTEMPT when it is no longer the one."""
-    row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
+    row = lock(conn, attempt_id)
     if row is None or row.state != AttemptState.RUNNING:
         raise stale(attempt_id, row.state if row else "unknown")
     return row

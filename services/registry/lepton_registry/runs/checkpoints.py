@@ -44,6 +44,7 @@ def commit(
     if score is not None and not math.isfinite(score):
         raise invalid("score", "not a finite number", score, "a finite number, higher is better; none if not measured")
     files = list(files)
+    attempts.lock(conn, attempt_id)
     known = conn.execute(
         sa.select(CHECKPOINTS).where(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
     ).first()

@@ -51,12 +51,14 @@ def finish(conn: sa.Connection, report: Report) -> sa.Row[Any]:
     attempt = attempts.find(conn, report.attempt_id)
     if attempt is None:
         raise attempts.stale(report.attempt_id, "unknown")
+    # Locked here already, so that what is decided on it (the attempt's state, a cancel, the model's name) holds until
+    # the end. The attempt is read again then: this very report may be at work in another transaction.
+    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id).with_for_update()).one()
+    attempt = attempts.find(conn, report.attempt_id) or attempt
     if attempt.state != AttemptState.RUNNING:
         if attempt.finish_digest != report.digest:
             raise attempts.stale(report.attempt_id, attempt.state)
-        return _run(conn, attempt.run_id)
-    # Locked here already, so that what is decided on it (a cancel, the model's name) holds until the end.
-    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id).with_for_update()).one()
+        return run
     if report.outcome is AttemptState.CANCELLED and not run.cancel_requested:
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"nobody asked to cancel run {run.id}")
     values: dict[str, Any] = {}
