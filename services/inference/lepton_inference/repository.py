@@ -139,6 +139,8 @@ class Repository:
             failure = LeptonError(ErrorCode.INTERNAL, f"it could not be loaded: {type(error).__name__}: {error}")
         else:
             slot.failures.pop(revision.id, None)
+            # Before the first answer: what was answered once is answered after a restart without the registry too.
+            await self._remember()
             if revision in slot.target.revisions:
                 slot.served = model
                 slot.tries = 0
@@ -149,7 +151,6 @@ class Repository:
                     revision.model,
                     revision.version,
                 )
-                await self._remember()
             return
         log.warning("revision %s of %s does not serve: %s", revision.id, revision.deployment, failure.detail)
         slot.failures[revision.id] = failure
