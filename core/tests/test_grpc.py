@@ -110,7 +110,9 @@ async def test_a_key_is_let_in_and_the_handler_knows_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "lpk_x_y", KEY[:-1] + ("0" if KEY[-1] != "0" else "1"), "lps_gateway_" + "0" * 64]
+    "token",
+    ["", "lpk_x_y", KEY[:-1] + ("0" if KEY[-1] != "0" else "1"), "lps_gateway_" + "0" * 64],
+    ids=["none", "malformed", "another secret", "another service"],
 )
 async def test_bad_credentials_get_the_same_answer(token: str) -> None:
     async with serving() as (_, address, _jobs):

@@ -167,7 +167,9 @@ async def test_a_request_id_that_could_forge_a_log_line_is_replaced() -> None:
     assert len(answer.headers["x-request-id"]) == 16
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", "lpk_x_y", KEY[:-2] + "zz"])
+@pytest.mark.parametrize(
+    "token", ["", "nonsense", "lpk_x_y", KEY[:-2] + "zz"], ids=["none", "nonsense", "malformed", "another secret"]
+)
 async def test_no_credentials_no_answer(token: str) -> None:
     async with client(token) as http:
         body = problem(await http.get("/things/a"), 401)

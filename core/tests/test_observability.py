@@ -30,6 +30,7 @@ def root_logger_as_it_was() -> Iterator[None]:
         new_service_token("gateway"),
         attempt_token(new_id("att"), b"secret"),
     ],
+    ids=["key", "service", "attempt"],
 )
 def test_tokens_do_not_reach_the_log(secret: str) -> None:
     for line in (f"token={secret}", f"Authorization: Bearer {secret}", f"{{'authorization': 'Bearer {secret}'}}"):

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from pwd import struct_passwd
 
 import httpx
 
 from lepton import Client
-from lepton_fixtures.other_user import NAME, folder_for_others, python_for_others, require_other_user
+from lepton_fixtures.other_user import folder_for_others, python_for_others
 from trainer.stack import Stack
 
 PROGRAM = """
@@ -26,14 +27,15 @@ print(json.dumps({"uid": os.getuid(), "listed": os.access(home, os.R_OK), "found
 """
 
 
-def test_an_editors_script_runs_as_that_user(tmp_path: Path) -> None:
-    uid = require_other_user().pw_uid
+def test_an_editors_script_runs_as_that_user(tmp_path: Path, other_user: struct_passwd) -> None:
     (tmp_path / "job.yaml").write_text("name: mine\nscript: {folder: code, entry: train.py}\n")
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "train.py").write_text(PROGRAM)
-    with folder_for_others() as folder:
+    with folder_for_others(other_user) as folder:
         (folder / "python").mkdir()
-        stack = Stack(folder, {"LEPTON_TRAINER_RUN_AS": NAME}, python_for_others(folder / "python"))
+        stack = Stack(
+            folder, {"LEPTON_TRAINER_RUN_AS": other_user.pw_name}, python_for_others(other_user, folder / "python")
+        )
         try:
             stack.start("queue", "objects", "registry", "gateway", "trainer")
             url = f"http://127.0.0.1:{stack.ports['gateway_http']}"
@@ -41,7 +43,11 @@ def test_an_editors_script_runs_as_that_user(tmp_path: Path) -> None:
             made = httpx.post(f"{url}/v1/keys", json={"name": "e", "role": "editor"}, headers=headers)
             with Client(url, made.json()["secret"]) as editor:
                 run = editor.jobs.submit(tmp_path / "job.yaml").wait()
-                assert json.loads("".join(run.logs()).splitlines()[-1]) == {"uid": uid, "listed": False, "found": []}
+                assert json.loads("".join(run.logs()).splitlines()[-1]) == {
+                    "uid": other_user.pw_uid,
+                    "listed": False,
+                    "found": [],
+                }
         finally:
             stack.stop()
 

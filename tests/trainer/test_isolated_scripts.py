@@ -6,13 +6,14 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from pwd import struct_passwd
 from typing import Any
 
 import psutil
 import pytest
 
 from lepton_fixtures.attempt_trees import gone
-from lepton_fixtures.other_user import NAME, folder_for_others, python_for_others, require_other_user
+from lepton_fixtures.other_user import folder_for_others, python_for_others
 from lepton_fixtures.processes import wait_until
 from lepton_proto.v1 import runs_pb2
 from trainer.stack import Stack
@@ -21,16 +22,16 @@ SUCCEEDED, FAILED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED
 
 
 @pytest.fixture(scope="module")
-def uid() -> int:
-    return require_other_user().pw_uid
+def uid(other_user: struct_passwd) -> int:
+    return other_user.pw_uid
 
 
 @pytest.fixture(scope="module")
-def stack(uid: int) -> Iterator[Stack]:
-    settings = {"LEPTON_TRAINER_RUN_AS": NAME, "LEPTON_TRAINER_HEARTBEAT_SECONDS": "0.5"}
-    with folder_for_others() as folder:
+def stack(other_user: struct_passwd) -> Iterator[Stack]:
+    settings = {"LEPTON_TRAINER_RUN_AS": other_user.pw_name, "LEPTON_TRAINER_HEARTBEAT_SECONDS": "0.5"}
+    with folder_for_others(other_user) as folder:
         (folder / "python").mkdir()
-        stack = Stack(folder, settings, python_for_others(folder / "python"))
+        stack = Stack(folder, settings, python_for_others(other_user, folder / "python"))
         try:
             yield stack.start()
         finally:
@@ -74,14 +75,16 @@ print(json.dumps({
 """
 
 
-def test_the_script_is_another_user_with_nothing_of_the_worker(stack: Stack, uid: int, tmp_path: Path) -> None:
+def test_the_script_is_another_user_with_nothing_of_the_worker(
+    stack: Stack, other_user: struct_passwd, tmp_path: Path
+) -> None:
     assert stack.workers()[0].isolates_scripts
     seen = told(stack, stack.script(tmp_path / "code", LOOKS_AROUND, isolated=True))
-    assert seen["uids"] == [uid] * 3
+    assert seen["uids"] == [other_user.pw_uid] * 3
     assert len(set(seen["gids"])) == 1
     assert seen["gids"][0] != 0
     assert seen["groups"] == []
-    assert seen["user"] == NAME
+    assert seen["user"] == other_user.pw_name
     assert (seen["powers"], seen["no_new_privileges"]) == (0, 1)
     assert seen["opened"] == []
     assert seen["listed"] == []

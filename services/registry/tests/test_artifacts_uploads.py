@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import time
 import urllib.error
 import urllib.request
+from random import Random
 
 import pytest
 
@@ -18,7 +18,7 @@ from lepton_registry.artifacts.uploads import Uploads
 
 PROJECT, OTHER = "prj_a", "prj_b"
 PART = 5 * 1024 * 1024
-BIG = os.urandom(PART + 1000)
+BIG = Random(7).randbytes(PART + 1000)
 DIGEST = digest_of(BIG)
 
 

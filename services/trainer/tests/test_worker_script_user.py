@@ -6,20 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from pwd import struct_passwd
 
 import pytest
 
 from lepton_core.errors import LeptonError
-from lepton_fixtures.other_user import folder_for_others, python_for_others, require_other_user
+from lepton_fixtures.other_user import folder_for_others, python_for_others
 from lepton_trainer.worker.order import ScriptUser
 from lepton_trainer.worker.script_user import find_script_user, first_closed, require_unused, reserve, try_out
 from lepton_trainer.worker.untrusted_files import open_file
 
 
 @pytest.fixture
-def user() -> ScriptUser:
-    found = require_other_user()
-    return ScriptUser(found.pw_name, found.pw_uid, found.pw_gid)
+def user(other_user: struct_passwd) -> ScriptUser:
+    return ScriptUser(other_user.pw_name, other_user.pw_uid, other_user.pw_gid)
 
 
 def test_no_name_means_no_user() -> None:
@@ -34,23 +34,23 @@ def test_users_that_cannot_run_scripts_are_refused_by_name(name: str, why: str) 
     assert name in str(refusal.value)
 
 
-def test_a_worker_that_is_not_root_cannot_have_one(user: ScriptUser) -> None:
+def test_a_worker_that_is_not_root_cannot_have_one(user: ScriptUser, other_user: struct_passwd) -> None:
     program = (
         "from lepton_core.errors import LeptonError\n"
         "from lepton_trainer.worker.script_user import find_script_user\n"
         "try:\n    find_script_user('daemon')\nexcept LeptonError as error:\n    print(error)\n"
     )
-    with folder_for_others() as folder:
+    with folder_for_others(other_user) as folder:
         (folder / "python").mkdir()
-        command = [str(python_for_others(folder / "python")), "-P", "-c", program]
+        command = [str(python_for_others(other_user, folder / "python")), "-P", "-c", program]
         done = subprocess.run(
             command, cwd="/", user=user.uid, group=user.gid, extra_groups=[], capture_output=True, text=True, check=True
         )
     assert "only a worker that runs as root" in done.stdout
 
 
-def test_the_first_folder_that_is_closed_is_named(user: ScriptUser) -> None:
-    with folder_for_others() as folder:
+def test_the_first_folder_that_is_closed_is_named(user: ScriptUser, other_user: struct_passwd) -> None:
+    with folder_for_others(other_user) as folder:
         inner = folder / "closed" / "inner"
         inner.mkdir(parents=True)
         (folder / "closed").chmod(0o700)
@@ -61,11 +61,13 @@ def test_the_first_folder_that_is_closed_is_named(user: ScriptUser) -> None:
         assert first_closed(inner, user) is None
 
 
-def test_a_secret_that_the_user_can_read_stops_the_worker(user: ScriptUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    with folder_for_others() as folder:
+def test_a_secret_that_the_user_can_read_stops_the_worker(
+    user: ScriptUser, other_user: struct_passwd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with folder_for_others(other_user) as folder:
         (folder / "python").mkdir()
         (folder / "attempts").mkdir()
-        monkeypatch.setattr(sys, "executable", str(python_for_others(folder / "python")))
+        monkeypatch.setattr(sys, "executable", str(python_for_others(other_user, folder / "python")))
         token = folder / "token"
         token.write_text("secret")
         with pytest.raises(LeptonError, match=r"can read .*token"):
