@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.ids import LABEL_PATTERN, digest_of, parse_reference
+from lepton_core.ids import LABEL_PATTERN, LABEL_RULE, digest_of, parse_reference
 from lepton_core.validation import canonical_json, parse, wrong_field
 
 SPEC_VERSION = 1
@@ -19,6 +19,7 @@ MAX_LABELS = 64
 MAX_RANKS = 64
 SCHEMA_ID = "https://lepton.dev/schemas/job-v1.json"
 
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
 _RECIPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}(@[0-9A-Za-z][0-9A-Za-z._-]{0,31})?")
 
 Label = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
@@ -72,9 +73,20 @@ class RegisterSpec(_Part):
     """Where the trained model goes."""
 
     model: Label = Field(description="The model whose next version this becomes.", examples=["digits"])
-    alias: Annotated[str, StringConstraints(pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,127})?$")] = Field(
-        "", description="An alias to move to the new version.", examples=["champion"]
+    alias: str = Field(
+        "",
+        description="An alias to move to the new version; not 'latest', which every model has by itself.",
+        examples=["champion"],
+        json_schema_extra={"pattern": r"^([A-Za-z][A-Za-z0-9._-]{0,127})?$", "not": {"const": "latest"}},
     )
+
+    @model_validator(mode="after")
+    def _alias_is_free(self) -> Self:
+        # Here and not only where aliases are moved: that is after the training, which would then be lost.
+        if self.alias and (not _ALIAS.fullmatch(self.alias) or self.alias == "latest"):
+            message = f"not an alias; allowed: {LABEL_RULE}; first a letter, and not 'latest'"
+            raise wrong_field("RegisterSpec", "alias", message, self.alias)
+        return self
 
 
 class LimitSpec(_Part):
