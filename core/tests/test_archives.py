@@ -156,6 +156,10 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
     refused(data.replace(size, (10).to_bytes(4, "little")), tmp_path)
 
 
+def test_a_zip_with_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    refused(zip_of({"é": b"x"}).replace("é".encode(), b"\xff\xfe"), tmp_path)
+
+
 @pytest.mark.parametrize("cut", [10, 100, 600, 2000, 9000])
 @pytest.mark.parametrize("make", [zip_of, tar_of, lambda entries: tar_of(entries, "w:gz")], ids=["zip", "tar", "gz"])
 def test_cut_archives_are_refused(make: Callable[[dict[str, bytes]], bytes], cut: int, tmp_path: Path) -> None:

@@ -20,7 +20,16 @@ from lepton_core.errors import LeptonError
 _GZIP_MARK = b"\x1f\x8b"
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 # What zipfile, gzip and zlib raise for damaged or unusual content.
-_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,  # a name that is marked as UTF-8 and is none
+)
 _USTAR_PLACE = slice(257, 262)
 # of one entry, with its own long name and padding
 _HEADER_BYTES = 4096
