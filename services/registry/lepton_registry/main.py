@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import redis.asyncio as redis
+import sqlalchemy as sa
 import uvloop
 
 from lepton_core.errors import LeptonError
@@ -34,6 +35,7 @@ from lepton_proto.v1 import (
     runs_pb2_grpc,
     workers_pb2_grpc,
 )
+from lepton_registry.artifacts.bucket import take as take_bucket
 from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.reading import Reading
 from lepton_registry.artifacts.servicer import ArtifactServicer
@@ -91,8 +93,8 @@ class Registry:
         self.bucket = bucket
 
 
-def build(settings: RegistrySettings, database: Database, clients: contextlib.AsyncExitStack) -> Registry:
-    """Builds every part; network clients are closed with `clients`."""
+def build(settings: RegistrySettings, database: Database, clients: contextlib.AsyncExitStack, owner: str) -> Registry:
+    """Builds every part; network clients are closed with `clients`. `owner` stands for the database."""
     attempt_secret = settings.attempt_token_secret_file.read_text().strip().encode()
     hashes = read_service_hashes(settings.service_tokens_file)
     objects, bucket = _object_store(settings), asyncio.Event()
@@ -110,15 +112,17 @@ def build(settings: RegistrySettings, database: Database, clients: contextlib.As
         retention=keep,
         leadership=leadership,
     )
+    logs = LogRetention(database, objects, retention=keep, leadership=leadership)
     tasks: list[Task] = [
         feed.run,
         Relay(database, leadership, sinks).run,
         Sweeper(database, leadership, wake, settings.sweep_seconds).run,
         EventRetention(database, leadership, keep).run,
         uploads.run,
-        collector.run,
-        LogRetention(database, objects, retention=keep, leadership=leadership).run,
-        lambda: _ensure_bucket(objects, bucket),
+        # What has no row is deleted, so the bucket must be known to be ours.
+        lambda: _after(bucket, collector.run),
+        lambda: _after(bucket, logs.run),
+        lambda: _keep_bucket(objects, owner, bucket),
     ]
     server = build_server(
         _servicers(settings, database, objects, uploads, feed, attempt_secret),
@@ -178,16 +182,14 @@ def _object_store(settings: RegistrySettings) -> ObjectStore:
     )
 
 
-async def _ensure_bucket(objects: ObjectStore, made: asyncio.Event) -> None:
-    """The store may come up later than the registry, or be away: jobs are taken all the same."""
-    while not made.is_set():
-        try:
-            await asyncio.to_thread(objects.ensure_bucket)
-            made.set()
-        except LeptonError as error:
-            log.warning("the bucket waits: %s", error.detail)
-            await asyncio.sleep(0.5)
+async def _keep_bucket(objects: ObjectStore, owner: str, taken: asyncio.Event) -> None:
+    await take_bucket(objects, owner, taken)
     await asyncio.Event().wait()
+
+
+async def _after(made: asyncio.Event, task: Task) -> None:
+    await made.wait()
+    await task()
 
 
 def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tuple[Wake, list[Sink]]:
@@ -212,13 +214,16 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS, "objects"))
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
-        await _bootstrap(settings, database)
-        registry = build(settings, database, stack)
+        owner = await _bootstrap(settings, database)
+        registry = build(settings, database, stack, owner)
         await registry.leadership.try_to_lead()
         tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
         # A fresh platform's first upload should find a bucket; a store that is away must not keep the registry down.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(registry.bucket.wait(), BUCKET_WAIT_SECONDS)
+        bucket = asyncio.create_task(registry.bucket.wait())
+        await asyncio.wait([bucket, *tasks], timeout=BUCKET_WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        bucket.cancel()
+        for ended in filter(asyncio.Task.done, tasks):
+            ended.result()
         port = registry.server.bind(settings.listen)
         await registry.server.start()
         # What was built so far stays; collections need not look at it again and again.
@@ -240,11 +245,12 @@ async def _forever(task: Task) -> None:
     raise AssertionError(f"{task} has ended")
 
 
-async def _bootstrap(settings: RegistrySettings, database: Database) -> None:
-    if settings.operator_key_file is None:
-        return
-    token = settings.operator_key_file.read_text().strip()
-    await database.write(lambda conn: projects.ensure_operator_key(conn, token))
+async def _bootstrap(settings: RegistrySettings, database: Database) -> str:
+    """The id of the default project."""
+    if settings.operator_key_file is not None:
+        token = settings.operator_key_file.read_text().strip()
+        await database.write(lambda conn: projects.ensure_operator_key(conn, token))
+    return await database.write(projects.ensure_default)
 
 
 async def run(settings: RegistrySettings) -> None:
@@ -267,6 +273,9 @@ def main() -> None:
         uvloop.run(run(settings))
     except (LeptonError, RefusedToStart, OSError) as error:
         sys.exit(f"registry: {error}")
+    except sa.exc.DBAPIError as error:
+        # Its own words name host, user and database, and no password.
+        sys.exit(f"registry: LEPTON_REGISTRY_DATABASE_URL: cannot use this database: {error.orig}")
 
 
 if __name__ == "__main__":

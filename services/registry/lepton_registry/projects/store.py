@@ -103,14 +103,19 @@ def verify_key(conn: sa.Connection, key_id: str, presented_sha256: str) -> sa.Ro
     return row
 
 
+def ensure_default(conn: sa.Connection) -> str:
+    """At the start of the registry: the default project exists. Its id."""
+    insert_new(conn, PROJECTS, {"id": new_id("prj"), "name": DEFAULT_PROJECT, "created_at_us": now_us()})
+    return str(find_project(conn, DEFAULT_PROJECT).id)
+
+
 def ensure_operator_key(conn: sa.Connection, token: str) -> str:
     """At the start of the registry: the operator's key of the settings exists, in the default project. Its id."""
-    insert_new(conn, PROJECTS, {"id": new_id("prj"), "name": DEFAULT_PROJECT, "created_at_us": now_us()})
-    project = find_project(conn, DEFAULT_PROJECT)
+    project = ensure_default(conn)
     key_id = f"key_{parse_token(token).subject}"
     row = conn.execute(sa.select(KEYS).where(KEYS.c.id == key_id)).first()
     if row is None:
-        _insert_key(conn, key_id, project.id, "operator", Role.OPERATOR, token, now_us(), 0)
+        _insert_key(conn, key_id, project, "operator", Role.OPERATOR, token, now_us(), 0)
     elif not same(row.token_sha256, token_sha256(token)):
         raise RefusedToStart(f"operator_key_file: another secret is known for {key_id}; make a new key")
     return key_id
