@@ -18,6 +18,8 @@ from lepton_core.features.pipeline import MISSING_TEXTS, as_text
 from lepton_core.images import ImageError, decode_image
 from lepton_core.signature import NUMPY_TYPES, Datatype, Signature, TensorSpec
 
+NUMBER_RULE = "a finite number, or null when it is missing"
+
 Array = NDArray[Any]
 Tensors = dict[str, Array]
 Decoder = Callable[[Signature, Sequence[Any]], Tensors]
@@ -112,9 +114,13 @@ def _number(value: Any, field: str) -> float:
     if value is None or (isinstance(value, str) and value.strip() in MISSING_TEXTS):
         return math.nan
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise invalid(field, "not a number", value, "a number, or null when it is missing") from None
+        raise invalid(field, "not a number", value, NUMBER_RULE) from None
+    # No training data held one either, and an answer about it would look like any other.
+    if math.isinf(number):
+        raise invalid(field, "not a finite number", value, NUMBER_RULE)
+    return number
 
 
 def _decode_tensors(signature: Signature, instances: Sequence[Any]) -> Tensors:

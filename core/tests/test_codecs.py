@@ -156,6 +156,8 @@ def test_columns_may_come_as_bytes_and_flat() -> None:
     ("row", "field", "words"),
     [
         ({"age": "old", "city": "Rome"}, "instances[0].age", "not a number"),
+        ({"age": "inf", "city": "Rome"}, "instances[0].age", "not a finite number"),
+        ({"age": "-1e999", "city": "Rome"}, "instances[0].age", "not a finite number"),
         ({"agee": 3, "city": "Rome"}, "instances[0].agee", "did you mean age"),
         ({"age": [1, 2]}, "instances[0].age", "single value"),
         ({}, "instances[0]", "no column"),
