@@ -91,7 +91,7 @@ class Transport:
         """
         sent = dict(headers or {})
         if json_body is not None:
-            content = json.dumps(json_body, allow_nan=False).encode()
+            content = _json(json_body)
             sent.setdefault("content-type", "application/json")
         deadline = time.monotonic() + self.retry_seconds
         attempt = 0
@@ -142,6 +142,14 @@ class Transport:
         if isinstance(error, httpx.TimeoutException):
             return LeptonError(ErrorCode.TIMEOUT, f"{self.url} did not answer in time; {hint}")
         return LeptonError(ErrorCode.UNAVAILABLE, f"{self.url} cannot be reached ({type(error).__name__}); {hint}")
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        told = "JSON knows text, finite numbers, true, false and null (a missing value), in lists and objects"
+        raise LeptonError(ErrorCode.INVALID, f"this cannot be sent as JSON: {error}; {told}") from None
 
 
 def new_key() -> str:

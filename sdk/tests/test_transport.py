@@ -63,6 +63,16 @@ def test_nobody_there_is_unavailable_after_the_patience_and_names_the_address() 
     assert 0.05 < time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), b"x"])
+def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: object) -> None:
+    transport = Transport(Login("http://127.0.0.1:9", "lpk_secret"), retry_seconds=0)
+    with pytest.raises(LeptonError) as raised:
+        transport.request("POST", "/v1/deployments/d:predict", json_body={"row": {"age": value}})
+    transport.close()
+    assert raised.value.code is ErrorCode.INVALID
+    assert "null (a missing value)" in raised.value.detail
+
+
 def test_backoff_grows_and_is_bounded() -> None:
     assert 0.1 <= backoff(0) <= 0.2
     assert 2.5 <= backoff(50) <= 5
