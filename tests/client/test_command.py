@@ -60,11 +60,10 @@ def test_every_reading_command_speaks_to_people_and_to_programs(
     arguments = line.replace("RUN", trained.id).split()
     assert run_command(arguments) == 0, capsys.readouterr().err
     assert capsys.readouterr().out.strip()
-    if line != "job schema":  # which is always JSON
-        assert run_command([*arguments, "--json"]) == 0
-        out, err = capsys.readouterr()
-        assert json.loads(out) is not None
-        assert err == ""
+    assert run_command([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) is not None
+    assert err == ""
 
 
 def test_doctor_finds_the_platform_in_order(platform: RunningPlatform, trained: Run) -> None:

@@ -44,8 +44,8 @@ def submit(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a job file, for editors.
+def schema(_as_json: Json = False) -> None:
+    """Print the JSON Schema of a job file, for editors; it is JSON with and without --json.
 
     The platform serves it too, at /v1/schemas/job.json. Settings of a recipe: lepton recipe show NAME
     """
