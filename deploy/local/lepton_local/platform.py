@@ -10,6 +10,7 @@ from types import FrameType
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.given import look_at_given
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
 from lepton_local.orphans import end_orphans
@@ -59,6 +60,7 @@ class Platform:
             # The trainer opens its own folder; the way there is ours.
             self._home.let_through(others=bool(self._environ.get("LEPTON_TRAINER_RUN_AS")))
             end_orphans(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
+            look_at_given(self._settings, self._say)
             try:
                 if self._start(ensure_keys(self._home), signals.stop):
                     self._serve(signals.stop)

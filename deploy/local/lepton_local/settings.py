@@ -17,7 +17,9 @@ class ObjectStore(Settings):
     endpoint: str = Field(default="", description="URL of an S3 server of your own; empty: the bundled one.")
     access_key: str = Field(default="", description="Its access key.")
     secret_key: str = Field(default="", description="Its secret key.")
-    bucket: str = Field(default="lepton", description="Bucket to use; made if it is missing.")
+    bucket: str = Field(
+        default="lepton", description="Bucket for this platform's database alone; made if it is missing."
+    )
     region: str = Field(default="us-east-1", description="Its region.")
     public_url: str = Field(default="", description="How clients reach it, where that differs from the endpoint.")
 
@@ -39,7 +41,9 @@ class LocalSettings(Settings):
         default="", description="A PostgreSQL of your own (`postgresql+psycopg://…`); empty: SQLite in the home."
     )
     broker_url: str = Field(
-        default="", description="A Redis or Valkey of your own (`redis://…`); empty: the bundled server."
+        default="",
+        description="A Redis or Valkey of your own (`redis://…/0`), in it a database for this platform alone: "
+        "another's gateway would take its submissions. Empty: the bundled server.",
     )
     object_store: ObjectStore = Field(default=ObjectStore(), description="An S3 server of your own.")
     public_host: str = Field(
