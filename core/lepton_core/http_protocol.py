@@ -6,6 +6,10 @@ import logging
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http_guard import problem_bytes
+from lepton_core.problems import PROBLEM_MEDIA_TYPE
+
 # Of one request's line and headers, or of whatever else comes between two pieces of bodies (trailers, chunk headers).
 MAX_HEAD_BYTES = 64 * 1024
 # What may still come of a body that was answered without being read: then the connection ends.
@@ -45,6 +49,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             log.info("a request's line and headers are longer than %s bytes", MAX_HEAD_BYTES)
             self.send_400_response(f"The request line and headers are too long; at most {MAX_HEAD_BYTES} bytes.")
+
+    def send_400_response(self, msg: str) -> None:
+        """A problem document, as for every other fault: uvicorn would send plain text."""
+        _, body = problem_bytes(LeptonError(ErrorCode.INVALID, msg), status=400)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            f"content-type: {PROBLEM_MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         if self._head_since is None:

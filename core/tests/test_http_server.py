@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +55,28 @@ async def test_a_sender_that_stops_loses_its_connection(begun: bytes) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
             assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 100_000,
+    ],
+)
+async def test_what_is_no_http_is_answered_with_a_problem_too(sent: bytes) -> None:
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            head, _, body = (await reader.read(10_000)).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json\r\n" in head
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (400, "invalid")
+    assert problem["detail"]
 
 
 async def test_a_head_that_comes_in_drops_is_not_waited_for() -> None:
