@@ -37,7 +37,7 @@ def build_app(
     policies: Mapping[str, Policy] = POLICIES,
     observe: Observe | None = None,
     lifespan: Any = None,
-) -> FastAPI:
+) -> DocumentedApp:
     """`ready` decides /readyz. `body_limits` holds limits of single routes, by policy key."""
     app = DocumentedApp(
         title=title,

@@ -1,4 +1,5 @@
-"""What OpenAPI should say and FastAPI cannot know: which routes take a key, and what a fault looks like."""
+"""What OpenAPI should say and FastAPI cannot know: which routes take a key, what a fault looks like,
+and what the parameters are that many routes have in common."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ class DocumentedApp(FastAPI):
     """Its OpenAPI document tells of each route what the policy table says: documentation pages then ask for a key."""
 
     policies: Mapping[str, Policy] = POLICIES
+    # What a parameter is, by its name: said once, for all the routes that do not say it themselves.
+    parameter_texts: Mapping[str, str] = {}
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is not None:
@@ -28,6 +31,10 @@ class DocumentedApp(FastAPI):
                 policy = self.policies.get(f"{method.upper()} {path}")
                 public = policy is not None and policy.public
                 operation["security"] = [] if public else [{SECURITY_SCHEME: []}]
+                for parameter in operation.get("parameters", []):
+                    text = self.parameter_texts.get(parameter["name"])
+                    if text:
+                        parameter.setdefault("description", text)
                 _as_problem(operation["responses"].get("default", {}))
         return document
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import httpx
-from fastapi import FastAPI
 
 from lepton_core.http_app import build_app
+from lepton_core.http_openapi import DocumentedApp
 from lepton_core.identity import TokenAuthenticator
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import (
@@ -23,6 +23,7 @@ from lepton_gateway.http import (
     runs,
     streams,
 )
+from lepton_gateway.http.openapi import PARAMETERS, TAGS
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
@@ -43,8 +44,10 @@ def build_http_app(
     *,
     max_body_bytes: int,
     max_archive_bytes: int,
-) -> FastAPI:
+) -> DocumentedApp:
     app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION)
+    app.parameter_texts = PARAMETERS
+    app.openapi_tags = TAGS
     intake = archives.ArchiveIntake(
         registry, FolderUpload(registry, object_store), max_unpacked_bytes=max_archive_bytes
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Header, Request, Response
 
-from lepton_core.jobs import job_schema
 from lepton_core.resources import Run
+from lepton_gateway.http.openapi import job_body
 from lepton_gateway.job_schema import schema_with_recipes
 from lepton_gateway.json_body import parse_object
 from lepton_gateway.registry import Registry
@@ -19,7 +19,6 @@ IDEMPOTENCY_KEY = Header(
 
 def routes(registry: Registry, submitter: Submitter) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["jobs"])
-    schema = job_schema()
 
     @router.post(
         "/jobs",
@@ -27,7 +26,7 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
         response_model=Run,
         summary="Submit a job",
         responses={200: {"model": Run, "description": "This key was known: the run it made before."}},
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
+        openapi_extra={"requestBody": job_body()},
     )
     async def submit_job(request: Request, idempotency_key: str = IDEMPOTENCY_KEY) -> Response:
         """The answer comes after the run is committed, never before."""

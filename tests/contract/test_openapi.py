@@ -1,0 +1,70 @@
+"""The document that people read and clients are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lepton_core.jobs import job_schema
+from lepton_core.problems import PROBLEM_MEDIA_TYPE
+from lepton_fixtures.applications import gateway_app
+
+
+@pytest.fixture
+async def document() -> dict[str, Any]:
+    return (await gateway_app()).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+async def test_every_route_and_parameter_says_what_it_is(document: dict[str, Any]) -> None:
+    silent = [
+        f"{where} {parameter['name']}"
+        for where, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if not parameter.get("description")
+    ]
+    assert silent == []
+    assert [where for where, operation in operations(document) if not operation.get("summary")] == []
+
+
+async def test_every_route_tells_what_a_fault_looks_like(document: dict[str, Any]) -> None:
+    for where, operation in operations(document):
+        assert list(operation["responses"]["default"]["content"]) == [PROBLEM_MEDIA_TYPE], where
+
+
+async def test_every_group_is_described(document: dict[str, Any]) -> None:
+    used = {tag for _, operation in operations(document) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
+    assert all(tag["description"] for tag in document["tags"])
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        found: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+
+
+async def test_the_body_of_a_job_is_the_job_file_with_an_example(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(body["properties"]) == set(job_schema()["properties"])
+    assert body["examples"][0]["recipe"] == "vision.classifier"
+    assert body["properties"]["resources"]["properties"]["ranks"]["description"]
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
