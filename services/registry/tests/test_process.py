@@ -196,3 +196,15 @@ async def test_of_two_registries_one_leads_and_the_other_takes_over(tmp_path, s3
     finally:
         for process in processes:
             process.kill()
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_line(make_configured, tmp_path, port):
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"no database" * 1000)
+    environment = environment_of(make_configured(f"sqlite:///{damaged}")[0], port)
+    done = subprocess.run(
+        COMMAND, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry: LEPTON_REGISTRY_DATABASE_URL: cannot use this database: ")
