@@ -39,6 +39,12 @@ async def test_every_route_tells_what_a_fault_looks_like(document: dict[str, Any
         assert list(operation["responses"]["default"]["content"]) == [PROBLEM_MEDIA_TYPE], where
 
 
+async def test_every_answer_has_a_schema(document: dict[str, Any]) -> None:
+    for where, operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert all(content.get("schema") for content in response.get("content", {}).values()), (where, status)
+
+
 async def test_every_group_is_described(document: dict[str, Any]) -> None:
     used = {tag for _, operation in operations(document) for tag in operation["tags"]}
     assert used == {tag["name"] for tag in document["tags"]}

@@ -47,7 +47,7 @@ async def test_one_image(fleet: Fleet, request_: dict[str, Any]) -> None:
     answer = (await predict(fleet, "light", **request_)).json()
     assert answer["label"] == "light"
     assert answer["probabilities"] == pytest.approx({"dark": 0.25, "light": 0.75})
-    assert (answer["model"], answer["model_version"]) == ("numbers", "4")
+    assert (answer["model"], answer["model_version"]) == ("numbers", 4)
     assert answer["model_version_id"] == revision.version_id
     assert answer["prediction_id"].startswith(f"pred_{revision.id[4:]}_")
 

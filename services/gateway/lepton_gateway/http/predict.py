@@ -8,6 +8,16 @@ from fastapi import APIRouter, Request, Response
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label
 
+ANSWER = {
+    "label": "7",
+    "probabilities": {"7": 0.998, "9": 0.002},
+    "deployment": "digits",
+    "model": "digits",
+    "model_version": 1,
+    "model_version_id": "mv_01J8ZC3V5Q0000000000000000",
+    "revision_id": "rev_01J8ZC4B7M0000000000000000",
+    "prediction_id": "pred_01J8ZC4B7M0000000000000000_01J8ZC5KXD0000000000000000",
+}
 # What the inference service needs to see; the caller's key is checked there again.
 FORWARDED = (b"authorization", b"content-type", b"accept", b"x-request-id")
 RETURNED = ("content-type", "retry-after", "www-authenticate", "x-request-id")
@@ -19,6 +29,13 @@ def routes(inference: httpx.AsyncClient) -> APIRouter:
     @router.post(
         "/deployments/{name}:predict",
         summary="Predict",
+        responses={
+            200: {
+                "description": "The answer to one input, with `value` instead of `label` and `probabilities` for a "
+                "model of numbers; to `rows` and other lists of inputs: `predictions`, a list of such answers.",
+                "content": {"application/json": {"schema": {"type": "object"}, "example": ANSWER}},
+            }
+        },
         openapi_extra={
             "requestBody": {
                 "required": True,

@@ -74,7 +74,8 @@ def _told(served: ServedModel, found: dict[str, Any], id_: str) -> dict[str, Any
     return answer | {
         "deployment": revision.deployment,
         "model": revision.model,
-        "model_version": served.version,
+        # A number as everywhere under /v1; the inference protocol alone makes it a text.
+        "model_version": revision.version,
         "model_version_id": revision.version_id,
         "revision_id": revision.id,
         "prediction_id": id_,
