@@ -35,6 +35,7 @@ def test_a_tensor_goes_by_http(tmp_path: Path) -> None:
     signature = {"input_kind": "tensor", "inputs": [{"name": "input", "shape": [-1, 2]}]}
     command = command_to_try("spirals", signature, tmp_path)
     assert '{"instances": [[0, 0]]}' in command
+    assert '-H "Content-Type: application/json"' in command
     assert command.endswith("$LEPTON_URL/v1/deployments/spirals:predict")
     signature["inputs"][0]["shape"] = [-1, 3, 224, 224]  # type: ignore[index]
     assert command_to_try("spirals", signature, tmp_path) == ""

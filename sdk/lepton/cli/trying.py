@@ -28,6 +28,7 @@ def command_to_try(deployment: str, signature: Mapping[str, Any], folder: Path) 
         body = json.dumps({"instances": [_zeros(inputs[0]["shape"][1:])]})
         return (
             'eval "$(lepton login --export)" && curl -H "Authorization: Bearer $LEPTON_API_KEY" '
+            '-H "Content-Type: application/json" '
             f"-d {shlex.quote(body)} $LEPTON_URL/v1/deployments/{deployment}:predict"
         )
     return ""
