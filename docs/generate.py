@@ -49,8 +49,8 @@ streams) on stdout and nothing else there; errors are JSON on stderr then. Compl
 |---|---|
 | 0 | done |
 | 1 | the run failed, or a condition was not met |
-| 2 | wrong command or input |
-| 3 | not found |
+| 2 | wrong command or input, such as a job file that refers to data which is not there |
+| 3 | not found: something that the command line names |
 | 4 | no valid key, or not permitted |
 | 5 | not available now: try again |
 | 6 | damaged or broken |

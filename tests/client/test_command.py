@@ -137,6 +137,9 @@ def test_serving_is_begun_and_ended_from_the_shell(platform: RunningPlatform, tr
     moved = in_json(platform, "model", "promote", f"{NAME}@1", "--alias", "stable")
     assert (moved["name"], moved["version"]) == ("stable", 1)
     assert platform.cli("model", "promote", f"{NAME}@1", "-a", "stable", "--expect", "7", check=False).returncode == 1
+    for missing in ("nope@1", f"{NAME}@77", f"{NAME}@nobody"):
+        assert platform.cli("deploy", "shell", missing, check=False).returncode == 3
+    assert platform.cli("deploy", "shell", f"{NAME}@@", check=False).returncode == 2
     platform.cli("deploy", "delete", "shell")
     assert platform.cli("deploy", "show", "shell", check=False).returncode == 3
 

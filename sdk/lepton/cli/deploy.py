@@ -16,6 +16,7 @@ from lepton.cli import complete, render
 from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, connect
 from lepton.cli.trying import command_to_try
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.resources import Deployment, Revision
 
 if TYPE_CHECKING:
@@ -64,9 +65,22 @@ def create(
     Example: lepton deploy digits digits@champion
     """
     with connect() as client, Console(stderr=True).status("warming up"):
-        deployment = client.deployments.create(name, model, wait=not no_wait, timeout_seconds=timeout)
+        try:
+            deployment = client.deployments.create(name, model, wait=not no_wait, timeout_seconds=timeout)
+        except LeptonError as error:
+            _check_there(client, model, error)
+            raise
         trial = "" if as_json else _trial(client, deployment)
     render.show(deployment, as_json, lambda: Text(_told(deployment) + trial))
+
+
+def _check_there(client: Client, model: str, error: LeptonError) -> None:
+    """NOT_FOUND for a model that is named here and is not there, as all commands say it.
+
+    To the server it is a wrong value in a body, as a malformed reference is.
+    """
+    if error.code is ErrorCode.INVALID and any(each.field == "model" for each in error.fields):
+        client.models.version(model)
 
 
 @app.command("ls")
