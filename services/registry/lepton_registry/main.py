@@ -37,6 +37,7 @@ from lepton_proto.v1 import (
 )
 from lepton_registry.artifacts.bucket import take as take_bucket
 from lepton_registry.artifacts.collection import Collector
+from lepton_registry.artifacts.fence import Fence
 from lepton_registry.artifacts.reading import Reading
 from lepton_registry.artifacts.servicer import ArtifactServicer
 from lepton_registry.artifacts.uploads import Uploads
@@ -66,7 +67,7 @@ from lepton_registry.projects import store as projects
 from lepton_registry.projects.servicer import KeyServicer, ProjectServicer
 from lepton_registry.recipes.servicer import RecipeServicer
 from lepton_registry.refusal import RefusedToStart
-from lepton_registry.runs import checkpoints
+from lepton_registry.runs import checkpoints, reach
 from lepton_registry.runs import store as runs
 from lepton_registry.runs.attempt_servicer import AttemptServicer
 from lepton_registry.runs.servicer import RunServicer
@@ -150,7 +151,7 @@ def _servicers(
         lease_seconds=settings.lease_seconds,
         last_checkpoints=settings.retention.last_checkpoints,
     )
-    artifacts = ArtifactServicer(database, objects, uploads, reading)
+    artifacts = ArtifactServicer(database, objects, uploads, reading, Fence(database, reach.folders))
     deployments = DeploymentServicer(database, ServingWatch(database))
     return [
         (projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(database)),

@@ -224,6 +224,53 @@ async def test_an_attempts_files_are_of_its_runs_project_only(server):
         assert await code_of(stub.Locate(locate)) is ErrorCode.NOT_FOUND
 
 
+async def test_an_attempt_reads_what_its_run_uses_and_nothing_else(server):
+    gateway, assignment, attempt = await prepared(server)
+    elsewhere, entries = await put_files(gateway, {"secret": b"of the same project"})
+    stub = artifacts_pb2_grpc.ArtifactServiceStub(attempt)
+    refused = [
+        stub.Locate(artifacts_pb2.LocateRequest(digests=[entries[0].digest])),
+        stub.ReportDamage(artifacts_pb2.ReportDamageRequest(digest=entries[0].digest)),
+        stub.GetManifest(artifacts_pb2.GetManifestRequest(manifest_digest=elsewhere)),
+    ]
+    for call in refused:
+        assert await code_of(call) is ErrorCode.NOT_FOUND
+    data = await stub.GetManifest(artifacts_pb2.GetManifestRequest(manifest_digest=assignment.data_digest))
+    found = await stub.Locate(artifacts_pb2.LocateRequest(digests=[file.digest for file in data.files]))
+    assert [place.digest for place in found.locations] == [file.digest for file in data.files]
+
+
+async def test_an_attempt_that_has_ended_reads_and_sends_nothing(server):
+    _, assignment, attempt = await prepared(server)
+    finish = attempts_pb2.FinishRequest(
+        attempt_id=assignment.attempt_id, outcome=runs_pb2.ATTEMPT_STATE_FAILED, final=True
+    )
+    await attempts_pb2_grpc.AttemptServiceStub(attempt).Finish(finish)
+    stub = artifacts_pb2_grpc.ArtifactServiceStub(attempt)
+    late = artifacts_pb2.InlineFile(digest=digest_of(b"late"), data=b"late")
+    calls = [
+        stub.GetManifest(artifacts_pb2.GetManifestRequest(manifest_digest=assignment.data_digest)),
+        stub.PutInline(artifacts_pb2.PutInlineRequest(files=[late])),
+        stub.CreateUpload(artifacts_pb2.CreateUploadRequest(digest=late.digest, bytes=4)),
+        stub.FindMissing(artifacts_pb2.FindMissingRequest(digests=[late.digest])),
+    ]
+    for call in calls:
+        assert await code_of(call) is ErrorCode.STALE_ATTEMPT
+
+
+async def test_a_run_that_no_worker_can_take_says_why(server):
+    gateway, pool = await server.gateway(), await server.pool()
+    await push_dataset(gateway)
+    await register_worker(pool)
+    runs = runs_pb2_grpc.RunServiceStub(gateway)
+    wide = await submit(gateway, "wide", resources={"ranks": 3})
+    told = (await runs.GetRun(runs_pb2.GetRunRequest(id=wide.id))).run.reason
+    assert told == "no worker can take it now: it needs 3 ranks, and none has room for more than 2"
+    await anext(aiter(runs.WatchRun(runs_pb2.WatchRunRequest(id=wide.id))))
+    usual = await submit(gateway, "usual")
+    assert (await runs.GetRun(runs_pb2.GetRunRequest(id=usual.id))).run.reason == ""
+
+
 async def test_the_operators_key_survives_a_restart(server):
     first = await server.principal()
     await server.restart()

@@ -90,7 +90,7 @@ def locate(conn: sa.Connection, project: str, digests: Sequence[str]) -> list[St
     for chunk in chunks(digests):
         statement = sa.select(ARTIFACTS).where(ARTIFACTS.c.project == project, ARTIFACTS.c.digest.in_(chunk))
         found |= {row.digest: row for row in conn.execute(statement)}
-    _refuse(digests, {digest: row.state for digest, row in found.items()}, ErrorCode.NOT_FOUND)
+    refuse(digests, {digest: row.state for digest, row in found.items()}, ErrorCode.NOT_FOUND)
     return [
         Stored(row.digest, row.bytes, row.object_key, row.object_offset)
         for row in (found[digest] for digest in digests)
@@ -112,7 +112,7 @@ def require(conn: sa.Connection, project: str, digests: Iterable[str]) -> dict[s
             states[row.digest], sizes[row.digest] = row.state, row.bytes
         # The change, not the lock alone, makes a waiting collection look again.
         conn.execute(sa.update(ARTIFACTS).where(mine, ARTIFACTS.c.state == PRESENT).values(used_at_us=now_us()))
-    _refuse(ordered, states, ErrorCode.FAILED_PRECONDITION)
+    refuse(ordered, states, ErrorCode.FAILED_PRECONDITION)
     return sizes
 
 
@@ -137,7 +137,7 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
         yield chunk
 
 
-def _refuse(digests: Iterable[str], states: dict[str, str], missing_code: ErrorCode) -> None:
+def refuse(digests: Iterable[str], states: dict[str, str], missing_code: ErrorCode) -> None:
     """An error naming the digests that are missing or damaged; nothing if all are present."""
     missing = [digest for digest in digests if states.get(digest, DEAD) == DEAD]
     if missing:

@@ -9,6 +9,7 @@ from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
 from lepton_registry.artifacts import packs, places, store
+from lepton_registry.artifacts.fence import Fence
 from lepton_registry.artifacts.manifest import build_manifest
 from lepton_registry.artifacts.reading import Reading, check_count
 from lepton_registry.artifacts.uploads import Ticket, Uploads
@@ -20,37 +21,44 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ArtifactServicer(rpc.ArtifactServiceServicer):
-    def __init__(self, database: Database, objects: ObjectStore, uploads: Uploads, reading: Reading) -> None:
+    def __init__(
+        self, database: Database, objects: ObjectStore, uploads: Uploads, reading: Reading, fence: Fence
+    ) -> None:
         self._database = database
+        self._fence = fence
         self._objects = objects
         self._uploads = uploads
         self._reading = reading
 
     async def FindMissing(self, request: pb.FindMissingRequest, context: Context) -> pb.FindMissingResponse:
-        project = caller().project
+        project = await self._sender()
         check_count(request.digests)
         missing = await self._database.read(lambda conn: places.find_missing(conn, project, request.digests))
         return pb.FindMissingResponse(digests=missing)
 
     async def PutInline(self, request: pb.PutInlineRequest, context: Context) -> pb.PutInlineResponse:
+        project = await self._sender()
         files = [(file.digest, file.data) for file in request.files]
-        stored = await packs.put_inline(self._database, self._objects, caller().project, files)
+        stored = await packs.put_inline(self._database, self._objects, project, files)
         return pb.PutInlineResponse(artifacts=[pb.Artifact(digest=item.digest, bytes=item.bytes) for item in stored])
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: Context) -> pb.CreateUploadResponse:
-        ticket = await self._uploads.create(caller().project, request.digest, request.bytes)
+        ticket = await self._uploads.create(await self._sender(), request.digest, request.bytes)
         return pb.CreateUploadResponse(upload=_upload(ticket))
 
     async def CompleteUpload(self, request: pb.CompleteUploadRequest, context: Context) -> pb.CompleteUploadResponse:
         parts = [(part.number, part.etag) for part in request.parts]
-        ticket = await self._uploads.complete(caller().project, request.id, parts)
+        ticket = await self._uploads.complete(await self._sender(), request.id, parts)
         return pb.CompleteUploadResponse(upload=_upload(ticket))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.GetUploadResponse:
-        return pb.GetUploadResponse(upload=_upload(await self._uploads.get(caller().project, request.id)))
+        return pb.GetUploadResponse(upload=_upload(await self._uploads.get(await self._sender(), request.id)))
 
     async def Locate(self, request: pb.LocateRequest, context: Context) -> pb.LocateResponse:
-        found = await self._reading.locate(caller().project, request.digests)
+        principal = caller()
+        check_count(request.digests)
+        await self._fence.reads(principal, request.digests)
+        found = await self._reading.locate(principal.project, request.digests)
         return pb.LocateResponse(
             locations=[
                 pb.Location(digest=place.digest, url=place.url, offset=place.offset, bytes=place.bytes)
@@ -59,18 +67,22 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         )
 
     async def ReportDamage(self, request: pb.ReportDamageRequest, context: Context) -> pb.ReportDamageResponse:
-        confirmed = await self._reading.report_damage(caller().project, request.digest)
+        principal = caller()
+        await self._fence.reads(principal, [request.digest])
+        confirmed = await self._reading.report_damage(principal.project, request.digest)
         return pb.ReportDamageResponse(confirmed=confirmed)
 
     async def CommitManifest(self, request: pb.CommitManifestRequest, context: Context) -> pb.CommitManifestResponse:
-        project = caller().project
+        project = await self._sender()
         # A big folder takes a while to check and hash: not on the event loop, and not in the transaction.
         manifest = await asyncio.to_thread(build_manifest, request.files)
         committed = await self._database.write(lambda conn: store.commit_built(conn, project, manifest))
         return pb.CommitManifestResponse(manifest_digest=committed.digest, bytes=committed.bytes, files=committed.files)
 
     async def GetManifest(self, request: pb.GetManifestRequest, context: Context) -> pb.GetManifestResponse:
-        project = caller().project
+        principal = caller()
+        project = principal.project
+        await self._fence.lists(principal, request.manifest_digest)
         files, after = await self._database.read(
             lambda conn: store.page(conn, project, request.manifest_digest, request.after, request.limit)
         )
@@ -78,6 +90,12 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
             files=[pb.FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files],
             next_after=after,
         )
+
+    async def _sender(self) -> str:
+        """The project that the caller may add files to."""
+        principal = caller()
+        await self._fence.sends(principal)
+        return principal.project
 
 
 def _upload(ticket: Ticket) -> pb.Upload:

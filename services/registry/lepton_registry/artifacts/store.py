@@ -1,6 +1,6 @@
 """What other resources use of artifacts, in their transactions: files (`require`) and committed folders."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import check_digest, new_id
 from lepton_registry.artifacts.manifest import File, FileLike, Manifest, build_manifest
-from lepton_registry.artifacts.places import require
+from lepton_registry.artifacts.places import PRESENT, chunks, refuse, require
 from lepton_registry.artifacts.tables import ManifestFileRow, ManifestRow
 from lepton_registry.database import insert_new, now_us, table
 
@@ -23,6 +23,7 @@ __all__ = [
     "require",
     "require_file",
     "require_manifest",
+    "require_within",
 ]
 
 MANIFESTS = table(ManifestRow)
@@ -106,6 +107,16 @@ def require_file(conn: sa.Connection, folder: Committed, path: str, field: str) 
         shown = list(conn.scalars(sa.select(MANIFEST_FILES.c.path).where(mine).order_by("path").limit(SHOWN_FILES + 1)))
         names = ", ".join(shown[:SHOWN_FILES]) + (", …" if len(shown) > SHOWN_FILES else "")
         raise invalid(field, "not in the code folder", path, f"a file of it: {names}")
+
+
+def require_within(conn: sa.Connection, project: str, folders: Collection[str], digests: Sequence[str]) -> None:
+    """NOT_FOUND names the files that lie in none of the folders (by digest)."""
+    mine = sa.and_(MANIFESTS.c.id == MANIFEST_FILES.c.manifest_id, MANIFESTS.c.project == project)
+    listed = sa.select(MANIFEST_FILES.c.digest).join(MANIFESTS, mine).where(MANIFESTS.c.digest.in_(folders)).distinct()
+    held: dict[str, str] = {}
+    for chunk in chunks(digests):
+        held |= dict.fromkeys(conn.scalars(listed.where(MANIFEST_FILES.c.digest.in_(chunk))), PRESENT)
+    refuse(digests, held, ErrorCode.NOT_FOUND)
 
 
 def manifest_files(

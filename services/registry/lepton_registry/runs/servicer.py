@@ -20,7 +20,7 @@ from lepton_registry.database import Database
 from lepton_registry.events.feed import Feed
 from lepton_registry.gathering import Gathering
 from lepton_registry.rows import from_values, to_message
-from lepton_registry.runs import attempts, checkpoints, store, submission
+from lepton_registry.runs import attempts, checkpoints, store, submission, waiting
 from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import Key, Submission, Values
 
@@ -69,8 +69,7 @@ class RunServicer(rpc.RunServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         project = caller().project
-        row = await self._database.read(lambda conn: store.get(conn, project, request.id))
-        return pb.GetRunResponse(run=to_message(row, pb.Run))
+        return pb.GetRunResponse(run=await self._database.read(lambda conn: _run(conn, project, request.id)))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         project, size = caller().project, page_limit(request.page_size, MAX_PAGE, DEFAULT_PAGE)
@@ -116,13 +115,18 @@ class RunServicer(rpc.RunServiceServicer):
         return pb.ListCheckpointsResponse(checkpoints=await self._database.read(read))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
-        project, last = caller().project, None
+        project, last = caller().project, pb.Run()
         with self._feed.watch(request.id) as watch:
             while True:
-                row = await self._database.read(lambda conn: store.get(conn, project, request.id))
-                if last != row:
-                    last = row
-                    yield pb.WatchRunResponse(run=to_message(row, pb.Run))
-                if row.state in ENDED:
+                run = await self._database.read(lambda conn: _run(conn, project, request.id))
+                if last != run:
+                    last = run
+                    yield pb.WatchRunResponse(run=run)
+                if enum_from_proto(run.state, _STATE, RunState) in ENDED:
                     return
                 await watch.wait(PROGRESS_SECONDS)
+
+
+def _run(conn: sa.Connection, project: str, run_id: str) -> pb.Run:
+    row = store.get(conn, project, run_id)
+    return to_message(row, pb.Run, reason=waiting.reason(conn, row))
