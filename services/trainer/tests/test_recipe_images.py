@@ -50,6 +50,54 @@ def test_a_split_that_the_data_brings_is_kept(tmp_path: Path) -> None:
     assert images.split == "as the data brings it"
 
 
+@pytest.mark.parametrize("held", ["dev", "eval", "Validation"])
+def test_every_usual_name_of_a_split_counts(held: str, tmp_path: Path) -> None:
+    for number in range(40):
+        part = "train" if number < 30 else held
+        write(tmp_path / part / str(DIGITS.target[number]) / f"{number}.png", PIXELS[number])
+    images = read_images(tmp_path, Settings())
+    assert images.labels == tuple("0123456789")
+    assert (len(images.train), len(images.holdout)) == (30, 10)
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (("train/a", "train/b", "extra/a", "extra/b"), ("extra/", "train/", "dev, eval", "test")),
+        (("train/a", "train/b", "dev/a", "c"), ("beside them lies c/",)),
+        (("train/a", "train/b", "test"), ("without a folder for each class: test/",)),
+        (("train", "test"), ("without a folder for each class: test/, train/",)),
+        (("dev/a", "dev/b", "test/a"), ("dev/, test/", "no folder is to train on")),
+    ],
+)
+def test_folders_that_are_no_part_of_a_split_are_named(
+    paths: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    for path in paths:
+        write(tmp_path / path / "1.png", PIXELS[0])
+    refuse(tmp_path, *words)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for number in range(6):
+        write(tmp_path / ("bus", "car", "train")[number % 3] / f"{number}.png", PIXELS[number])
+    assert read_images(tmp_path, Settings()).labels == ("bus", "car", "train")
+
+
+def test_the_log_names_the_classes_and_the_files_that_were_not_read(tmp_path: Path) -> None:
+    for number in range(6):
+        write(tmp_path / "train" / "ab"[number % 2] / f"{number}.png", PIXELS[number])
+    notes = VisionClassifier(Settings()).prepare(tmp_path).notes
+    assert notes[1:] == ("data: images of each class: a (3), b (3)",)
+    for path in (".DS_Store", "train/stray.png", "notes.txt", "train/a/Thumbs.db", "train/b/desktop.ini"):
+        (tmp_path / path).write_bytes(b"no image")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._1.png").write_bytes(b"left by an archiver")
+    notes = VisionClassifier(Settings()).prepare(tmp_path).notes
+    assert "data: 6 files not read: notes.txt, train/stray.png, .DS_Store, " in notes[2]
+    assert notes[2].endswith(" and 1 more")
+
+
 @pytest.mark.parametrize("scale", ["bytes", "shares", "whole_numbers"])
 def test_npz_arrays(scale: str, tmp_path: Path) -> None:
     arrays = {"bytes": PIXELS, "shares": (PIXELS / 255).astype(np.float32), "whole_numbers": PIXELS.astype(np.int64)}

@@ -9,6 +9,10 @@ from lepton_core.errors import invalid
 
 Indices = NDArray[np.int64]
 
+# What folders and files are called that bring a split of their own.
+TRAIN_NAMES = frozenset({"train", "training"})
+HOLDOUT_NAMES = frozenset({"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "holdout"})
+
 
 def random_split(count: int, fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Indices of (training, held-out) examples, each in rising order; both have at least one."""

@@ -9,9 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
+from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
 
-TRAIN_NAMES = {"train", "training"}
-HOLDOUT_NAMES = {"test", "val", "valid", "validation", "holdout"}
 SUFFIXES = {".csv", ".tsv", ".parquet"}
 MAX_BYTES = 2 * 1024**3
 _HEADER_CHARS = 1024 * 1024

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import invalid
 from lepton_trainer.recipes.splits import Indices, stratified_split
+from lepton_trainer.recipes.unread import unread_note
 from lepton_trainer.recipes.vision_classifier.folders import read_folders
 from lepton_trainer.recipes.vision_classifier.npz import read_npz
 from lepton_trainer.recipes.vision_classifier.pixels import Pixels
@@ -26,6 +27,8 @@ class Images:
     holdout: Indices
     # how train and holdout were told apart, for the model card
     split: str
+    # a line for the run's log if files of the data were passed over
+    unread: tuple[str, ...]
 
 
 def read_images(data_dir: Path, settings: Settings) -> Images:
@@ -45,7 +48,8 @@ def read_images(data_dir: Path, settings: Settings) -> Images:
     untrained = set(classes[holdout].tolist()) - set(classes[train].tolist())
     if untrained:
         raise invalid("data", "held-out images of a class that has no training images", labels[min(untrained)])
-    return Images(found.pixels, classes, labels, train, holdout, split)
+    unread = unread_note(data_dir, found.files)
+    return Images(found.pixels, classes, labels, train, holdout, split, unread)
 
 
 def image_statistics(images: Images) -> dict[str, Any]:

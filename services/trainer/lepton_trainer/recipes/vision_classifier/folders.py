@@ -1,32 +1,31 @@
 """Image folders: one folder for each class, optionally below train/ and test/."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from lepton_core.errors import invalid
+from lepton_core.errors import LeptonError, invalid
 from lepton_core.images import ImageError, decode_image, image_shape
+from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
+from lepton_trainer.recipes.unread import hidden
 from lepton_trainer.recipes.vision_classifier.pixels import Labelled, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 
 T = TypeVar("T")
+Entry = tuple[Path, str]
 
-TRAIN_NAMES = {"train", "training"}
-HOLDOUT_NAMES = {"test", "val", "valid", "validation", "holdout"}
 LAYOUT = "one folder of images for each class (optionally within train/ and test/), or .npz files"
+PARTS = (
+    f"a folder for each class, within folders named {' or '.join(sorted(TRAIN_NAMES))} to train on and "
+    f"{', '.join(sorted(HOLDOUT_NAMES))} to hold out, and no other folder beside them"
+)
 
 
 def read_folders(data_dir: Path, settings: Settings) -> Labelled:
     """Every visible file below a class's folder must be an image: what is not is an error that names it."""
-    root = _root(data_dir)
-    folders = list(_subfolders(root))
-    train_dirs = [folder for folder in folders if folder.name.lower() in TRAIN_NAMES]
-    holdout_dirs = [folder for folder in folders if folder.name.lower() in HOLDOUT_NAMES]
-    given = len(train_dirs) == 1 and len(train_dirs) + len(holdout_dirs) == len(folders)
-    train = _files(train_dirs[0] if given else root)
-    held = [entry for folder in holdout_dirs for entry in _files(folder)] if given else []
+    train, held = _parts(_root(data_dir))
     entries = [*train, *held]
     shapes = [_read(path, data_dir, image_shape) for path, _ in entries]
     height, width, channels = target_shape(shapes, settings)
@@ -34,7 +33,7 @@ def read_folders(data_dir: Path, settings: Settings) -> Labelled:
     for index, (path, _) in enumerate(entries):
         pixels[index] = _read(path, data_dir, lambda data: decode_image(data, height, width, channels))
     flags = np.arange(len(entries)) >= len(train) if held else None
-    return Labelled(pixels, [label for _, label in entries], flags)
+    return Labelled(pixels, [label for _, label in entries], flags, tuple(path for path, _ in entries))
 
 
 def _root(folder: Path) -> Path:
@@ -46,11 +45,43 @@ def _root(folder: Path) -> Path:
     return folder
 
 
-def _files(root: Path) -> list[tuple[Path, str]]:
+def _parts(root: Path) -> tuple[list[Entry], list[Entry]]:
+    """The images to train on and, if the folders bring a split, those to hold out.
+
+    A part of a split is told by its name and by the folders in it: "train" beside "bus" may be a class of vehicles.
+    """
+    folders = list(_subfolders(root))
+    named = [folder for folder in folders if folder.name.lower() in TRAIN_NAMES | HOLDOUT_NAMES]
+    parts = [folder for folder in named if any(_subfolders(folder))]
+    if not parts and (not folders or len(named) < len(folders)):
+        return _files(root), []
+    if problem := _split_problem(folders, named, parts):
+        raise problem
+    train = [entry for folder in parts if folder.name.lower() in TRAIN_NAMES for entry in _files(folder)]
+    held = [entry for folder in parts if folder.name.lower() in HOLDOUT_NAMES for entry in _files(folder)]
+    return train, held
+
+
+def _split_problem(folders: list[Path], named: list[Path], parts: list[Path]) -> LeptonError | None:
+    if bare := [folder for folder in named if folder not in parts]:
+        return invalid("data", f"named as part of a split, without a folder for each class: {_told(bare)}", None, PARTS)
+    if unknown := [folder for folder in folders if folder not in named]:
+        return invalid("data", f"{_told(parts)} hold the classes, and beside them lies {_told(unknown)}", None, PARTS)
+    if not any(folder.name.lower() in TRAIN_NAMES for folder in parts):
+        return invalid("data", f"{_told(parts)} are to hold out, and no folder is to train on", None, PARTS)
+    return None
+
+
+def _told(folders: Iterable[Path]) -> str:
+    names = [f"{folder.name}/" for folder in folders]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _files(root: Path) -> list[Entry]:
     """(path, label) of all images below the class folders of `root`."""
     entries = []
     for folder in _subfolders(root):
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(root)))
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not hidden(path.relative_to(root)))
         if not files:
             raise invalid("data", f"{folder.name}/ holds no image", allowed="at least one image for each class")
         entries += [(path, folder.name) for path in files]
@@ -67,9 +98,4 @@ def _read(path: Path, data_dir: Path, reader: Callable[[bytes], T]) -> T:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    yield from sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _hidden(path: Path) -> bool:
-    # Thumbs.db and desktop.ini are what Windows leaves in folders of pictures.
-    return any(part.startswith(".") for part in path.parts) or path.name.lower() in {"thumbs.db", "desktop.ini"}
+    yield from sorted(entry for entry in folder.iterdir() if entry.is_dir() and not hidden(Path(entry.name)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.images import resize_pixels
-from lepton_trainer.recipes.vision_classifier.folders import HOLDOUT_NAMES, TRAIN_NAMES
+from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
 from lepton_trainer.recipes.vision_classifier.pixels import MAX_BYTES, Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 
@@ -26,7 +26,7 @@ def read_npz(files: list[Path], settings: Settings) -> Labelled:
     pixels = np.concatenate([_resized(images, height, width, channels) for images, _ in parts])
     labels = [label for _, labels in parts for label in labels]
     held = [path.stem.lower() in HOLDOUT_NAMES for path, (images, _) in zip(files, parts, strict=True) for _ in images]
-    return Labelled(pixels, labels, np.array(held) if split_given else None)
+    return Labelled(pixels, labels, np.array(held) if split_given else None, tuple(files))
 
 
 def _read(path: Path) -> tuple[Pixels, list[str]]:

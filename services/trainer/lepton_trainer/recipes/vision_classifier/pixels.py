@@ -1,6 +1,7 @@
 """What both layouts share: the size all images get, and how much of them fits."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,12 @@ MAX_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True)
 class Labelled:
-    """UINT8 (count, height, width, channels), a label for each, and which are held out, if the data says so."""
+    """UINT8 (count, height, width, channels), a label for each, which are held out, if the data says so; the files."""
 
     pixels: Pixels
     labels: list[str]
     held: NDArray[np.bool_] | None
+    files: tuple[Path, ...]
 
 
 def target_shape(shapes: list[tuple[int, int, int]], settings: Settings) -> tuple[int, int, int]:

@@ -18,6 +18,8 @@ from lepton_trainer.training.recipe import Prepared, Recipe
 
 # Up to here the preprocessed images of a part are held in memory; beyond, each batch is preprocessed when it is due.
 PREPROCESSED_BYTES = 1024**3
+# In the run's log, where a line of a thousand classes says no more.
+SHOWN_CLASSES = 50
 
 
 class VisionClassifier(Recipe[Settings]):
@@ -48,7 +50,7 @@ class VisionClassifier(Recipe[Settings]):
                 f"The answer is always one of {len(images.labels)} labels, also for an image of something else.",
                 f"Measured on {len(images.holdout)} held-out images from the same source as the training images.",
             ),
-            notes=(_note(images),),
+            notes=(_note(images), _classes(images), *images.unread),
         )
 
     def model(self, data: Prepared) -> nn.Module:
@@ -73,6 +75,13 @@ def _note(images: Images) -> str:
     _, height, width, _ = images.pixels.shape
     parts = f"{len(images.train)} images to train on, {len(images.holdout)} held out"
     return f"data: {parts}, {len(images.labels)} classes; {height} x {width} pixels"
+
+
+def _classes(images: Images) -> str:
+    counts = np.bincount(images.classes)
+    told = ", ".join(f"{label} ({count})" for label, count in zip(images.labels[:SHOWN_CLASSES], counts, strict=False))
+    more = len(images.labels) - SHOWN_CLASSES
+    return f"data: images of each class: {told}" + (f" and {more} classes more" if more > 0 else "")
 
 
 def _signature(images: Images) -> Signature:

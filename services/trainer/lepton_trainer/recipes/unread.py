@@ -1,0 +1,23 @@
+"""Files of the data that a recipe passes over: what nobody meant, and what lies where it is not looked for."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+# What Windows leaves in folders of pictures, and macOS in archives.
+_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx"}
+_SHOWN = 5
+
+
+def hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part.lower() in _LEFT_BY_SYSTEMS for part in path.parts)
+
+
+def unread_note(data_dir: Path, read: Iterable[Path]) -> tuple[str, ...]:
+    """A line for the run's log if not every file was read; hidden files are named last."""
+    files = {path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()}
+    unread = sorted(files - {path.relative_to(data_dir) for path in read}, key=lambda path: (hidden(path), path))
+    if not unread:
+        return ()
+    more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    names = ", ".join(path.as_posix() for path in unread[:_SHOWN])
+    return (f"data: {len(unread)} {'file' if len(unread) == 1 else 'files'} not read: {names}{more}",)
