@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lepton_core.binding import check_bind
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
+from lepton_core.http_docs import add_docs
 from lepton_core.http_guard import Guard, Observe, error_headers, problem_bytes
 from lepton_core.http_openapi import DocumentedApp
 from lepton_core.http_routes import RouteIndex, routes_of
@@ -44,6 +45,7 @@ def build_app(
         description=description,
         version=version,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
@@ -64,6 +66,7 @@ def build_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(UnicodeEncodeError, _no_unicode)
+    add_docs(app)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:

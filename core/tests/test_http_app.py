@@ -204,6 +204,7 @@ async def test_a_route_without_a_row_is_closed_and_listed() -> None:
     assert [method for method in methods_of(make_app()) if method not in POLICIES] == [
         "GET /openapi.json",
         "GET /docs",
+        "GET /docs/assets/{file}",
         "GET /readyz",
         "GET /unlisted",
     ]

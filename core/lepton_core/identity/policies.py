@@ -139,6 +139,7 @@ _EVERY_SERVER = _public(
     GET /readyz
     GET /openapi.json
     GET /docs
+    GET /docs/assets/{file}
     /grpc.health.v1.Health/Check
     /grpc.health.v1.Health/List
     /grpc.health.v1.Health/Watch

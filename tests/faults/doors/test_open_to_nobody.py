@@ -30,7 +30,7 @@ OPEN_ROUTES = {
     "gateway": {"/v1/schemas/job.json"},
     "inference": {"/v2/health/live", "/v2/health/ready"},
 }
-UNLISTED = ["/healthz", "/readyz", "/openapi.json", "/docs"]
+UNLISTED = ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/assets/start.js"]
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
