@@ -16,7 +16,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
+from lepton.plain_text import plain
 from lepton_core.resources import RunState
 
 Advance = Callable[[int], None]
@@ -33,6 +35,10 @@ class Watched(Protocol):
     def progress(self) -> float: ...
     @property
     def attempt(self) -> int: ...
+    @property
+    def standing(self) -> str: ...
+    @property
+    def untaken(self) -> str: ...
     def resumed_step(self) -> int: ...
 
 
@@ -47,11 +53,25 @@ class Standing:
 
     def of(self, run: Watched) -> str:
         if run.attempt <= 1:
-            return run.state.value
+            return run.standing
         if run.attempt != self._attempt:
             step = run.resumed_step()
             self._attempt, self._from = run.attempt, f"from step {step}" if step else "from the beginning"
-        return f"{run.state.value} (attempt {run.attempt}, {self._from})"
+        return f"{run.standing} (attempt {run.attempt}, {self._from})"
+
+
+class Notice:
+    """Why a run waits in vain, once each time that there is a new reason."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def of(self, run: Watched) -> str:
+        """Empty where there is nothing new to say."""
+        if run.untaken == self._told:
+            return ""
+        self._told = run.untaken
+        return f"{run.name} waits: {plain(run.untaken)}" if run.untaken else ""
 
 
 @contextmanager
@@ -66,9 +86,11 @@ def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown]
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task, standing = bar.add_task("waiting", total=1.0), Standing()
+        task, standing, notice = bar.add_task("waiting", total=1.0), Standing(), Notice()
 
         def show(run: Shown) -> None:
+            if news := notice.of(run):
+                bar.console.print(Text(news, style="yellow"), soft_wrap=True)
             done = 1.0 if run.state is RunState.SUCCEEDED else run.progress
             bar.update(task, description=f"{run.name} {standing.of(run)}", completed=done)
 

@@ -16,6 +16,8 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
 from lepton_core.resources import Run as RunResource
 
+# How the registry begins the reason of a queued run that no worker could take, however idle.
+UNTAKEN = "no worker can take it now"
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 1.0
@@ -44,7 +46,9 @@ class RunFailedError(LeptonError):
     """Raised by `Run.wait` when the run did not succeed; `run` tells the rest."""
 
     def __init__(self, run: Run) -> None:
-        told = f"run {run.id} {run.state.value}: {run.reason or 'no reason given'}"
+        # Who cancels knows why.
+        reason = run.reason or ("" if run.state is RunState.CANCELLED else "no reason given")
+        told = f"run {run.id} {run.state.value}" + (f": {reason}" if reason else "")
         super().__init__(ErrorCode.FAILED_PRECONDITION, told)
         self.run = run
 
@@ -84,8 +88,20 @@ class Run:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in words."""
+        """Why it failed, in words; of a queued run, why no worker can take it or why it is queued again."""
         return self.resource.reason
+
+    @property
+    def standing(self) -> str:
+        """Its state in words, with a cancel that is under way."""
+        cancelling = self.resource.cancel_requested and not self.ended
+        return f"{self.state.value}, being cancelled" if cancelling else self.state.value
+
+    @property
+    def untaken(self) -> str:
+        """Why a queued run would wait for ever, if nothing changes; empty where a worker need only become free."""
+        waits = self.state is RunState.QUEUED and self.reason.startswith(UNTAKEN)
+        return self.reason if waits else ""
 
     @property
     def metrics(self) -> dict[str, float]:

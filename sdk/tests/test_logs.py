@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from lepton.bars import Standing
+from lepton.bars import Notice, Standing
 from lepton.logs import LogPiece, check_stream, spoken
+from lepton.runs import Run as ClientRun
+from lepton.runs import RunFailedError, Runs
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.resources import Run, RunState
 
@@ -41,6 +43,8 @@ class Tried:
     name: str = "digits"
     state: RunState = RunState.RUNNING
     progress: float = 0.5
+    standing: str = "running"
+    untaken: str = ""
 
     def resumed_step(self) -> int:
         return self.step
@@ -51,3 +55,32 @@ def test_a_run_tells_its_attempt_from_the_second_on() -> None:
     assert standing.of(Tried(1, 0)) == "running"
     assert standing.of(Tried(2, 0)) == "running (attempt 2, from the beginning)"
     assert standing.of(Tried(3, 400)) == "running (attempt 3, from step 400)"
+
+
+def test_why_a_run_waits_in_vain_is_told_once_for_each_reason() -> None:
+    notice, run = Notice(), Tried(0, 0)
+    assert notice.of(run) == ""
+    run.untaken = "no worker can take it now: none is\x1b up"
+    assert notice.of(run) == "digits waits: no worker can take it now: none is\N{REPLACEMENT CHARACTER} up"
+    assert notice.of(run) == ""
+    run.untaken = ""
+    assert notice.of(run) == ""
+    run.untaken = "no worker can take it now: none is up"
+    assert notice.of(run).endswith("none is up")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "cancel", "standing", "untaken"),
+    [
+        ("queued", "no worker can take it now: none is up", False, "queued", True),
+        ("queued", "its worker was lost", False, "queued", False),
+        ("running", "", True, "running, being cancelled", False),
+        ("cancelled", "", True, "cancelled", False),
+    ],
+)
+def test_how_a_run_stands(state: RunState, reason: str, cancel: bool, standing: str, untaken: bool) -> None:
+    resource = Run(id="run_1", state=state, reason=reason, cancel_requested=cancel)
+    run = ClientRun(Runs.__new__(Runs), resource)
+    assert (run.standing, bool(run.untaken)) == (standing, untaken)
+    told = str(RunFailedError(run))
+    assert ("no reason given" in told) is (not reason and state != "cancelled")

@@ -46,6 +46,14 @@ def test_sizes_times_and_numbers() -> None:
     assert [render.number(value) for value in (0.98765, 123456.0)] == ["0.9877", "123456"]
 
 
+def test_a_reason_of_many_lines_is_told_in_one() -> None:
+    log = "rank 0 ended with exit code 1; last lines of its log:\nTraceback:\n  File x\n    f()\nKeyError: 'a'\n"
+    assert render.brief(log) == "rank 0 ended with exit code 1 … KeyError: 'a'"
+    assert render.brief("its worker was lost") == "its worker was lost"
+    assert len(render.brief("x" * 4000)) == render.MAX_BRIEF_CHARS
+    assert render.brief("") == ""
+
+
 def test_a_sparkline_shows_the_course_in_bounded_width() -> None:
     assert render.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
     assert render.sparkline([1, 1]) == "▁▁"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,13 @@ def platform_url(environ: dict[str, str]) -> str:
 
 def test_runs_are_cancelled_and_repeated(platform: RunningPlatform, client: Client, table: Path) -> None:
     run = client.jobs.submit({**JOB, "train": {"target": "kind", "epochs": 5000}})
+    watching = [str(Path(sys.executable).with_name("lepton")), "run", "watch", run.id]
+    with subprocess.Popen(watching, env=platform.environ, stderr=subprocess.PIPE, text=True) as watch:
+        assert watch.stderr is not None
+        watch.stderr.readline()
+        watch.send_signal(signal.SIGINT)
+        assert f"the run goes on: lepton run logs {run.id} -f" in watch.stderr.read()
+    assert watch.returncode == 130
     platform.cli("run", "cancel", run.id)
     assert platform.cli("run", "watch", run.id, check=False).returncode == 1
     again = in_json(platform, "run", "retry", run.id)
@@ -211,8 +220,16 @@ def test_a_drained_worker_lets_go_at_a_checkpoint_and_takes_no_more(
         findings = json.loads(platform.cli("doctor", "--json", check=False).stdout)["findings"]
         assert any(each["subject"] == "workers" and not each["ok"] for each in findings)
         assert run.refresh().state == "queued"
+        [vain] = [each for each in findings if each["subject"] == "runs"]
+        assert (vain["ok"], run.id in vain["text"], "draining" in vain["text"]) == (False, True, True)
+        assert "no worker can take it now" in platform.cli("run", "show", run.id).stdout
     finally:
         platform.kill("trainer", signal.SIGTERM)
     wait_until(lambda: run.refresh().attempt == 2, 60, "the worker that was started anew takes the run")
     assert run.resumed_step() == step
-    run.cancel()
+    wait_until(lambda: run.refresh().progress > 0, 60, "the run trains again")
+    platform.cli("run", "cancel", run.id)
+    wait_until(lambda: run.refresh().ended, 60, "the run is cancelled")
+    assert "\n--- attempt 2\n" in platform.cli("run", "logs", run.id).stdout
+    ended = platform.cli("run", "watch", run.id, check=False)
+    assert (ended.returncode, "run logs" in ended.stderr, "no reason" in ended.stderr) == (1, False, False)

@@ -12,6 +12,7 @@ from rich.text import Text
 from lepton.cli import complete, render
 from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, Quiet, connect
+from lepton.plain_text import plain
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,7 +51,7 @@ def push(
     value["empty_folders"] = list(pushed.empty_folders)
     render.show(value, as_json, lambda: Text(told + news + same))
     if pushed.empty_folders and not as_json:
-        names = [f"{render.plain(name)}/" for name in pushed.empty_folders[:SHOWN_FOLDERS]]
+        names = [f"{plain(name)}/" for name in pushed.empty_folders[:SHOWN_FOLDERS]]
         more = len(pushed.empty_folders) - len(names)
         rest = f" and {more} more" if more else ""
         typer.echo(f"warning: no files in {', '.join(names)}{rest}: empty folders are not part of a version", err=True)

@@ -145,7 +145,7 @@ def _trial(client: Client, deployment: Deployment) -> str:
     if deployment.desired is None:
         return ""
     version = client.models.version(deployment.desired.model_version_id)
-    command = command_to_try(deployment.name, version.signature, Path.cwd())
+    command = command_to_try(deployment.name, version.signature, version.card, Path.cwd())
     return f"\ntry it: {command}" if command else ""
 
 

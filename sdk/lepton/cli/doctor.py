@@ -16,6 +16,8 @@ from rich.text import Text
 from lepton.cli import render
 from lepton.cli.session import Json
 from lepton.login import find_login, login_file
+from lepton.plain_text import plain
+from lepton.runs import UNTAKEN
 from lepton.transport import is_local
 from lepton_core.errors import ErrorCode, LeptonError
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 GROUP = "lepton.doctor"
+# Newest first: each is asked for.
+LOOKED_AT_RUNS = 20
+NAMED_RUNS = 3
 PROBE = "doctor-asks-who-is-there"
 
 
@@ -64,6 +69,7 @@ def examine() -> Iterator[Finding]:
             for subject, ask in (
                 ("workers", _workers),
                 ("recipes", _recipes),
+                ("runs", _runs),
                 ("inference", _inference),
                 ("deployments", _deployments),
             ):
@@ -133,6 +139,25 @@ def _recipes(client: Client) -> Finding:
     return Finding("recipes", True, ", ".join(names))
 
 
+def _runs(client: Client) -> Finding:
+    """Whether some wait that nobody will ever take: a list of runs does not tell, each run itself does."""
+    waiting = [client.runs.get(run.id) for run in client.runs.list(state="queued", limit=LOOKED_AT_RUNS)]
+    untaken: dict[str, list[str]] = {}
+    for run in waiting:
+        if run.untaken:
+            untaken.setdefault(run.untaken.removeprefix(f"{UNTAKEN}: "), []).append(f"{run.id} ({run.name})")
+    if untaken:
+        told = "; ".join(f"{_named(names)}: {reason}" for reason, names in untaken.items())
+        text = f"{sum(map(len, untaken.values()))} wait and no worker can take them: {told}"
+        return Finding("runs", False, text, "start a worker that can take them, or lepton run cancel RUN")
+    return Finding("runs", True, f"{render.count(len(waiting), 'run')} waiting, none in vain")
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED_RUNS} more" if len(names) > NAMED_RUNS else ""
+    return ", ".join(names[:NAMED_RUNS]) + more
+
+
 def _inference(client: Client) -> Finding:
     try:
         client.predict(PROBE, row={})
@@ -162,5 +187,5 @@ def _drawn(found: list[Finding]) -> RenderableType:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
         grid.add_row(mark, Text(finding.subject, style="bold"), render.cell(finding.text))
         if finding.hint and not finding.ok:
-            grid.add_row("", "", Text(f"→ {render.plain(finding.hint)}", style="yellow"))
+            grid.add_row("", "", Text(f"→ {plain(finding.hint)}", style="yellow"))
     return grid  # type: ignore[no-any-return]

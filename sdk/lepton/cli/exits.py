@@ -9,7 +9,7 @@ from enum import IntEnum
 from rich.console import Console
 from rich.text import Text
 
-from lepton.cli.render import plain
+from lepton.plain_text import plain
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.problems import problem_of
 

@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from lepton.cli import render
 from lepton.cli.session import Json, connect
+from lepton.plain_text import plain
 from lepton_core.errors import invalid
 from lepton_core.resources import Lineage, LineageNode
 
@@ -88,15 +89,15 @@ def _grow(tree: Tree, found: Lineage, nodes: dict[str, LineageNode], *, later: b
 
 def _label(node: LineageNode) -> Text:
     kind = node.kind.replace("_", " ")
-    label = Text(f"{kind} " if kind else "", style="bold").append(render.plain(node.name or node.id), style="cyan")
+    label = Text(f"{kind} " if kind else "", style="bold").append(plain(node.name or node.id), style="cyan")
     if node.name and node.name != node.id:
-        label.append(f"  {render.plain(_short(node.id))}", style="dim")
+        label.append(f"  {plain(_short(node.id))}", style="dim")
     facts = [
         f"{key} {render.number(value) if isinstance(value, float) else _short(str(value))}"
         for key, value in node.facts.items()
         if key not in SAID and isinstance(value, str | int | float) and value != ""
     ]
-    return label.append(f"  {render.plain(', '.join(facts[:SHOWN_FACTS]))}") if facts else label
+    return label.append(f"  {plain(', '.join(facts[:SHOWN_FACTS]))}") if facts else label
 
 
 def _short(text: str) -> str:

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
+from lepton.plain_text import plain
 from lepton.predictions import Prediction
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 
@@ -108,7 +109,7 @@ def _print_line(prediction: Prediction, as_json: bool) -> None:
         render.print_json_line(prediction.model_dump(exclude_none=True))
         return
     sure = f"\t{max(prediction.probabilities.values()):.3f}" if prediction.probabilities else ""
-    typer.echo(render.plain(_answer(prediction)) + sure)
+    typer.echo(plain(_answer(prediction)) + sure)
 
 
 def _answer(prediction: Prediction) -> str:

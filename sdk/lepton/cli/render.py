@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,8 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from lepton.plain_text import plain
 
 STATE_STYLES = {
     "queued": "yellow",
@@ -30,6 +31,7 @@ STATE_STYLES = {
     "drained": "dim",
 }
 BARS = "▁▂▃▄▅▆▇█"
+MAX_BRIEF_CHARS = 200
 # Piped into another program, a table must not be cut to the 80 columns that nobody looks at.
 PIPED_WIDTH = 400
 
@@ -69,14 +71,6 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def plain(text: str) -> str:
-    """Without control characters: a name from a server must not move the cursor or colour the screen."""
-    return "".join(
-        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf") else "\N{REPLACEMENT CHARACTER}"
-        for letter in text
-    )
-
-
 def cell(value: object) -> Text:
     if isinstance(value, Text):
         return value
@@ -110,6 +104,13 @@ def fields(values: Mapping[str, object]) -> Table:
 
 def state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def brief(reason: str) -> str:
+    """A reason in one line: of many, the first, and the last, where a traceback says what went wrong."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    told = " … ".join(dict.fromkeys((lines[0].removesuffix("; last lines of its log:"), lines[-1]))) if lines else ""
+    return told if len(told) <= MAX_BRIEF_CHARS else told[: MAX_BRIEF_CHARS - 1] + "…"
 
 
 def when(at_us: int) -> str:

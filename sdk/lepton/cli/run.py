@@ -15,7 +15,9 @@ from lepton.cli import complete, render
 from lepton.cli.job import accepted
 from lepton.cli.keyring import Keyring
 from lepton.cli.session import Json, Quiet, connect
-from lepton.cli.watching import made, scores, summary, watch_run
+from lepton.cli.watching import made, scores, standing, summary, watch_run
+from lepton.logs import LogPiece
+from lepton.plain_text import plain
 from lepton.runs import Run, resume_steps
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.resources import Attempt, RunState
@@ -44,10 +46,10 @@ def list_runs(
 def _row(run: Run) -> tuple[object, ...]:
     resource = run.resource
     model = made(resource)
-    done = f"{run.progress:.0%}" if run.state is RunState.RUNNING else ""
+    done = {RunState.RUNNING: f"{run.progress:.0%}", RunState.SUCCEEDED: "100%"}.get(run.state, "")
     recipe = resource.recipe or "(script)"
     submitted = render.ago(resource.created_at_us)
-    return (run.id, run.name, render.state(run.state.value), done, recipe, run.dataset, model, submitted)
+    return (run.id, run.name, standing(run), done, recipe, run.dataset, model, submitted)
 
 
 @app.command()
@@ -74,7 +76,7 @@ def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
     step = steps.get(attempt.resumed_from)
     begun = f"step {step}" if step is not None else "a checkpoint" if attempt.resumed_from else "the beginning"
     started = render.when(attempt.created_at_us)
-    return (attempt.number, attempt.id, render.state(attempt.state.value), begun, started, attempt.reason)
+    return (attempt.number, attempt.id, render.state(attempt.state.value), begun, started, render.brief(attempt.reason))
 
 
 @app.command()
@@ -97,21 +99,44 @@ def logs(
     """
     silent = True
     with connect(patient=follow) as client:
+        run = client.runs.get(run_id)
+        headings = _Headings(run)
+        if follow and run.untaken and not as_json:
+            typer.echo(f"{run.name} waits: {plain(run.untaken)}", err=True)
         for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
             silent = False
             if as_json:
                 render.print_json_line({"attempt_id": piece.attempt_id, "stream": piece.stream, "text": piece.text})
             else:
-                sys.stdout.write(piece.text)
+                sys.stdout.write(headings.before(piece) + piece.text)
                 sys.stdout.flush()
         if silent and not as_json:
             _tell_why_silent(client.runs.get(run_id))
 
 
+class _Headings:
+    """A line between the words of two attempts, which would else read as one program's."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._attempt_id, self._ended_line = run, "", True
+
+    def before(self, piece: LogPiece) -> str:
+        changed = self._attempt_id not in ("", piece.attempt_id)
+        broken = "" if self._ended_line else "\n"
+        self._attempt_id = piece.attempt_id
+        if piece.text:
+            self._ended_line = piece.text.endswith("\n")
+        return f"{broken}--- attempt {self._number()}\n" if changed else ""
+
+    def _number(self) -> object:
+        numbers = {each.id: each.number for each in self._run.attempts()}
+        return numbers.get(self._attempt_id, self._attempt_id)
+
+
 def _tell_why_silent(run: Run) -> None:
     """An empty answer to "why did it fail?" would leave people alone with it."""
     told = f"nothing was logged; run {run.state.value}"
-    typer.echo(render.plain(f"{told}: {run.reason}" if run.reason else told), err=True)
+    typer.echo(plain(f"{told}: {run.reason}" if run.reason else told), err=True)
 
 
 @app.command()

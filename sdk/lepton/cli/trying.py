@@ -14,7 +14,7 @@ MAX_COLUMNS = 60
 MAX_TENSOR_VALUES = 64
 
 
-def command_to_try(deployment: str, signature: Mapping[str, Any], folder: Path) -> str:
+def command_to_try(deployment: str, signature: Mapping[str, Any], card: Mapping[str, Any], folder: Path) -> str:
     """With an image of `folder`, or a row of what is usual in the training data; empty where none can be made up."""
     kind, inputs = signature.get("input_kind"), signature.get("inputs", [])
     if kind == "image":
@@ -22,7 +22,7 @@ def command_to_try(deployment: str, signature: Mapping[str, Any], folder: Path) 
     if kind == "row":
         if len(inputs) > MAX_COLUMNS:
             return f"lepton predict {deployment} --rows rows.csv"
-        row = json.dumps(_row(inputs, signature.get("steps", [])), ensure_ascii=False)
+        row = json.dumps(_row(inputs, signature.get("steps", []), card), ensure_ascii=False)
         return f"lepton predict {deployment} --row {shlex.quote(row)}"
     if len(inputs) == 1 and _size(inputs[0]) <= MAX_TENSOR_VALUES:
         body = json.dumps({"instances": [_zeros(inputs[0]["shape"][1:])]})
@@ -43,20 +43,25 @@ def _image(folder: Path) -> str:
     return names[0] if names else "IMAGE.png"
 
 
-def _row(inputs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> dict[str, object]:
-    usual = dict(_usual(steps))
+def _row(inputs: list[dict[str, Any]], steps: list[dict[str, Any]], card: Mapping[str, Any]) -> dict[str, object]:
+    data = card.get("data")
+    told = data.get("usual") if isinstance(data, Mapping) else None
+    usual = {**dict(_usual(steps)), **(told if isinstance(told, Mapping) else {})}
     return {each["name"]: usual.get(each["name"]) for each in inputs}
 
 
 def _usual(steps: list[dict[str, Any]]) -> Iterator[tuple[str, object]]:
-    """Column → what the preprocessing puts where a number is missing, or the first category that it knows."""
+    """Column → what the preprocessing puts where a number is missing, or the first category that it knows.
+
+    The card says which category is the most frequent; one of an imported model need not.
+    """
     columns = {step["output"]: step["inputs"] for step in steps if step.get("op") == "concatenate"}
     for step in steps:
         if step.get("op") == "impute":
             yield from zip(columns.get(step["input"], [step["input"]]), step["values"], strict=False)
         elif step.get("op") == "lookup":
             for name, words in zip(step["inputs"], step["vocabularies"], strict=False):
-                yield name, words[0] if words else None
+                yield name, next(filter(None, words), None)
 
 
 def _size(tensor: dict[str, Any]) -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
+from rich.text import Text
 
-from lepton.bars import Standing
+from lepton.bars import Notice, Standing
 from lepton.cli import render
 from lepton.cli.keyring import Keyring
 from lepton.runs import Run, RunFailedError
@@ -28,8 +29,15 @@ def watch_run(client: Client, run: Run, *, quiet: bool, as_json: bool) -> None:
         # The document of a failed run is as interesting as that of a good one.
         if as_json:
             render.print_json(run.resource)
-        else:
+        elif run.state is RunState.FAILED:
             typer.echo(f"why: lepton run logs {run.id}", err=True)
+        raise
+    except KeyboardInterrupt:
+        # Or people would think that they have stopped the run.
+        if not as_json:
+            typer.echo(
+                f"\nthe run goes on: lepton run logs {run.id} -f\nto stop it: lepton run cancel {run.id}", err=True
+            )
         raise
     render.show(run.resource, as_json, lambda: result(run, Keyring(client)))
 
@@ -40,13 +48,16 @@ class _Lines:
     def __init__(self) -> None:
         self._said = ("", -1, 0)
         self._standing = Standing()
+        self._notice = Notice()
 
     def __call__(self, run: Run) -> None:
         tenth = int(run.progress * 10) if run.state is RunState.RUNNING else 0
-        says = (run.state.value, tenth, run.resource.attempts)
+        says = (run.standing, tenth, run.resource.attempts)
         if says != self._said:
             self._said = says
             typer.echo(f"{run.name} {self._standing.of(run)}" + (f" {tenth * 10} %" if tenth else ""), err=True)
+        if news := self._notice.of(run):
+            typer.echo(news, err=True)
 
 
 def result(run: Run, keyring: Keyring) -> RenderableType:
@@ -69,6 +80,11 @@ def scores(run: Run) -> RenderableType:
     return render.table(("METRIC", "#VALUE"), rows)
 
 
+def standing(run: Run) -> Text:
+    """In the colour of where it is going."""
+    return Text(run.standing, style=render.state("cancelled" if "cancel" in run.standing else run.state.value).style)
+
+
 def summary(run: Run, keyring: Keyring) -> dict[str, object]:
     resource = run.resource
     recipe = f"{resource.recipe}@{resource.recipe_version}" if resource.recipe else "(a script)"
@@ -77,7 +93,7 @@ def summary(run: Run, keyring: Keyring) -> dict[str, object]:
     return {
         "run": resource.id,
         "name": resource.name,
-        "state": render.state(resource.state.value),
+        "state": standing(run),
         "reason": resource.reason,
         "recipe": recipe,
         "data": run.dataset,
