@@ -114,6 +114,22 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     assert any("8 rows without" in limit for limit in data.limits)
 
 
+def test_the_card_tells_usual_words_and_the_log_what_looks_like_an_id(tmp_path: Path) -> None:
+    words = ["", "rare", "rare", "usual", "usual", "usual", "", "", "", ""]
+    lines = [f"c{n},{words[n % 10]},{'' if n % 4 else f'n{n}'},{n % 2}\n" for n in range(40)]
+    (tmp_path / "t.csv").write_text("customer,plan,note,target\n" + "".join(lines))
+    (tmp_path / "._t.csv").write_bytes(b"left by an archiver")
+    (tmp_path / "notes.txt").write_text("how it was made")
+    data = Tabular(Settings(target="target", ignore=("note",))).prepare(tmp_path)
+    assert data.description["usual"]["plan"] == "usual"
+    (told,) = [note for note in data.notes if "different values" in note]
+    assert "'customer' (40 in 40 rows)" in told
+    assert '`ignore: ["note", "customer"]` under `train`' in told
+    assert data.notes[-1] == "data: 2 files not read: notes.txt, ._t.csv"
+    ignoring = Tabular(Settings(target="target", ignore=("customer",))).prepare(tmp_path)
+    assert not [note for note in ignoring.notes if "different values" in note]
+
+
 def test_breast_cancer_splits_by_class(tmp_path: Path) -> None:
     source = load_breast_cancer()
     frame = pl.DataFrame(dict(zip(source.feature_names, source.data.T, strict=True)) | {"label": source.target})
@@ -172,5 +188,11 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 is how it begins, and no more")
     refuse(tmp_path, {"target": "x"}, "broken.parquet cannot be read")
     (tmp_path / "broken.parquet").unlink()
-    (tmp_path / "latin.csv").write_bytes(b"name,target\n\xe9\xe8,1\n")
-    refuse(tmp_path, {"target": "target"}, "latin.csv cannot be read")
+
+
+@pytest.mark.parametrize(("row", "place"), [(0, "latin.csv, the header"), (3, "latin.csv, row 3"), (4000, "row 4000")])
+def test_a_text_that_is_not_utf8_names_its_row_and_what_to_do(row: int, place: str, tmp_path: Path) -> None:
+    lines = ["name,target", *(f"person {number},{number % 2}" for number in range(1, 5001))]
+    lines[row] = lines[row].replace("n", "\xfc", 1)
+    (tmp_path / "latin.csv").write_text("\n".join(lines), encoding="latin-1")
+    refuse(tmp_path, {"target": "target"}, place, "0xfc", "save it as UTF-8")

@@ -13,9 +13,14 @@ from lepton_trainer.recipes.splits import Indices, random_split, stratified_spli
 from lepton_trainer.recipes.tabular import columns
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table, read_table
+from lepton_trainer.recipes.unread import unread_note
 
 # More different whole numbers than this are a quantity, not classes.
 MAX_GUESSED_CLASSES = 20
+# A column of text with this share of different values, in at least so many rows, is likely an id.
+ID_SHARE, ID_ROWS = 0.9, 20
+# A longer text is no category, and nothing to show as an example of one.
+MAX_USUAL_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Rows:
     # columns without any value
     left_out: tuple[str, ...]
     rows_without_target: int
+    # a line for the run's log if files of the data were passed over
+    unread: tuple[str, ...]
 
     def raw(self, indices: Indices) -> dict[str, Array]:
         """The signature's input tensors, (rows, 1) each."""
@@ -64,7 +71,8 @@ def read_rows(data_dir: Path, settings: Settings) -> Rows:
         raise invalid("data", "no column is left to predict from", allowed="at least one column besides the target")
     train, holdout, split = _split(table, settings, has_target, targets, task)
     missing = int((~has_target).sum())
-    return Rows(numbers, words, task, targets, labels, train, holdout, split, tuple(left_out), missing)
+    unread = unread_note(data_dir, [data_dir / name for name, _ in table.files])
+    return Rows(numbers, words, task, targets, labels, train, holdout, split, tuple(left_out), missing, unread)
 
 
 def _targets(
@@ -103,6 +111,23 @@ def _split(
         return train, holdout, f"{fraction:g} of each class held out, seed {seed}"
     train, holdout = random_split(len(targets), fraction, seed)
     return train, holdout, f"{fraction:g} of the rows held out, seed {seed}"
+
+
+def likely_ids(rows: Rows) -> dict[str, tuple[int, int]]:
+    """Category → (different values, rows with a value), where nearly every row has a value of its own."""
+    found = {}
+    for name, column in rows.words.items():
+        present = [word for word in column.tolist() if word]
+        different = len(set(present))
+        if len(present) >= ID_ROWS and different >= ID_SHARE * len(present):
+            found[name] = (different, len(present))
+    return found
+
+
+def usual_words(statistics: dict[str, Any]) -> dict[str, str]:
+    """Category → its most frequent value in the training rows, which missing ones are not."""
+    frequent = {name: next(iter(column.get("frequent", {})), "") for name, column in statistics["columns"].items()}
+    return {name: word for name, word in frequent.items() if 0 < len(word) <= MAX_USUAL_CHARS}
 
 
 def row_statistics(rows: Rows) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`tabular`: a label or a number from the other columns of a row."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from lepton_core.features.pipeline import Pipeline
 from lepton_core.features.steps import FlagMissing, Lookup, Step
 from lepton_core.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.splits import Indices
-from lepton_trainer.recipes.tabular.data import Rows, read_rows, row_statistics
+from lepton_trainer.recipes.tabular.data import Rows, likely_ids, read_rows, row_statistics, usual_words
 from lepton_trainer.recipes.tabular.model import TabularMLP
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.training.loader import TensorExamples
@@ -24,6 +25,7 @@ class Tabular(Recipe[Settings]):
         rows = read_rows(data_dir, self.settings)
         signature = _signature(rows, self.settings)
         pipeline = Pipeline.of(signature)
+        statistics = row_statistics(rows)
         mean, std = (0.0, 1.0) if rows.labels else _scale(rows)
         targets = torch.from_numpy(rows.targets)
         if not rows.labels:
@@ -35,8 +37,8 @@ class Tabular(Recipe[Settings]):
             signature=signature,
             target_mean=mean,
             target_std=std,
-            statistics=row_statistics(rows),
-            description=_description(rows, self.settings),
+            statistics=statistics,
+            description={**_description(rows, self.settings), "usual": usual_words(statistics)},
             limits=_limits(rows, self.settings),
             notes=_notes(rows, self.settings),
         )
@@ -129,4 +131,11 @@ def _notes(rows: Rows, settings: Settings) -> tuple[str, ...]:
         notes.append(f"data: {missing} of {every} rows left out: no value in the target column {settings.target!r}")
     if rows.left_out:
         notes.append(f"data: columns left out, without any value: {', '.join(rows.left_out)}")
-    return tuple(notes)
+    if ids := likely_ids(rows):
+        told = ", ".join(f"{name!r} ({different} in {count} rows)" for name, (different, count) in ids.items())
+        names = json.dumps([*settings.ignore, *ids], ensure_ascii=False)
+        notes.append(
+            f"data: nearly as many different values as rows: {told}; as ids, they tell nothing about a new row;"
+            f" `ignore: {names}` under `train` leaves them out"
+        )
+    return (*notes, *rows.unread)

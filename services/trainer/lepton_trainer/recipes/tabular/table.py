@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
 from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
+from lepton_trainer.recipes.unread import hidden
 
 SUFFIXES = {".csv", ".tsv", ".parquet"}
 MAX_BYTES = 2 * 1024**3
@@ -35,7 +36,8 @@ class Table:
 
 def read_table(data_dir: Path) -> Table:
     """All tables of the folder, one below the other. Raises INVALID naming the file that cannot be used."""
-    paths = sorted(path for path in data_dir.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = (path for path in data_dir.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in found if not hidden(path.relative_to(data_dir)))
     if not paths:
         raise invalid("data", "no table in the data", allowed="files that end in .csv, .tsv or .parquet")
     if (size := sum(path.stat().st_size for path in paths)) > MAX_BYTES:
@@ -64,9 +66,11 @@ def _held(paths: list[Path], frames: list[pl.DataFrame]) -> NDArray[np.bool_] | 
 def _read(path: Path, name: str) -> pl.DataFrame:
     try:
         frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, name)
+    except UnicodeDecodeError:
+        raise _not_utf8(path, name) from None
     except pl.exceptions.NoDataError:
         raise invalid("data", f"{name} is empty", allowed="a line with the names of the columns, and rows") from None
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+    except (pl.exceptions.PolarsError, OSError, csv.Error) as error:
         raise invalid("data", f"{name} cannot be read: {str(error)[:500]}") from None
     if frame.height == 0:
         raise invalid("data", f"{name} has 0 rows", allowed="at least 2 rows")
@@ -105,6 +109,19 @@ def _long_row(path: Path, name: str, separator: str, columns: int) -> LeptonErro
                 allowed = "at most one value for each column of the header; quote a value that holds the separator"
                 return invalid("data", f"{name}, row {number} has {len(row)} values", allowed=allowed)
     return None
+
+
+def _not_utf8(path: Path, name: str) -> LeptonError:
+    # The error's own position counts from the start of a buffer. A line break is never part of a longer character.
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                place = f"{name}, row {number}" if number else f"{name}, the header"
+                message = f"{place}: the byte 0x{line[error.start]:02x} is not UTF-8"
+                return invalid("data", message, allowed="text in UTF-8: save it as UTF-8")
+    return invalid("data", f"{name} is not UTF-8", allowed="text in UTF-8: save it as UTF-8")
 
 
 def _header_problem(header: list[str], name: str) -> LeptonError | None:
