@@ -13,14 +13,17 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.journal import JournalWriter, whole_bytes
 from lepton_core.signature import Signature
 from lepton_core.workspace_files import (
     ATTEMPT_FILE_VARIABLE,
     AttemptFile,
     CheckpointRecord,
+    Outcome,
     ProgressRecord,
     Workspace,
     sync_folder,
@@ -138,11 +141,18 @@ def log_model(
 
 
 def data_dir() -> Path:
-    """The folder with the job's data. Outside a job: LEPTON_DATA_DIR, or the present folder."""
+    """The folder with the job's data. Outside a job: LEPTON_DATA_DIR, or the present folder.
+
+    Raises FAILED_PRECONDITION in a job that names no `data`; left uncaught, that ends the run, without another attempt.
+    """
     job = _job()
     if job is None:
         return Path(os.environ.get("LEPTON_DATA_DIR", "."))
-    return job.workspace.folder(job.attempt.data_dir)
+    folder = job.workspace.folder(job.attempt.data_dir)
+    if not folder.is_dir():
+        text = "lepton.data_dir(): the job names no data; put `data: NAME`, the name of a dataset, into the job file"
+        raise _final(job, LeptonError(ErrorCode.FAILED_PRECONDITION, text))
+    return folder
 
 
 def resume_dir() -> Path | None:
@@ -173,6 +183,19 @@ def _job() -> _Job | None:
         _note("lepton: not inside a job, so nothing is recorded")
         return None
     return _open_job(Path(attempt_file), int(os.environ.get("RANK", "0")))
+
+
+def _final(job: _Job, error: LeptonError) -> LeptonError:
+    """The error; should the program end by it, the worker is told that the same job would end the same way again."""
+    told = sys.excepthook
+
+    def tell(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        told(kind, value, trace)
+        if value is error:
+            job.workspace.write_outcome(Outcome(status="failed", reason=str(error), final=True))
+
+    sys.excepthook = tell
+    return error
 
 
 @lru_cache(maxsize=1)

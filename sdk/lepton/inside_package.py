@@ -4,10 +4,11 @@ import contextlib
 import importlib
 import io
 import json
+import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,7 @@ def _export(
     described = signature or _describe(doubled, outputs, labels)
     names = [tensor.name for tensor in described.model_inputs]
     path = folder / "model.onnx"
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with _quiet():
         torch.onnx.export(
             serving,
             doubled,
@@ -106,6 +106,20 @@ def _export(
         importlib.import_module("safetensors.torch").save_file(tensors, folder / "weights.safetensors")
     module.train(was_training)
     return described
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its stages to stdout, and warns of its own internals and of packages it could do without."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _describe(inputs: Sequence[Any], outputs: Sequence[Any], labels: Sequence[str]) -> Signature:

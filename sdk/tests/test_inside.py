@@ -24,7 +24,7 @@ def workspace_at(folder: Path, resume: ResumePoint | None = None) -> Workspace:
     return workspace
 
 
-def run(code: str, workspace: Workspace | None, rank: int = 0) -> subprocess.CompletedProcess[str]:
+def run(code: str, workspace: Workspace | None, rank: int = 0, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "RANK": str(rank)}
     environment.pop(ATTEMPT_FILE_VARIABLE, None)
     if workspace:
@@ -33,7 +33,7 @@ def run(code: str, workspace: Workspace | None, rank: int = 0) -> subprocess.Com
         [sys.executable, "-W", "error::ImportWarning", "-c", code],
         env=environment, capture_output=True, text=True, timeout=SCRIPT_SECONDS, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == exit_code, done.stderr
     return done
 
 
@@ -105,7 +105,9 @@ def test_a_torch_module_becomes_a_package_and_a_checkpoint(tmp_path: Path) -> No
         "inside.checkpoint({'optimizer': torch.optim.Adam(model.parameters()).state_dict(), 'step': 4}, step=4)\n"
         "inside.log_model(model, example=torch.zeros(1, 4), labels=['no', 'yes'], metrics={'accuracy': 0.9})\n"
     )
-    run(code, workspace)
+    done = run(code, workspace)
+    # Nothing of the exporter's own in the log of the program.
+    assert done.stdout + done.stderr == ""
     signature = check_package(workspace.package)
     assert signature.labels == ("no", "yes")
     assert signature.inputs[0].shape == (-1, 4)
@@ -135,6 +137,25 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     )
     assert "not an ONNX model" in run(code, workspace).stdout
     assert not workspace.package.exists()
+
+
+def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    caught = (
+        "from lepton import inside, LeptonError\ntry: inside.data_dir()\nexcept LeptonError as error: print(error)\n"
+    )
+    assert "the job names no data" in run(caught, workspace).stdout
+    assert workspace.read_outcome() is None
+    run(f"{caught}raise ValueError('of its own')", workspace, exit_code=1)
+    assert workspace.read_outcome() is None
+    told = run("from lepton import inside; inside.data_dir()", workspace, exit_code=1).stderr
+    outcome = workspace.read_outcome()
+    assert outcome is not None
+    assert (outcome.status, outcome.final) == ("failed", True)
+    assert outcome.reason in told
+    assert "put `data: NAME`" in outcome.reason
+    (tmp_path / "inputs" / "data").mkdir(parents=True)
+    assert run("from lepton import inside; print(inside.data_dir())", workspace).stdout == f"{tmp_path}/inputs/data\n"
 
 
 def test_outside_a_job_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
