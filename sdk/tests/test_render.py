@@ -13,9 +13,9 @@ from rich.console import Console, RenderableType
 from lepton.cli import render
 from lepton.cli.keys import _seconds
 from lepton.cli.lineage import draw
-from lepton.cli.predict import read_rows
+from lepton.cli.predict import given_row, in_own_words, read_rows
 from lepton.cli.recipe import kind
-from lepton_core.errors import LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.resources import Lineage
 
 
@@ -123,6 +123,35 @@ def test_rows_of_both_kinds(tmp_path: Path) -> None:
     lines.write_text('{"age": 41}\n\n{"age": null}\n')
     assert list(read_rows(table)) == [{"age": "41", "job": "nurse"}, {"age": None, "job": None}]
     assert list(read_rows(lines)) == [{"age": 41}, {"age": None}]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_rows_of_the_separators_that_training_takes(tmp_path: Path, separator: str) -> None:
+    for name in ("t.csv", "t.tsv"):
+        table = tmp_path / name
+        table.write_text(f'age{separator}"a, b"{separator}c\n41,5{separator}nurse{separator}\n')
+        assert list(read_rows(table)) == [{"age": "41,5", "a, b": "nurse", "c": None}]
+
+
+def test_a_row_is_json_or_a_file_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "row.json"
+    file.write_text('{"age": 41}\n')
+    assert given_row(str(file)) == given_row(' {"age": 41}') == {"age": 41}
+    for wrong in (str(tmp_path / "none.json"), "x" * 5000, "a\0b", "[1]"):
+        with pytest.raises(LeptonError, match="--row: not"):
+            given_row(wrong)
+    file.write_text("[1]")
+    with pytest.raises(LeptonError, match=r"row\.json: not a JSON object"):
+        given_row(str(file))
+
+
+def test_a_wrong_value_is_named_by_its_row_and_column() -> None:
+    server = invalid("instances[3].a b", "not a number", "x", "a number")
+    assert in_own_words(server).detail == 'a b: not a number (got "x")'
+    told = in_own_words(server, 201)
+    assert (told.detail, told.fields[0].field) == ('row 204: a b: not a number (got "x")', "row 204: a b")
+    assert in_own_words(invalid("instances[0]", "not a row"), 1).detail == "row 1: not a row"
+    assert in_own_words(LeptonError(ErrorCode.NOT_FOUND, "no such deployment")).detail == "no such deployment"
 
 
 @pytest.mark.parametrize(

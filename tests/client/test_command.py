@@ -131,6 +131,11 @@ def test_predictions_of_a_row_and_of_a_file(platform: RunningPlatform, trained: 
     assert len(platform.cli("predict", NAME, "--rows", str(rows)).stdout.splitlines()) == 2
     wrong = platform.cli("predict", NAME, "--row", '{"widht": 6}', check=False)
     assert (wrong.returncode, "width" in wrong.stderr) == (2, True)
+    assert "\n  widht: the model has no such column" in wrong.stderr
+    rows.write_text("width;height\n" + "6;1\n" * 203 + "6;tall\n")
+    wrong = platform.cli("predict", NAME, "--rows", str(rows), check=False)
+    assert (wrong.returncode, len(wrong.stdout.splitlines())) == (2, 200)
+    assert "row 204: height: " in wrong.stderr
 
 
 def test_serving_is_begun_and_ended_from_the_shell(platform: RunningPlatform, trained: Run) -> None:

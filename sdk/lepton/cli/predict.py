@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 ROWS_A_CALL = 200
+# As training reads tables: the one that occurs most often in the header.
+SEPARATORS = ",;\t|"
+TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
+INSTANCE = re.compile(r"instances\[(?P<index>[0-9]{1,9})\](?:\.(?P<column>(?=\S)[^:\n]*))?")
+EXAMPLE = 'an object, e.g. {"age": 41, "job": "nurse"}'
 SHOWN_LABELS = 5
 BAR_LETTERS = 30
 
@@ -29,8 +37,10 @@ BAR_LETTERS = 30
 def predict(
     name: Annotated[str, typer.Argument(help="The deployment.", autocompletion=complete.deployments)],
     image: Annotated[Path | None, typer.Option("--image", help="An image file.")] = None,
-    row: Annotated[str | None, typer.Option("--row", help='One row as JSON: {"age": 41, "job": "nurse"}')] = None,
-    rows: Annotated[Path | None, typer.Option("--rows", help="Many rows: a .csv or .jsonl file.")] = None,
+    row: Annotated[
+        str | None, typer.Option("--row", help='One row as JSON: {"age": 41, "job": "nurse"}, or a file of it.')
+    ] = None,
+    rows: Annotated[Path | None, typer.Option("--rows", help="Many rows: a .csv, .tsv or .jsonl file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a deployment about an image, a row or a file of rows.
@@ -43,17 +53,46 @@ def predict(
         raise invalid("input", "nothing clear to ask", allowed="exactly one of --image, --row and --rows")
     with connect() as client:
         if rows is not None:
-            reader = read_rows(rows)
-            while batch := list(islice(reader, ROWS_A_CALL)):
-                for prediction in client.predict_rows(name, batch):
-                    _print_line(prediction, as_json)
+            _predict_rows(client, name, rows, as_json)
             return
         try:
-            prediction = client.predict(name, image=image, row=None if row is None else _row(row))
+            prediction = client.predict(name, image=image, row=None if row is None else given_row(row))
         except LeptonError as error:
-            raise _with_known(client, name, error) from None
+            raise _with_known(client, name, in_own_words(error)) from None
     # As the server said it, without the fields that this model's kind does not have.
     render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
+
+
+def _predict_rows(client: Client, name: str, file: Path, as_json: bool) -> None:
+    reader, done = read_rows(file), 0
+    while batch := list(islice(reader, ROWS_A_CALL)):
+        try:
+            answers = client.predict_rows(name, batch)
+        except LeptonError as error:
+            raise _with_known(client, name, in_own_words(error, done + 1)) from None
+        for prediction in answers:
+            _print_line(prediction, as_json)
+        done += len(batch)
+
+
+def in_own_words(error: LeptonError, first_row: int = 0) -> LeptonError:
+    """Fields named as the command line has them, not the request that was made of it.
+
+    `instances[3].age` is `row 204: age` of a file whose request began at row 201, and `age` of a single row (0).
+    """
+
+    def named(found: re.Match[str]) -> str:
+        column = found["column"] or ""
+        if not first_row:
+            return column or "the input"
+        row = f"row {first_row + int(found['index'])}"
+        return f"{row}: {column}" if column else row
+
+    fields = [replace(each, field=INSTANCE.sub(named, each.field)) for each in error.fields]
+    detail = INSTANCE.sub(named, error.detail)
+    return LeptonError(
+        error.code, detail, fields, request_id=error.request_id, retry_after_seconds=error.retry_after_seconds
+    )
 
 
 def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
@@ -68,11 +107,11 @@ def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:
     """Rows of a CSV file (every value as text, an empty one as missing) or of a file with one JSON object a line."""
     kind = file.suffix.lower()
-    if kind not in (".csv", ".jsonl", ".ndjson"):
-        raise invalid("rows", "unknown kind of file", str(file), "a name that ends in .csv, .jsonl or .ndjson")
+    if kind not in TABLES + LINES:
+        raise invalid("rows", "unknown kind of file", str(file), "a name that ends in .csv, .tsv, .jsonl or .ndjson")
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _csv_rows(file, lines) if kind == ".csv" else _json_rows(file, lines)
+            yield from _csv_rows(file, lines) if kind in TABLES else _json_rows(file, lines)
     except FileNotFoundError:
         raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -80,7 +119,8 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
-    reader = csv.DictReader(lines)
+    header = lines.readline()
+    reader = csv.DictReader(chain([header], lines), delimiter=max(SEPARATORS, key=header.count))
     for found in reader:
         if None in found or None in found.values():
             count = len(reader.fieldnames or ())
@@ -94,13 +134,22 @@ def _json_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
             yield _row(line, f"{file}, line {number}")
 
 
+def given_row(text: str) -> dict[str, Any]:
+    """What `--row` was given: JSON, or the path of a file that holds it."""
+    if not text.lstrip().startswith("{"):
+        # A text that cannot be a path is no file either.
+        with suppress(OSError, ValueError):
+            return _row(Path(text).read_text(encoding="utf-8-sig"), text)
+    return _row(text)
+
+
 def _row(text: str, field: str = "--row") -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise invalid(field, f"not JSON: {error}", text, 'an object, e.g. {"age": 41, "job": "nurse"}') from None
+        raise invalid(field, f"not JSON: {error}", text, EXAMPLE) from None
     if not isinstance(found, dict):
-        raise invalid(field, "not a JSON object", text, 'an object, e.g. {"age": 41, "job": "nurse"}')
+        raise invalid(field, "not a JSON object", text, EXAMPLE)
     return found
 
 
