@@ -43,6 +43,13 @@ def test_every_recipe_can_be_loaded_where_its_entry_says() -> None:
         assert entry.title
 
 
+def test_every_recipe_has_the_same_files() -> None:
+    for entry in load_catalogue().values():
+        folder = Path(str(importlib.import_module(entry.entry.partition(":")[0]).__file__)).parent
+        for name in ("settings.py", "data.py", "model.py", "recipe.py", "schema.json"):
+            assert (folder / name).is_file(), f"{entry.name} has no {name}"
+
+
 def test_a_package_adds_a_recipe_by_its_entry_point_and_a_broken_one_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -167,6 +167,31 @@ def test_data_that_cannot_be_used_fails_for_good_and_names_the_file(bench: Any, 
     assert "not an image" in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("error", "final"), [("invalid('data', 'row 3 of clips.csv has no label')", True), ("ValueError('row 3')", False)]
+)
+def test_a_recipe_says_that_its_data_cannot_be_used(
+    error: str, final: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_recipe.py").write_text(
+        "from lepton_core.errors import invalid\n"
+        "from lepton_trainer.recipes.settings import TrainSettings\n"
+        "from lepton_trainer.training.recipe import Recipe\n"
+        "class Theirs(Recipe):\n"
+        "    settings_model = TrainSettings\n"
+        f"    def prepare(self, data_dir): raise {error}\n"
+        "    def model(self, data): raise AssertionError\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    workspace = bench.workspace("theirs", tmp_path, {})
+    attempt = json.loads(workspace.attempt_file.read_bytes())
+    attempt["recipe"]["entry"] = "their_recipe:Theirs"
+    workspace.attempt_file.write_text(json.dumps(attempt))
+    outcome = bench.run(workspace, 1)
+    assert (outcome.status, outcome.final) == ("failed", final)
+    assert "row 3" in outcome.reason
+
+
 def test_settings_are_checked_again_by_the_rank(bench: Any, few_digits: Path) -> None:
     outcome = bench.run(bench.workspace("settings", few_digits, {"epochs": -1}), 1)
     assert (outcome.status, outcome.final) == ("failed", True)
