@@ -103,6 +103,15 @@ def test_a_final_failure_is_not_tried_again_and_keeps_its_reason(stack: Stack, t
     assert len(stack.attempts(run_id)) == 1
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_script_that_wants_data_in_a_job_without_any_fails_once(stack: Stack, tmp_path: Path, ranks: int) -> None:
+    run_id = stack.script(tmp_path / "code", "import lepton; lepton.data_dir()", resources={"ranks": ranks})
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "the job names no data" in run.reason
+    assert len(stack.attempts(run_id)) == 1
+
+
 def test_missing_requirements_are_named_and_nothing_runs(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "requirements.txt").write_text("pydantic>=2\nno-such-thing==1.0\n")
