@@ -10,7 +10,6 @@ from types import FrameType
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_local.given import look_at_given
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
 from lepton_local.orphans import end_orphans
@@ -60,13 +59,20 @@ class Platform:
             # The trainer opens its own folder; the way there is ours.
             self._home.let_through(others=bool(self._environ.get("LEPTON_TRAINER_RUN_AS")))
             end_orphans(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
-            look_at_given(self._settings, self._say)
+            self._look_at_given()
             try:
                 if self._start(ensure_keys(self._home), signals.stop):
                     self._serve(signals.stop)
             finally:
                 self._drain(lambda: signals.count > 1)
                 self._home.state.unlink(missing_ok=True)
+
+    def _look_at_given(self) -> None:
+        if self._settings.broker_url or self._settings.object_store.endpoint:
+            # Its clients take as long to load as all the rest here.
+            from lepton_local.given import look_at_given
+
+            look_at_given(self._settings, self._say)
 
     def _start(self, keys: Keys, stop: threading.Event) -> bool:
         for tries_left in reversed(range(PORT_TRIES)):
