@@ -64,7 +64,10 @@ def test_every_usual_name_of_a_split_counts(held: str, tmp_path: Path) -> None:
     ("paths", "words"),
     [
         (("train/a", "train/b", "extra/a", "extra/b"), ("extra/", "train/", "dev, eval", "test")),
-        (("train/a", "train/b", "dev/a", "c"), ("beside them lies c/",)),
+        (
+            ("train/a", "train/b", "dev/a", "c"),
+            ("in dev/, train/ are the folders of the classes, and no part of that split is c/",),
+        ),
         (("train/a", "train/b", "test"), ("without a folder for each class: test/",)),
         (("train", "test"), ("without a folder for each class: test/, train/",)),
         (("dev/a", "dev/b", "test/a"), ("dev/, test/", "no folder is to train on")),

@@ -66,7 +66,8 @@ def _split_problem(folders: list[Path], named: list[Path], parts: list[Path]) ->
     if bare := [folder for folder in named if folder not in parts]:
         return invalid("data", f"named as part of a split, without a folder for each class: {_told(bare)}", None, PARTS)
     if unknown := [folder for folder in folders if folder not in named]:
-        return invalid("data", f"{_told(parts)} hold the classes, and beside them lies {_told(unknown)}", None, PARTS)
+        message = f"in {_told(parts)} are the folders of the classes, and no part of that split is {_told(unknown)}"
+        return invalid("data", message, None, PARTS)
     if not any(folder.name.lower() in TRAIN_NAMES for folder in parts):
         return invalid("data", f"{_told(parts)} are to hold out, and no folder is to train on", None, PARTS)
     return None
