@@ -54,6 +54,18 @@ def test_a_reason_of_many_lines_is_told_in_one() -> None:
     assert render.brief("") == ""
 
 
+def test_a_card_is_indented_lines() -> None:
+    card = {
+        "recipe": {"name": "tabular", "deep": {"a": 0.1234567}},
+        "limits": ["a b", "c"],
+        "x": [{"y": None}],
+        "z": {},
+    }
+    lines = ["recipe:", "  name: tabular", "  deep:", "    a: 0.1235", "limits: a b, c", "x:", "  1:", "    y: none"]
+    assert render.outline(card) == [*lines, "z: none"]
+    assert render.outline({"limits": ["a" * 50, "b" * 50]}) == ["limits:", f"  - {'a' * 50}", f"  - {'b' * 50}"]
+
+
 def test_a_sparkline_shows_the_course_in_bounded_width() -> None:
     assert render.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
     assert render.sparkline([1, 1]) == "▁▁"

@@ -68,6 +68,13 @@ def test_every_reading_command_speaks_to_people_and_to_programs(
     assert err == ""
 
 
+def test_a_model_s_card_is_shown_to_be_read(platform: RunningPlatform, trained: Run) -> None:
+    told = platform.cli("model", "show", f"{NAME}@1").stdout
+    assert "name: tabular" in told
+    assert "epochs: 3" in told
+    assert "{" not in told
+
+
 def test_doctor_finds_the_platform_in_order(platform: RunningPlatform, trained: Run) -> None:
     """Deployments of other tests may have failed on purpose, which it rightly tells; all else is as it should be."""
     done = platform.cli("doctor", "--json", check=False)

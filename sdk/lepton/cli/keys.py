@@ -19,13 +19,16 @@ from lepton_core.resources import ApiKey, Role
 app = typer.Typer(no_args_is_help=True)
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+ROLES = (
+    "viewer reads, editor works, admin manages keys, operator runs the platform; each may do what those before it may."
+)
 AGE_RULE = "a whole number with s, m, h or d behind it, e.g. 90d"
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    role: Annotated[Role, typer.Option("--role", help="viewer reads, editor works, admin manages keys.")] = Role.EDITOR,
+    role: Annotated[Role, typer.Option("--role", help=ROLES)] = Role.EDITOR,
     expires: Annotated[str, typer.Option("--expires", help=f"How long it is valid: {AGE_RULE}. [default: ever]")] = "",
     project: Annotated[str, typer.Option("--project", help="Of another project (operators only).")] = "",
     out: Annotated[

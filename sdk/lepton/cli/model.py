@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,7 @@ Reference = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Name of a model.", autocompletion=complete.models)]
-SHOWN_CHARS = 200
+SHOWN_LINES = 60
 
 
 @app.command("ls")
@@ -90,7 +89,7 @@ def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
         "digest": version.digest,
         "bytes": render.size(version.bytes),
         "made": f"{render.when(version.created_at_us)} by {keyring.name(version.created_by)}",
-        "card": json.dumps(version.card, ensure_ascii=False)[:SHOWN_CHARS] if version.card else "",
+        "card": _card(version),
     }
     scores = [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)]
     files = [(file.path, render.size(file.bytes), file.digest[:19]) for file in version.files]
@@ -100,6 +99,14 @@ def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
     if files:
         parts += ["", render.table(("FILE", "#SIZE", "DIGEST"), files)]
     return Group(*parts)
+
+
+def _card(version: ModelVersion) -> str:
+    """Without what is shown beside it."""
+    beside = (version.metrics, version.model, version.run_id)
+    lines = render.outline({name: value for name, value in version.card.items() if value not in beside})
+    more = [f"… {len(lines) - SHOWN_LINES} lines more: --json"] if len(lines) > SHOWN_LINES else []
+    return "\n".join(lines[:SHOWN_LINES] + more)
 
 
 @app.command()

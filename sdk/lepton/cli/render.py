@@ -32,6 +32,8 @@ STATE_STYLES = {
 }
 BARS = "▁▂▃▄▅▆▇█"
 MAX_BRIEF_CHARS = 200
+# Longer lists are sentences more often than words.
+MAX_LIST_CHARS = 80
 # Piped into another program, a table must not be cut to the 80 columns that nobody looks at.
 PIPED_WIDTH = 400
 
@@ -100,6 +102,31 @@ def fields(values: Mapping[str, object]) -> Table:
         if value not in (None, "", {}, []):
             found.add_row(name, cell(value))
     return found
+
+
+def outline(document: Mapping[Any, Any]) -> list[str]:
+    """A JSON document as indented lines, `name: value`, for people to read."""
+    lines: list[str] = []
+    for name, value in document.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{name}:", *(f"  {line}" for line in outline(value))]
+        elif isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
+            lines += [f"{name}:", *(f"  {line}" for line in outline(dict(enumerate(value, 1))))]
+        elif isinstance(value, list) and sum(len(_scalar(each)) for each in value) > MAX_LIST_CHARS:
+            lines += [f"{name}:", *(f"  - {_scalar(each)}" for each in value)]
+        elif isinstance(value, list):
+            lines.append(f"{name}: {', '.join(map(_scalar, value)) or 'none'}")
+        else:
+            lines.append(f"{name}: {_scalar(value)}")
+    return lines
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, float):
+        return number(value)
+    if value is None or value == {}:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def state(name: str) -> Text:
