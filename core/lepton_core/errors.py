@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SHOWN_VALUE_CHARS = 200
+# Of an error as text; `fields` has them all.
+SHOWN_FIELDS = 10
+SHOWN_VALUES = 5
 
 
 class ErrorCode(StrEnum):
@@ -113,21 +116,36 @@ class LeptonError(Exception):
         return self.row.retryable
 
     def __str__(self) -> str:
+        """The detail with what is allowed; of several wrong fields, the first ones, a line each."""
+        first = self.fields[0] if self.fields else FieldError("", "")
         if len(self.fields) < 2:
-            return self.detail
-        first = self.fields[0]
+            return f"{self.detail}; allowed: {first.allowed}" if first.allowed not in self.detail else self.detail
         # A summary of the fields says the first of them, which the list below says again.
         repeats = self.detail.startswith(f"{first.field}: {first.message}")
-        lines = [f"{len(self.fields)} fields are wrong" if repeats else self.detail]
-        for error in self.fields:
-            allowed = f"; allowed: {error.allowed}" if error.allowed else ""
-            value = f" (got {error.value})" if error.value else ""
-            lines.append(f"  {error.field}: {error.message}{value}{allowed}")
-        return "\n".join(lines)
+        lines = [_line(alike) for alike in _alike(self.fields)]
+        more = [f"  and {len(lines) - SHOWN_FIELDS} more"] if len(lines) > SHOWN_FIELDS else []
+        head = f"{len(self.fields)} fields are wrong" if repeats else self.detail
+        return "\n".join([head, *lines[:SHOWN_FIELDS], *more])
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions pickle by their args, which hold the detail alone; process pools carry these errors.
         return _rebuilt, (self.code, self.detail, self.fields, self.request_id, self.retry_after_seconds)
+
+
+def _alike(fields: Sequence[FieldError]) -> list[list[FieldError]]:
+    """In their order, those together that differ in nothing but the refused value: twenty files of a wrong kind."""
+    groups: dict[tuple[str, str, str], list[FieldError]] = {}
+    for each in fields:
+        groups.setdefault((each.field, each.message, each.allowed), []).append(each)
+    return list(groups.values())
+
+
+def _line(alike: Sequence[FieldError]) -> str:
+    values = [each.value for each in alike if each.value]
+    more = ", …" if len(values) > SHOWN_VALUES else ""
+    got = f" (got {', '.join(values[:SHOWN_VALUES])}{more})" if values else ""
+    allowed = f"; allowed: {alike[0].allowed}" if alike[0].allowed else ""
+    return f"  {alike[0].field}: {alike[0].message}{got}{allowed}"
 
 
 def _rebuilt(

@@ -62,7 +62,20 @@ def test_an_error_crosses_processes() -> None:
     error = invalid("train.epochs", "must be positive", -1, "at least 1")
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.code, copy.detail, copy.fields) == (error.code, error.detail, error.fields)
-    assert str(copy) == "train.epochs: must be positive (got -1)"
+    assert str(copy) == str(error) == "train.epochs: must be positive (got -1); allowed: at least 1"
+
+
+def test_an_error_as_text_says_what_is_allowed_once() -> None:
+    assert str(LeptonError(ErrorCode.INVALID, "a: no; allowed: b", [FieldError("a", "no", "", "b")])).count("b") == 1
+    assert str(LeptonError(ErrorCode.NOT_FOUND, "gone")) == "gone"
+
+
+def test_many_wrong_fields_are_told_by_the_first_ones() -> None:
+    several = LeptonError(ErrorCode.INVALID, "f0: wrong", [FieldError(f"f{i}", "wrong", str(i)) for i in range(14)])
+    lines = str(several).splitlines()
+    assert (lines[0], lines[1], lines[-1]) == ("14 fields are wrong", "  f0: wrong (got 0)", "  and 4 more")
+    alike = LeptonError(ErrorCode.INVALID, "x", [FieldError("files", "not allowed", str(i), "a") for i in range(20)])
+    assert str(alike).splitlines() == ["x", "  files: not allowed (got 0, 1, 2, 3, 4, …); allowed: a"]
 
 
 def test_what_retrying_may_mend() -> None:

@@ -65,8 +65,6 @@ def report(error: LeptonError, *, as_json: bool) -> Exit:
         return code
     console = Console(stderr=True, highlight=False)
     console.print(Text("error: ", style="bold red").append(plain(str(error)), style="default"), soft_wrap=True)
-    if len(error.fields) == 1 and error.fields[0].allowed and error.fields[0].allowed not in str(error):
-        console.print(Text("allowed: ", style="dim").append(plain(error.fields[0].allowed)), soft_wrap=True)
     if error.request_id and code is Exit.BROKEN:
         console.print(Text(f"request: {plain(error.request_id)}", style="dim"), soft_wrap=True)
     return code

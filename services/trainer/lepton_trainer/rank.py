@@ -27,7 +27,7 @@ def main() -> NoReturn:
         outcome = train(workspace, workspace.read_attempt())
         code = 0
     except LeptonError as error:
-        outcome = Outcome(status="failed", reason=_reason(error), final=error.code in FINAL_ERRORS)
+        outcome = Outcome(status="failed", reason=str(error), final=error.code in FINAL_ERRORS)
     except Exception as error:  # noqa: BLE001 - whatever it is, the run must say so
         traceback.print_exc()
         outcome = _unexpected(error)
@@ -84,12 +84,6 @@ def load_recipe(attempt: AttemptFile) -> Any:
         detail = f"recipe {attempt.recipe.name} {attempt.recipe.version} cannot be loaded on this worker: {error}"
         raise LeptonError(ErrorCode.UNAVAILABLE, detail) from error
     return recipe_class(parse(recipe_class.settings_model, attempt.settings, prefix=("train",)))
-
-
-def _reason(error: LeptonError) -> str:
-    """With what is allowed, which some errors' text leaves to whoever shows their fields."""
-    allowed = error.fields[0].allowed if len(error.fields) == 1 else ""
-    return f"{error}; allowed: {allowed}" if allowed and allowed not in str(error) else str(error)
 
 
 def _unexpected(error: Exception) -> Outcome | None:

@@ -54,7 +54,7 @@ class PackageInspector:
         if unknown:
             raise LeptonError(
                 ErrorCode.INVALID,
-                f"{unknown[0]!r} is no file that a model package may hold; allowed: {ALLOWED}",
+                f"{len(unknown)} of {len(files)} files are none that a model package may hold; allowed: {ALLOWED}",
                 [FieldError("files", "not allowed in a model package", shown(path), ALLOWED) for path in unknown[:20]],
             )
         missing = [name for name in REQUIRED if name not in {file.path for file in files}]
