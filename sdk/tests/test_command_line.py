@@ -40,6 +40,9 @@ def test_an_export_without_a_login_sets_nothing(home: Path, capsys: pytest.Captu
         ("keys create ci --role nope", "'nope' is not one of 'viewer', 'editor', 'admin', 'operator'"),
         ("deploy digits", "NAME MODEL@latest"),
         ("deploy lss", "Did you mean 'ls'?"),
+        ("submitt job.yaml", "Did you mean 'lepton job submit'?"),
+        ("promote digits@2", "Did you mean 'lepton model promote'?"),
+        ("jobb", "Did you mean 'job'?"),
         ("login --key-file x", "lepton login URL --key-file FILE"),
     ],
 )
@@ -50,3 +53,11 @@ def test_a_wrong_line_is_told_in_plain_words(
     err = capsys.readouterr().err
     assert told in err
     assert "Value error" not in err
+
+
+@pytest.mark.parametrize("line", ["--help", "job submit --help", "deploy create --help"])
+def test_a_flag_is_shown_without_a_value(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert run_command(line.split()) == 0
+    out = capsys.readouterr().out
+    assert "--help" in out
+    assert "<bool>" not in out

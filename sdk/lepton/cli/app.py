@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -23,12 +24,38 @@ TRAIN, SERVE, PLATFORM = "Data and training", "Models and predictions", "The pla
 OWN = ("data", "job", "run", "recipe", "model", "deploy", "predict", "lineage", "login", "doctor", "keys", "worker")
 
 
+SHOWN_MATCHES = 4
+
+
 class InOrder(TyperGroup):
     """Typer lists commands before groups of commands; a reader looks for what belongs together."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         rank = {name: place for place, name in enumerate((*OWN, "up", "down"))}
         return sorted(super().list_commands(ctx), key=lambda name: rank.get(name, len(rank)))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _drop_types_of_flags(self, ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """With what a mistyped command may have meant further down, where nothing here comes near."""
+        typed = args[0]
+        if not (typed in self.commands or ctx.resilient_parsing or get_close_matches(typed, self.commands)):
+            inner = [(name, child) for name, group in self.commands.items() for child in getattr(group, "commands", ())]
+            near = get_close_matches(typed, {child for _, child in inner}, cutoff=0.7)
+            if meant := [f"'lepton {name} {child}'" for name, child in inner if child in near]:
+                ctx.fail(f"No such command {typed!r}. Did you mean {' or '.join(meant[:SHOWN_MATCHES])}?")
+        return super().resolve_command(ctx, args)
+
+
+def _drop_types_of_flags(command: Any, ctx: Any) -> None:
+    """In the help, `<bool>` behind a flag reads as if it took a value."""
+    for option in command.get_params(ctx):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for child in getattr(command, "commands", {}).values():
+        _drop_types_of_flags(child, ctx)
 
 
 app = typer.Typer(

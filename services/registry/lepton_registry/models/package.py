@@ -52,9 +52,10 @@ class PackageInspector:
     def _check_names(self, files: Sequence[File]) -> None:
         unknown = [file.path for file in files if _check_for(file.path) is None]
         if unknown:
+            others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
             raise LeptonError(
                 ErrorCode.INVALID,
-                f"{len(unknown)} of {len(files)} files are none that a model package may hold; allowed: {ALLOWED}",
+                f"{unknown[0]!r} is no file that a model package may hold{others}; allowed: {ALLOWED}",
                 [FieldError("files", "not allowed in a model package", shown(path), ALLOWED) for path in unknown[:20]],
             )
         missing = [name for name in REQUIRED if name not in {file.path for file in files}]
