@@ -6,6 +6,9 @@ from pydantic import Field
 
 from lepton_core.resources.base import JsonObject, Resource
 
+# How the reason of a queued run begins that no worker could take, however idle.
+UNTAKEN = "no worker can take it now"
+
 
 class RunState(StrEnum):
     QUEUED = "queued"
@@ -43,7 +46,7 @@ class Run(Resource):
     dataset: str = ""
     dataset_version: int = 0
     cancel_requested: bool = False
-    reason: str = Field("", description="Why it failed, in words.")
+    reason: str = Field("", description="Why it failed, or waits in vain, in words.")
     attempts: int = Field(0, description="Attempts so far.")
     current_attempt_id: str = ""
     progress: float = Field(0.0, description="Progress of the current attempt, 0 to 1.")

@@ -17,9 +17,9 @@ from lepton.cli import render
 from lepton.cli.session import Json
 from lepton.login import find_login, login_file
 from lepton.plain_text import plain
-from lepton.runs import UNTAKEN
 from lepton.transport import is_local
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.resources import UNTAKEN
 
 if TYPE_CHECKING:
     from lepton.client import Client

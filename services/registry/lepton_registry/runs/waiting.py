@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_core.resources import UNTAKEN
 from lepton_registry.database import table
 from lepton_registry.runs.states import RunState
 from lepton_registry.workers import store as workers
@@ -17,7 +18,7 @@ def reason(conn: sa.Connection, run: sa.Row[Any]) -> str:
     found = _obstacle(conn, run) if run.state == RunState.QUEUED else ""
     if not found:
         return str(run.reason)
-    told = f"no worker can take it now: {found}"
+    told = f"{UNTAKEN}: {found}"
     return f"{told} (before: {run.reason})" if run.reason else told
 
 
