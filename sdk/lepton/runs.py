@@ -13,8 +13,9 @@ from lepton.logs import LogPiece, check_stream, follow_pieces, read_pieces, spok
 from lepton.models import Models
 from lepton.transport import Transport, new_key, part
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import UNTAKEN, Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
+from lepton_core.resources import Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
 from lepton_core.resources import Run as RunResource
+from lepton_core.resources.runs import UNTAKEN
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1

@@ -13,11 +13,10 @@ from lepton_core.resources.metrics import MetricPoint
 from lepton_core.resources.models import Alias, Model, ModelVersion
 from lepton_core.resources.projects import ApiKey, Project
 from lepton_core.resources.recipes import Recipe
-from lepton_core.resources.runs import UNTAKEN, Attempt, AttemptState, Checkpoint, Run, RunState
+from lepton_core.resources.runs import Attempt, AttemptState, Checkpoint, Run, RunState
 from lepton_core.resources.workers import Worker
 
 __all__ = [
-    "UNTAKEN",
     "Alias",
     "ApiKey",
     "Artifact",

@@ -19,7 +19,7 @@ from lepton.login import find_login, login_file
 from lepton.plain_text import plain
 from lepton.transport import is_local
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import UNTAKEN
+from lepton_core.resources.runs import UNTAKEN
 
 if TYPE_CHECKING:
     from lepton.client import Client

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.resources import UNTAKEN
+from lepton_core.resources.runs import UNTAKEN
 from lepton_registry.database import table
 from lepton_registry.runs.states import RunState
 from lepton_registry.workers import store as workers
