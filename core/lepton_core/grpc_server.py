@@ -149,7 +149,7 @@ class _Guard:
             try:
                 await self._admit(context)
                 return await behaviour(take(raw), context)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - told to the caller, whatever it is
                 code = error.code.value if isinstance(error, LeptonError) else ErrorCode.INTERNAL.value
                 await self._fail(error, context)
             finally:
@@ -166,7 +166,7 @@ class _Guard:
                 await self._admit(context)
                 async for answer in behaviour(take(raw), context):
                     yield answer
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - told to the caller, whatever it is
                 code = error.code.value if isinstance(error, LeptonError) else ErrorCode.INTERNAL.value
                 await self._fail(error, context)
             finally:

@@ -2,16 +2,14 @@
 
 import contextlib
 import importlib
-import io
 import json
-import logging
 import shutil
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lepton_core.onnx_quiet import quiet_exporter
 from lepton_core.package_check import check_package
 from lepton_core.signature import Datatype, Signature, TensorSpec
 from lepton_core.workspace_files import write_file
@@ -88,7 +86,7 @@ def _export(
     described = signature or _describe(doubled, outputs, labels)
     names = [tensor.name for tensor in described.model_inputs]
     path = folder / "model.onnx"
-    with _quiet():
+    with quiet_exporter():
         torch.onnx.export(
             serving,
             doubled,
@@ -106,20 +104,6 @@ def _export(
         importlib.import_module("safetensors.torch").save_file(tensors, folder / "weights.safetensors")
     module.train(was_training)
     return described
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports its stages to stdout, and warns of its own internals and of packages it could do without."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _describe(inputs: Sequence[Any], outputs: Sequence[Any], labels: Sequence[str]) -> Signature:

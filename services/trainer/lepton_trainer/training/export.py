@@ -1,11 +1,6 @@
 """The trained model as ONNX, proven to give what PyTorch gives."""
 
-import contextlib
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +8,7 @@ import torch
 from torch import nn
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.onnx_quiet import quiet_exporter
 from lepton_core.signature import Signature
 from lepton_trainer.training.loader import Examples
 
@@ -31,7 +27,7 @@ def export_onnx(serving: nn.Module, signature: Signature, examples: Examples, pa
     # An example batch of one would be taken for a constant.
     example = tuple(tensor[:2] if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in inputs)
     names = [tensor.name for tensor in signature.model_inputs]
-    with _quiet():
+    with quiet_exporter():
         torch.onnx.export(
             serving,
             example,
@@ -63,17 +59,3 @@ def _largest_difference(serving: nn.Module, inputs: tuple[torch.Tensor, ...], na
             raise LeptonError(ErrorCode.INTERNAL, f"the exported model differs from the trained one: {worst}")
         largest = max(largest, float(np.abs(given - expected).max()))
     return largest
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports every stage to stdout and warns of its own internals; users cannot act on any of it."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
