@@ -240,6 +240,15 @@ async def test_an_attempt_reads_what_its_run_uses_and_nothing_else(server):
     assert [place.digest for place in found.locations] == [file.digest for file in data.files]
 
 
+async def test_a_checkpoint_of_its_own_opens_no_other_files_to_an_attempt(server):
+    gateway, assignment, attempt = await prepared(server)
+    _, entries = await put_files(gateway, {"secret": b"known by its digest only"})
+    commit = attempts_pb2.CommitCheckpointRequest(attempt_id=assignment.attempt_id, step=1, files=entries)
+    await attempts_pb2_grpc.AttemptServiceStub(attempt).CommitCheckpoint(commit)
+    locate = artifacts_pb2.LocateRequest(digests=[entries[0].digest])
+    assert await code_of(artifacts_pb2_grpc.ArtifactServiceStub(attempt).Locate(locate)) is ErrorCode.NOT_FOUND
+
+
 async def test_an_attempt_that_has_ended_reads_and_sends_nothing(server):
     _, assignment, attempt = await prepared(server)
     finish = attempts_pb2.FinishRequest(

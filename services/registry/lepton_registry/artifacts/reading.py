@@ -38,9 +38,7 @@ class Reading:
         self._checks = asyncio.Semaphore(MAX_CHECKS)
 
     async def locate(self, project: str, digests: Sequence[str]) -> list[Place]:
-        check_count(digests)
-        for index, digest in enumerate(digests):
-            check_digest(digest, f"digests[{index}]")
+        """The digests are checked by the caller: see check_digests."""
         stored = await self._database.read(lambda conn: places.locate(conn, project, digests))
         keys = {item.object_key for item in stored}
         # Signing takes about 0.1 ms each: few are not worth a thread.
@@ -90,6 +88,13 @@ class Reading:
     def _copy(self, item: Stored, target: Path) -> bool:
         with target.open("xb") as file:
             return self._read(item, file.write)
+
+
+def check_digests(digests: Sequence[str]) -> None:
+    """Not too many, and each of them one."""
+    check_count(digests)
+    for index, digest in enumerate(digests):
+        check_digest(digest, f"digests[{index}]")
 
 
 def check_count(digests: Sequence[str]) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import grpc
 
+from lepton_core.ids import check_digest
 from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
 from lepton_registry.artifacts import packs, places, store
 from lepton_registry.artifacts.fence import Fence
 from lepton_registry.artifacts.manifest import build_manifest
-from lepton_registry.artifacts.reading import Reading, check_count
+from lepton_registry.artifacts.reading import Reading, check_count, check_digests
 from lepton_registry.artifacts.uploads import Ticket, Uploads
 from lepton_registry.authentication import caller
 from lepton_registry.database import Database
@@ -56,7 +57,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
 
     async def Locate(self, request: pb.LocateRequest, context: Context) -> pb.LocateResponse:
         principal = caller()
-        check_count(request.digests)
+        check_digests(request.digests)
         await self._fence.reads(principal, request.digests)
         found = await self._reading.locate(principal.project, request.digests)
         return pb.LocateResponse(
@@ -68,6 +69,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
 
     async def ReportDamage(self, request: pb.ReportDamageRequest, context: Context) -> pb.ReportDamageResponse:
         principal = caller()
+        check_digest(request.digest, "digest")
         await self._fence.reads(principal, [request.digest])
         confirmed = await self._reading.report_damage(principal.project, request.digest)
         return pb.ReportDamageResponse(confirmed=confirmed)

@@ -19,17 +19,21 @@ def find(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
     return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
 
 
-def lock(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
-    """The attempt, locked until the transaction ends: the same request, sent again meanwhile, waits for its answer."""
-    return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
-
-
 def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
     """The attempt, locked until the transaction ends; STALE_ATTEMPT when it is no longer the one."""
-    row = lock(conn, attempt_id)
+    row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
     if row is None or row.state != AttemptState.RUNNING:
         raise stale(attempt_id, row.state if row else "unknown")
     return row
+
+
+def lock_run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
+    """The run, locked until the transaction ends: the same request, sent again meanwhile, waits for its answer.
+
+    Who changes run and attempt locks the run first. A heartbeat, the most frequent of all, saves itself that: should it
+    meet another who waits for it, the database ends one of the two, and that one is run again.
+    """
+    return conn.execute(sa.select(RUNS).where(RUNS.c.id == run_id).with_for_update()).one()
 
 
 def stale(attempt_id: str, state: str) -> LeptonError:
@@ -54,8 +58,7 @@ def end(
 ) -> RunState | None:
     """End a running attempt and move its run on; the run's new state, or None when the attempt was not running any
     more (or `condition` no longer held). `run_values` are more columns for the run, for the end of a success."""
-    # The run's row first, in every transaction: who changes both locks them in this order.
-    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id).with_for_update()).one()
+    run = lock_run(conn, attempt.run_id)
     reason, now = reason[:MAX_REASON_CHARS], now_us()
     matches = sa.and_(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.state == AttemptState.RUNNING)
     changed = conn.execute(

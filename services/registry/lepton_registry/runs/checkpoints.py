@@ -44,7 +44,9 @@ def commit(
     if score is not None and not math.isfinite(score):
         raise invalid("score", "not a finite number", score, "a finite number, higher is better; none if not measured")
     files = list(files)
-    attempts.lock(conn, attempt_id)
+    running = attempts.find(conn, attempt_id)
+    if running is not None:
+        attempts.lock_run(conn, running.run_id)
     known = conn.execute(
         sa.select(CHECKPOINTS).where(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
     ).first()

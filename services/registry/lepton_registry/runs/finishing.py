@@ -53,7 +53,7 @@ def finish(conn: sa.Connection, report: Report) -> sa.Row[Any]:
         raise attempts.stale(report.attempt_id, "unknown")
     # Locked here already, so that what is decided on it (the attempt's state, a cancel, the model's name) holds until
     # the end. The attempt is read again then: this very report may be at work in another transaction.
-    run = conn.execute(sa.select(RUNS).where(RUNS.c.id == attempt.run_id).with_for_update()).one()
+    run = attempts.lock_run(conn, attempt.run_id)
     attempt = attempts.find(conn, report.attempt_id) or attempt
     if attempt.state != AttemptState.RUNNING:
         if attempt.finish_digest != report.digest:

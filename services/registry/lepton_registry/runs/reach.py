@@ -11,7 +11,9 @@ RUNS = table(RunRow)
 
 
 def folders(conn: sa.Connection, attempt_id: str) -> frozenset[str]:
-    """The digests of the folders that the attempt may read: its run's data, code and checkpoints.
+    """The digests of the folders that the attempt may read: its run's data and code, and where it resumes.
+
+    Not its own checkpoints: it could name in one what it only knows the digest of.
 
     STALE_ATTEMPT when it has ended: nobody takes what it would still send, so there is nothing that it needs.
     """
@@ -19,5 +21,5 @@ def folders(conn: sa.Connection, attempt_id: str) -> frozenset[str]:
     if attempt is None or attempt.state != AttemptState.RUNNING:
         raise attempts.stale(attempt_id, attempt.state if attempt else "unknown")
     run = conn.execute(sa.select(RUNS.c.data_digest, RUNS.c.code_digest).where(RUNS.c.id == attempt.run_id)).one()
-    points = {point.manifest_digest for point in checkpoints.list_of_run(conn, attempt.project, attempt.run_id)}
-    return frozenset(points | {run.data_digest, run.code_digest}) - {""}
+    resumed = checkpoints.find(conn, attempt.resumed_from) if attempt.resumed_from else None
+    return frozenset({run.data_digest, run.code_digest, resumed.manifest_digest if resumed else ""}) - {""}
