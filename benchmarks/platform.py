@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton import Client
-from lepton.login import Login, find_login
+from lepton.transport.login import Login, find_login
 from lepton_local.detached import start_detached
 from lepton_local.home import Home
 from lepton_local.platform import down

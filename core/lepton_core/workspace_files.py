@@ -1,6 +1,6 @@
 """The folder of one attempt: the boundary between the worker, which fills and reads it, and the ranks that work in it.
 
-Shared by the trainer (supervisor and ranks) and by `lepton.inside`. What a workspace holds after an attempt was
+Shared by the trainer (supervisor and ranks) and by `lepton.runtime`. What a workspace holds after an attempt was
 written by code that may be hostile: readers check it (sizes, names, no links), these models only give it shape.
 """
 

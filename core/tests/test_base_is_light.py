@@ -5,9 +5,9 @@ import sys
 
 # fmt: off
 BASE = [
-    "binding", "errors", "identity", "ids", "inline_batch", "jobs", "journal", "objects.folder", "objects.ranges",
-    "objects.transfer", "observability", "paths", "problems", "queue", "request_context", "resources", "settings",
-    "validation", "workspace_files",
+    "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.signature",
+    "objects.folder", "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths", "queue",
+    "request_context", "settings", "validation", "workspace_files",
 ]
 HEAVY = [
     "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "torch", "httpx",

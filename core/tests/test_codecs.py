@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
-from lepton_core.codecs import decode_instances, encode_outputs
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.features.fit import fit_numbers, fit_pixels, fit_words
-from lepton_core.features.pipeline import Pipeline
-from lepton_core.features.steps import FlagMissing, Transpose
-from lepton_core.images import MAX_PIXELS, ImageError, decode_image, image_shape
-from lepton_core.signature import Datatype, Signature, TensorSpec, tensor_signature
+from lepton_core.model_format.codecs import decode_instances, encode_outputs
+from lepton_core.model_format.features.fit import fit_numbers, fit_pixels, fit_words
+from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.features.steps import FlagMissing, Transpose
+from lepton_core.model_format.images import MAX_PIXELS, ImageError, decode_image, image_shape
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec, tensor_signature
 
 
 def png(pixels: np.ndarray, **options: object) -> bytes:

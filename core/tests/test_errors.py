@@ -16,7 +16,7 @@ from lepton_core.errors import (
     invalid,
     shown,
 )
-from lepton_core.problems import error_from_problem, problem_of
+from lepton_core.http.problems import error_from_problem, problem_of
 from lepton_proto.v1 import errors_pb2
 
 

@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lepton_core.errors import ERROR_TABLE, ErrorCode, FieldError, LeptonError, invalid
-from lepton_core.grpc_client import Channel, open_channel, open_sync_channel
-from lepton_core.grpc_server import Registration, RpcServer, build_server
+from lepton_core.grpc.client import Channel, open_channel, open_sync_channel
+from lepton_core.grpc.server import Registration, RpcServer, build_server
 from lepton_core.identity import (
     Principal,
     PrincipalKind,

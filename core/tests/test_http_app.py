@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from lepton_core.binding import check_bind
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.http_app import build_app, methods_of
+from lepton_core.http.app import build_app, methods_of
+from lepton_core.http.problems import error_from_problem
 from lepton_core.identity import (
     PUBLIC,
     OpenAuthenticator,
@@ -32,7 +33,6 @@ from lepton_core.identity import (
     token_sha256,
 )
 from lepton_core.ids import new_id
-from lepton_core.problems import error_from_problem
 
 KEY_ID = new_id("key")
 KEY = new_api_key(KEY_ID)

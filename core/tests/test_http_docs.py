@@ -9,8 +9,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message
 
-from lepton_core.http_app import build_app
-from lepton_core.http_docs import MEDIA_TYPES
+from lepton_core.http.app import build_app
+from lepton_core.http.docs import MEDIA_TYPES
 from lepton_core.identity import TokenAuthenticator
 
 NAMED = re.compile(r'(?:src|href)="([^"]+)"')

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lepton_core.http_server import HttpServer
+from lepton_core.http.server import HttpServer
 
 DEADLINE_SECONDS = 10.0
 

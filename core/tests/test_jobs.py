@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.jobs import JobSpec, canonical_digest, canonical_json, check_submittable, job_schema, parse_job
+from lepton_core.jobs.spec import JobSpec, canonical_digest, canonical_json, check_submittable, job_schema, parse_job
 from lepton_core.validation import read_json
 
 CODE = "sha256:" + "a" * 64

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.package_check import check_onnx, check_package, check_safetensors, check_signature
-from lepton_core.signature import Datatype, TensorSpec, tensor_signature
+from lepton_core.model_format.package_check import check_onnx, check_package, check_safetensors, check_signature
+from lepton_core.model_format.signature import Datatype, TensorSpec, tensor_signature
 
 
 def small_model() -> onnx.ModelProto:

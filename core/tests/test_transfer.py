@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lepton_core.api import FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of, new_id
 from lepton_core.objects.folder import scan
 from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.objects.store import ObjectStore
 from lepton_core.objects.transfer import fetch, send
-from lepton_core.resources import FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
 from lepton_fixtures.servers import S3Bucket
 
 PART_BYTES = 5 * 1024 * 1024

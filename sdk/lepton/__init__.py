@@ -15,12 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lepton.client import Client
-from lepton.keys import NewKey
-from lepton.predictions import Prediction
-from lepton.runs import Run, RunFailedError
-from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.jobs import JobSpec
-from lepton_core.resources import (
+from lepton.resources.keys import NewKey
+from lepton.resources.predictions import Prediction
+from lepton.resources.runs import Run, RunFailedError
+from lepton_core.api import (
     Alias,
     ApiKey,
     Attempt,
@@ -43,9 +41,11 @@ from lepton_core.resources import (
     RunState,
     Worker,
 )
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.jobs.spec import JobSpec
 
 if TYPE_CHECKING:
-    from lepton.inside import checkpoint, data_dir, log, log_model, progress, resume_dir, resume_step
+    from lepton.runtime import checkpoint, data_dir, log, log_model, progress, resume_dir, resume_step
 
 __all__ = [
     "Alias",
@@ -87,15 +87,15 @@ __all__ = [
     "resume_step",
 ]
 
-_INSIDE = frozenset({"checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir", "resume_step"})
+_IN_A_JOB = frozenset({"checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir", "resume_step"})
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when first used: a client outside a job has no need of the journal.
-    if name in _INSIDE:
-        from lepton import inside
+    if name in _IN_A_JOB:
+        from lepton import runtime
 
-        return getattr(inside, name)
+        return getattr(runtime, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,17 +8,17 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from lepton.datasets import Datasets
-from lepton.deployments import Deployments
-from lepton.jobs import Jobs
-from lepton.keys import Keys
-from lepton.login import find_login
-from lepton.models import Models
-from lepton.predictions import Prediction, predict
-from lepton.runs import Runs
-from lepton.transport import Transport, part
-from lepton.workers import Workers
-from lepton_core.resources import Lineage, Recipe
+from lepton.resources.datasets import Datasets
+from lepton.resources.deployments import Deployments
+from lepton.resources.jobs import Jobs
+from lepton.resources.keys import Keys
+from lepton.resources.models import Models
+from lepton.resources.predictions import Prediction, predict
+from lepton.resources.runs import Runs
+from lepton.resources.workers import Workers
+from lepton.transport.http import Transport, part
+from lepton.transport.login import find_login
+from lepton_core.api import Lineage, Recipe
 
 
 class _Recipes(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lepton.cli.app import run_command
-from lepton.login import Login, save_login
+from lepton.transport.login import Login, save_login
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lepton import Client
-from lepton.jobs import read_job
+from lepton.resources.jobs import read_job
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.jobs import JobSpec, parse_job
+from lepton_core.jobs.spec import JobSpec, parse_job
 
 YAML = """
 name: digits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton.login import Login, checked, find_login, save_login
+from lepton.transport.login import Login, checked, find_login, save_login
 from lepton_core.errors import ErrorCode, LeptonError
 
 URL = "http://127.0.0.1:8080"

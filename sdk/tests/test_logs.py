@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from lepton.bars import Notice, Standing
-from lepton.logs import LogPiece, check_stream, spoken
-from lepton.runs import Run as ClientRun
-from lepton.runs import RunFailedError, Runs
+from lepton.resources.logs import LogPiece, check_stream, spoken
+from lepton.resources.runs import Run as ClientRun
+from lepton.resources.runs import RunFailedError, Runs
+from lepton.transport.progress import Notice, Standing
+from lepton_core.api import Run, RunState
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Run, RunState
 
 
 def test_the_launcher_is_heard_only_of_attempts_whose_programs_said_nothing() -> None:

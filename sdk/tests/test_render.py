@@ -15,8 +15,8 @@ from lepton.cli.keys import _seconds
 from lepton.cli.lineage import draw
 from lepton.cli.predict import given_row, in_own_words, read_rows
 from lepton.cli.recipe import kind
+from lepton_core.api import Lineage
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import Lineage
 
 
 def drawn(what: RenderableType) -> str:

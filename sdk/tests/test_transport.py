@@ -7,10 +7,10 @@ import time
 import httpx
 import pytest
 
-from lepton.login import Login
-from lepton.transport import Transport, backoff, is_local, part, problem
+from lepton.transport.http import Transport, backoff, is_local, part, problem
+from lepton.transport.login import Login
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.problems import problem_of
+from lepton_core.http.problems import problem_of
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from lepton_core import jobs, resources
+from lepton_core import api
+from lepton_core.api.base import Resource
 from lepton_core.errors import FieldError, LeptonError
-from lepton_core.resources.base import Resource
-from lepton_core.wire import from_proto, set_fields, to_proto
+from lepton_core.grpc.conversion import from_proto, set_fields, to_proto
+from lepton_core.jobs import spec
 from lepton_fixtures.applications import gateway_app
 from lepton_gateway.http import bodies
 from lepton_proto.v1 import (
@@ -54,7 +55,7 @@ def message_of(name: str) -> type[Message]:
 
 
 def every_resource() -> list[type[BaseModel]]:
-    models = [getattr(resources, name) for name in resources.__all__]
+    models = [getattr(api, name) for name in api.__all__]
     return [model for model in models if issubclass(model, Resource) and model is not Resource]
 
 
@@ -104,13 +105,13 @@ def test_an_empty_message_is_a_resource_of_defaults(model: type[BaseModel]) -> N
 
 
 def test_a_metric_that_is_no_number_reaches_http_clients() -> None:
-    point = resources.MetricPoint(key="loss", value=math.nan)
-    assert math.isnan(resources.MetricPoint.model_validate_json(point.model_dump_json()).value)
+    point = api.MetricPoint(key="loss", value=math.nan)
+    assert math.isnan(api.MetricPoint.model_validate_json(point.model_dump_json()).value)
 
 
 def test_every_enum_has_the_values_of_its_message() -> None:
     protos = {name: enum for module in MODULES for name, enum in module.DESCRIPTOR.enum_types_by_name.items()}
-    enums = {name: getattr(resources, name) for name in resources.__all__}
+    enums = {name: getattr(api, name) for name in api.__all__}
     seen = 0
     for name, enum in protos.items():
         kind = enums.get(name)
@@ -132,7 +133,7 @@ def test_every_resource_of_the_contract_has_its_schema() -> None:
 
 
 def test_the_job_spec_agrees() -> None:
-    spec = jobs.parse_job(
+    parsed = spec.parse_job(
         {
             "name": "n",
             "script": {
@@ -150,18 +151,18 @@ def test_the_job_spec_agrees() -> None:
             "labels": {"team": "vision"},
         }
     )
-    sent = to_proto(spec, jobs_pb2.JobSpec)
-    assert from_proto(sent, jobs.JobSpec) == spec
-    assert jobs.parse_job(set_fields(sent, jobs.JobSpec)) == spec
+    sent = to_proto(parsed, jobs_pb2.JobSpec)
+    assert from_proto(sent, spec.JobSpec) == parsed
+    assert spec.parse_job(set_fields(sent, spec.JobSpec)) == parsed
 
 
 def test_what_a_grpc_client_did_not_set_is_left_to_the_defaults() -> None:
     message = jobs_pb2.JobSpec(name="n", recipe="r", data="d", train_json='{"epochs":12}')
-    given = set_fields(message, jobs.JobSpec)
+    given = set_fields(message, spec.JobSpec)
     assert given == {"name": "n", "recipe": "r", "data": "d", "train": {"epochs": 12}}
-    assert jobs.parse_job(given).retries == 2
+    assert spec.parse_job(given).retries == 2
     message.retries = 0
-    assert jobs.parse_job(set_fields(message, jobs.JobSpec)).retries == 0
+    assert spec.parse_job(set_fields(message, spec.JobSpec)).retries == 0
 
 
 def every_body() -> list[type[BaseModel]]:
@@ -197,7 +198,7 @@ def wire_kind(field: FieldDescriptor) -> tuple[bool, str]:
 async def test_no_route_answers_with_a_schema_of_its_own() -> None:
     """What OpenAPI shows is a resource, a body that was compared above, or a problem."""
     compared = {model.__name__ for model in (*every_resource(), *every_body())}
-    enums = {name for name in resources.__all__ if not issubclass(getattr(resources, name), BaseModel)}
+    enums = {name for name in api.__all__ if not issubclass(getattr(api, name), BaseModel)}
     http_alone = {"Caller", "CodeFolder", "ErrorCode", "Problem", "ProblemField"}
     assert set(await schemas_of_the_gateway()) - compared - enums - http_alone == set()
 

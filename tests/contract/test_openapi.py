@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lepton_core.jobs import job_schema
-from lepton_core.problems import PROBLEM_MEDIA_TYPE
+from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
+from lepton_core.jobs.spec import job_schema
 from lepton_fixtures.applications import gateway_app
 
 

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 import lepton_proto.inference
 import lepton_proto.v1
-from lepton_core.http_app import methods_of
+from lepton_core.http.app import methods_of
 from lepton_core.identity import POLICIES, Role, TokenAuthenticator, methods_without_policy
 from lepton_fixtures.applications import gateway_app
 from lepton_inference.dataplane import Dataplane

@@ -25,7 +25,7 @@ def test_it_brings_neither_protobuf_nor_torch(environment: CleanEnvironment) -> 
 
 
 def test_it_imports_alone(environment: CleanEnvironment) -> None:
-    environment.python("import lepton, lepton.inside; lepton.Client")
+    environment.python("import lepton, lepton.runtime; lepton.Client")
 
 
 def test_the_command_answers_without_a_platform(environment: CleanEnvironment) -> None:

@@ -40,4 +40,4 @@ def test_servers_start_on_the_newest_protobuf(new_environment: Callable[[], Clea
     """Health and reflection exist for one side of the range each, so the extra must leave the resolver a choice."""
     environment = new_environment()
     environment.install("./proto", "./core[grpc]", "protobuf>=7,<8", pinned=False)
-    environment.python("import lepton_core.grpc_server, grpc_health.v1.health, grpc_reflection.v1alpha.reflection")
+    environment.python("import lepton_core.grpc.server, grpc_health.v1.health, grpc_reflection.v1alpha.reflection")

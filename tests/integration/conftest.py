@@ -13,7 +13,7 @@ import grpc
 import httpx
 import pytest
 
-from lepton_core.grpc_client import open_sync_channel
+from lepton_core.grpc.client import open_sync_channel
 from lepton_fixtures.platform import RunningPlatform
 
 CSV = "width,height,kind\n" + "".join(f"{i % 7},{i % 5},{'a' if i % 2 else 'b'}\n" for i in range(60))

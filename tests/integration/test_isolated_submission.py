@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_client import SyncChannel, open_sync_channel
+from lepton_core.grpc.client import SyncChannel, open_sync_channel
 from lepton_core.ids import new_id
 from lepton_core.queue import SUBMISSION_STREAM, reply_stream
 from lepton_fixtures.processes import wait_until

@@ -10,7 +10,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from lepton.events import Message, messages
+from lepton.transport.sse import Message, messages
 from lepton_fixtures.processes import wait_until
 
 Submit = Callable[..., httpx.Response]

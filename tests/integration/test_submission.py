@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_client import open_sync_channel
+from lepton_core.grpc.client import open_sync_channel
 from lepton_core.ids import new_id
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from fastapi import FastAPI
 
-from lepton_core.grpc_client import open_channel
+from lepton_core.grpc.client import open_channel
 from lepton_core.identity import TokenAuthenticator
 from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.http.app import build_http_app

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from lepton_trainer.worker.process_tree import MARKER
+from lepton_trainer.processes.process_tree import MARKER
 
 
 def processes_marked(*, worker_id: str = "", attempt_id: str = "") -> dict[str, list[psutil.Process]]:
@@ -42,10 +42,10 @@ def is_alive(process: psutil.Process) -> bool:
 
 def _role(words: list[str]) -> str:
     line = " ".join(words)
-    if "worker.supervisor" in line:
+    if "attempt.supervisor" in line:
         return "supervisor"
     if "torch.distributed.run" in line:
         return "launcher"
-    if "worker/guard.py" in line:
+    if "processes/rank_guard.py" in line:
         return "guard"
     return "program"

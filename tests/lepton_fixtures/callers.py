@@ -10,7 +10,7 @@ import httpx
 from google.protobuf.message import Message
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_client import SyncChannel, open_sync_channel
+from lepton_core.grpc.client import SyncChannel, open_sync_channel
 from lepton_fixtures.platform import RunningPlatform
 from lepton_proto.inference import open_inference_pb2_grpc
 from lepton_proto.v1 import jobs_pb2_grpc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_core.resources import Attempt, AttemptState, RunState
+from lepton_core.api import Attempt, AttemptState, RunState
 from lepton_fixtures.attempt_trees import tree_of
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import wait_until
@@ -34,7 +34,7 @@ COUNTING = """
 import json, sys, time
 from pathlib import Path
 import lepton
-from lepton.inside import progress
+from lepton.runtime import progress
 steps = int(sys.argv[1])
 held_at, gate = (int(sys.argv[2]), Path(sys.argv[3])) if len(sys.argv) > 2 else (0, None)
 step = lepton.resume_step()

@@ -1,4 +1,4 @@
-"""Programs of script jobs that the tests submit. They write the workspace's files as `lepton.inside` does."""
+"""Programs of script jobs that the tests submit. They write the workspace's files as `lepton.runtime` does."""
 
 # Counts steps to the number in its first argument, pausing the second argument's seconds each; checkpoints every
 # fifth step and goes on from the one it is given. One rank tells for all.

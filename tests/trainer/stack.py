@@ -11,19 +11,19 @@ from typing import Any
 import psutil
 import redis
 
-from lepton_core.grpc_client import SyncChannel, open_sync_channel
+from lepton_core.api import FileEntry
+from lepton_core.grpc.client import SyncChannel, open_sync_channel
+from lepton_core.grpc.conversion import list_to_proto
 from lepton_core.identity.principals import Principal, PrincipalKind, Role
-from lepton_core.jobs import JobSpec, canonical_digest
+from lepton_core.jobs.spec import JobSpec, canonical_digest
 from lepton_core.objects.folder import scan
 from lepton_core.objects.transfer import send
-from lepton_core.resources import FileEntry
-from lepton_core.wire import list_to_proto
 from lepton_fixtures.attempt_trees import processes_marked
 from lepton_fixtures.processes import ServerProcess, wait_until
+from lepton_local.components import Part, Wiring, build_parts, port_names
 from lepton_local.example import Kind, write_example
 from lepton_local.home import Home
 from lepton_local.keys import ensure_keys
-from lepton_local.parts import Part, Wiring, build_parts, port_names
 from lepton_local.ports import choose_ports
 from lepton_local.settings import LocalSettings
 from lepton_proto.v1 import (
@@ -44,7 +44,7 @@ from lepton_proto.v1.models_pb2_grpc import ModelServiceStub
 from lepton_proto.v1.projects_pb2_grpc import ProjectServiceStub
 from lepton_proto.v1.runs_pb2_grpc import RunServiceStub
 from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
-from lepton_trainer.worker.artifacts import ArtifactWire
+from lepton_trainer.files.artifacts import ArtifactWire
 
 ENDED = {runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED}
 PARTS = ("queue", "objects", "registry", "trainer")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lepton_core.api import FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.inline_batch import MAX_BATCH_BYTES, MAX_FILE_BYTES
 from lepton_core.objects.folder import Advance, LocalFile, changed, unseen
+from lepton_core.objects.inline_batch import MAX_BATCH_BYTES, MAX_FILE_BYTES
 from lepton_core.paths import check_path
-from lepton_core.resources import FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
 
 DIGESTS_A_CALL = 5000
 FILES_A_BATCH = 2000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from lepton_local.home import Home, find_home
-from lepton_local.orphans import find_marked
+from lepton_local.leftovers import find_marked
 from lepton_local.state import PartStatus, find_runner, read_status
 
 LOW_DISK_BYTES = 2 * 1024**3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lepton_core.grpc_client import open_sync_channel
+from lepton_core.grpc.client import open_sync_channel
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 

@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton.login import Login, save_login
+from lepton.transport.login import Login, save_login
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity.tokens import new_api_key, new_service_token, token_sha256
 from lepton_core.ids import new_id

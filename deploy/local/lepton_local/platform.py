@@ -10,10 +10,10 @@ from types import FrameType
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.components import DRAIN_ORDER, Part, Wiring, build_parts, port_names
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
-from lepton_local.orphans import end_orphans
-from lepton_local.parts import DRAIN_ORDER, Part, Wiring, build_parts, port_names
+from lepton_local.leftovers import end_orphans
 from lepton_local.ports import choose_ports, is_free
 from lepton_local.processes import Supervisor, Watched
 from lepton_local.settings import LocalSettings
@@ -70,7 +70,7 @@ class Platform:
     def _look_at_given(self) -> None:
         if self._settings.broker_url or self._settings.object_store.endpoint:
             # Its clients take as long to load as all the rest here.
-            from lepton_local.given import look_at_given
+            from lepton_local.external_services import look_at_given
 
             look_at_given(self._settings, self._say)
 

@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_local.components import Part
 from lepton_local.home import Home
-from lepton_local.orphans import MARKER, kill_marked
-from lepton_local.parts import Part
+from lepton_local.leftovers import MARKER, kill_marked
 
 POLL_SECONDS = 0.05
 FIRST_RETRY_SECONDS = 0.5

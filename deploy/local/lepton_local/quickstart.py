@@ -16,13 +16,13 @@ from rich.table import Table
 
 from lepton import Client, Prediction, Run
 from lepton.cli.lineage import draw as lineage_tree
-from lepton.login import find_login
+from lepton.transport.login import find_login
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.detached import start_detached
 from lepton_local.example import Kind, write_example
 from lepton_local.grpc_predict import predict_image
 from lepton_local.home import Home
-from lepton_local.picture import draw
+from lepton_local.image_preview import draw
 from lepton_local.platform import down
 from lepton_local.settings import SETTINGS_PREFIX
 from lepton_local.state import PlatformStatus

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lepton_local.components import Part
 from lepton_local.home import Home
-from lepton_local.orphans import find_marked, kill_marked
-from lepton_local.parts import Part
+from lepton_local.leftovers import find_marked, kill_marked
 from lepton_local.processes import Supervisor, Watched
 
 

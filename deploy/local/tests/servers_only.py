@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from lepton_core.errors import LeptonError
+from lepton_local.components import objects_part, queue_part
 from lepton_local.home import Home
-from lepton_local.parts import objects_part, queue_part
 from lepton_local.platform import Platform
 from lepton_local.settings import LocalSettings
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from lepton_core.errors import LeptonError
-from lepton_core.jobs import parse_job
+from lepton_core.jobs.spec import parse_job
 from lepton_local.example import Kind, write_example
 
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 import redis
 
-from lepton.login import find_login
+from lepton.transport.login import find_login
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import wait_until
 from lepton_local.home import Home, find_home
 from lepton_local.keys import ensure_keys
-from lepton_local.orphans import MARKER, find_marked
+from lepton_local.leftovers import MARKER, find_marked
 from lepton_local.platform import down
 from lepton_local.state import PlatformStatus, find_runner, read_status
 

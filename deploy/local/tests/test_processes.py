@@ -13,9 +13,9 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import wait_until
+from lepton_local.components import Part
 from lepton_local.home import Home
-from lepton_local.orphans import find_marked
-from lepton_local.parts import Part
+from lepton_local.leftovers import find_marked
 from lepton_local.processes import MAX_LOG_BYTES, State, Supervisor, rotate
 
 Make = Callable[..., Part]

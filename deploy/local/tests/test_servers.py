@@ -21,9 +21,9 @@ from redis.retry import Retry
 
 from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
 from lepton_fixtures.processes import wait_until
+from lepton_local.components import Part, Wiring, objects_part, queue_part
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys, ensure_keys
-from lepton_local.parts import Part, Wiring, objects_part, queue_part
 from lepton_local.ports import choose_ports
 from lepton_local.processes import State, Supervisor
 from lepton_local.settings import LocalSettings

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from lepton.cli import data, deploy, job, keys, model, plugins, recipe, run, worker
 from lepton.cli.doctor import doctor
-from lepton.cli.exits import EXIT_HELP, Exit, report
+from lepton.cli.exit_codes import EXIT_HELP, Exit, report
 from lepton.cli.lineage import lineage
 from lepton.cli.login import login
 from lepton.cli.predict import predict

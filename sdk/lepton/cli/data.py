@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from lepton.cli import complete, render
-from lepton.cli.keyring import Keyring
+from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
 from lepton.plain_text import plain
 

@@ -13,11 +13,11 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from lepton.cli import complete, render
-from lepton.cli.keyring import Keyring
+from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, connect
-from lepton.cli.trying import command_to_try
+from lepton.cli.snippets import command_to_try
+from lepton_core.api import Deployment, Revision
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Deployment, Revision
 
 if TYPE_CHECKING:
     from lepton.client import Client

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from lepton.cli import render
 from lepton.cli.session import Json, Quiet, connect
-from lepton.cli.watching import watch_run
-from lepton_core.jobs import job_schema
+from lepton.cli.watch import watch_run
+from lepton_core.jobs.spec import job_schema
 
 app = typer.Typer(no_args_is_help=True)
 

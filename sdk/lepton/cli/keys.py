@@ -12,9 +12,9 @@ from rich.text import Text
 
 from lepton.cli import render
 from lepton.cli.session import Json, connect
-from lepton.login import write_private
+from lepton.transport.login import write_private
+from lepton_core.api import ApiKey, Role
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import ApiKey, Role
 
 app = typer.Typer(no_args_is_help=True)
 

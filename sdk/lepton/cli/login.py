@@ -12,11 +12,11 @@ import typer
 from rich.text import Text
 
 from lepton.cli import render
-from lepton.cli.keyring import Keyring
+from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, connect
 from lepton.client import Client
-from lepton.login import checked, find_login, login_file, save_login
-from lepton.transport import is_local
+from lepton.transport.http import is_local
+from lepton.transport.login import checked, find_login, login_file, save_login
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 
 MAX_KEY_BYTES = 4096

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lepton.cli import complete, render
-from lepton.cli.keyring import Keyring
+from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
-from lepton_core.resources import Model, ModelVersion
+from lepton_core.api import Model, ModelVersion
 
 app = typer.Typer(no_args_is_help=True)
 

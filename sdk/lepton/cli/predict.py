@@ -18,7 +18,7 @@ from rich.console import Group, RenderableType
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton.plain_text import plain
-from lepton.predictions import Prediction
+from lepton.resources.predictions import Prediction
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 
 if TYPE_CHECKING:

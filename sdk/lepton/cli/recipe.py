@@ -10,8 +10,8 @@ from rich.console import Group
 
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
+from lepton_core.api import Recipe
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Recipe
 
 app = typer.Typer(no_args_is_help=True)
 

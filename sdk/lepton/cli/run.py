@@ -13,14 +13,14 @@ from rich.text import Text
 
 from lepton.cli import complete, render
 from lepton.cli.job import accepted
-from lepton.cli.keyring import Keyring
+from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
-from lepton.cli.watching import made, scores, standing, summary, watch_run
-from lepton.logs import LogPiece
+from lepton.cli.watch import made, scores, standing, summary, watch_run
 from lepton.plain_text import plain
-from lepton.runs import Run, resume_steps
+from lepton.resources.logs import LogPiece
+from lepton.resources.runs import Run, resume_steps
+from lepton_core.api import Attempt, RunState
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.resources import Attempt, RunState
 from lepton_core.validation import near_matches
 
 app = typer.Typer(no_args_is_help=True)

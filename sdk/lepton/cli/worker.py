@@ -11,8 +11,8 @@ from rich.text import Text
 
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
+from lepton_core.api import Worker
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.resources import Worker
 
 if TYPE_CHECKING:
     from lepton.client import Client

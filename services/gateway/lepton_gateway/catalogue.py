@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from lepton_core.api import Recipe
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
-from lepton_core.resources import Recipe
 from lepton_core.validation import MAX_FIELD_ERRORS, path_of, summary, unknown_name
 from lepton_gateway.registry import Registry
 

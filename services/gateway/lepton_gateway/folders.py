@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from lepton_core.api import FileEntry, Upload, UploadedPart
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.objects.folder import LocalFile, scan
 from lepton_core.objects.transfer import send
-from lepton_core.resources import FileEntry, Upload, UploadedPart
 from lepton_gateway.registry import Registry
 
 Answer = TypeVar("Answer")

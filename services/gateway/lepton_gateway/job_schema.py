@@ -6,8 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from lepton_core.jobs import job_schema
-from lepton_core.resources import Recipe
+from lepton_core.api import Recipe
+from lepton_core.jobs.spec import job_schema
 
 
 def schema_with_recipes(recipes: Sequence[Recipe]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 
 from lepton_core.binding import check_bind
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_client import open_channel
-from lepton_core.grpc_server import RpcServer, build_server
-from lepton_core.http_server import HttpServer
+from lepton_core.grpc.client import open_channel
+from lepton_core.grpc.server import RpcServer, build_server
+from lepton_core.http.server import HttpServer
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_id
 from lepton_core.observability import configure_logging

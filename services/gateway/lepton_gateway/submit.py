@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lepton_core.api import Run
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Role, current_principal
-from lepton_core.jobs import JobSpec, canonical_digest, canonical_json, check_submittable, parse_job
-from lepton_core.resources import Run
+from lepton_core.jobs.spec import JobSpec, canonical_digest, canonical_json, check_submittable, parse_job
 from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.registry import Registry
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lepton_core.api import Recipe
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Recipe
 from lepton_gateway.catalogue import compile_recipe
 
 SCHEMA = {

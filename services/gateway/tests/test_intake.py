@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from lepton_core.grpc_client import open_channel
+from lepton_core.grpc.client import open_channel
 from lepton_core.identity import new_service_token
 from lepton_core.queue import reply_stream
 from lepton_fixtures.processes import free_port

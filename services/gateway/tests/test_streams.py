@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lepton_core.api import LogChunk
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import LogChunk
 from lepton_gateway.http.streams import first, position, tail, with_keep_alive
 from lepton_gateway.registry.runs import Tail
 

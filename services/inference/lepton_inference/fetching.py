@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 
+from lepton_core.api import FileEntry, Location
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.objects.transfer import fetch
-from lepton_core.resources import FileEntry, Location
 from lepton_inference.registry import RegistryClient
 from lepton_inference.revisions import PackageFile
 

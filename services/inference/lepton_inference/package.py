@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.features.pipeline import Pipeline
-from lepton_core.onnx_check import check_onnx_bytes
-from lepton_core.package_check import check_signature
-from lepton_core.signature import NUMPY_TYPES, Datatype, Signature
+from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.onnx_check import check_onnx_bytes
+from lepton_core.model_format.package_check import check_signature
+from lepton_core.model_format.signature import NUMPY_TYPES, Datatype, Signature
 from lepton_inference.batching import BatchingQueue, BatchLimits, Model, Tensors
 from lepton_inference.revisions import Revision
 from lepton_inference.runtimes.onnx import OnnxRuntime

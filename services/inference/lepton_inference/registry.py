@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from lepton_core.grpc_client import Channel, nobody, open_channel
+from lepton_core.api import Location
+from lepton_core.grpc.client import Channel, nobody, open_channel
+from lepton_core.grpc.conversion import list_from_proto
 from lepton_core.identity import Principal, PrincipalKind, Role, encode_acting
-from lepton_core.resources import Location
-from lepton_core.wire import list_from_proto
 from lepton_inference.revisions import PackageFile, Revision, Target, TargetState
 from lepton_proto.v1 import artifacts_pb2, deployments_pb2, projects_pb2
 from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_server import RpcServer, build_server
-from lepton_core.http_server import HttpServer
+from lepton_core.grpc.server import RpcServer, build_server
+from lepton_core.http.server import HttpServer
 from lepton_core.identity import Authenticator
 from lepton_inference.cache import Fetch, FileCache
 from lepton_inference.dataplane import Dataplane

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.signature import NUMPY_TYPES, TensorSpec
+from lepton_core.model_format.signature import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[Any]
 

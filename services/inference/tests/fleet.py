@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_client import Channel, nobody, open_channel
+from lepton_core.grpc.client import Channel, nobody, open_channel
 from lepton_core.identity import Principal, PrincipalKind, Role, TokenAuthenticator, new_api_key
 from lepton_core.ids import digest_of, new_id
 from lepton_inference.replica import Replica

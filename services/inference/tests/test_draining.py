@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from lepton_core.grpc_client import open_channel
+from lepton_core.grpc.client import open_channel
 from lepton_inference.replica import MODEL_THREADS
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lepton_core.errors import ErrorCode
-from lepton_core.problems import error_from_problem
+from lepton_core.http.problems import error_from_problem
 from services.inference.tests.fleet import Fleet
 from services.inference.tests.packages import classifier, multiplier, regressor
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.signature import NUMPY_TYPES, Datatype, TensorSpec
+from lepton_core.model_format.signature import NUMPY_TYPES, Datatype, TensorSpec
 from lepton_inference.tensors import InputTable, WireTensor, to_list, to_raw
 
 NUMBERS = [datatype for datatype in Datatype if datatype not in (Datatype.BYTES, Datatype.BOOL)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lepton_core.errors import ERROR_TABLE, ErrorCode, LeptonError
-from lepton_core.problems import error_from_problem
+from lepton_core.http.problems import error_from_problem
 from lepton_inference.replica import MODEL_THREADS
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub

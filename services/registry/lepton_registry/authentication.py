@@ -11,7 +11,7 @@ from lepton_core.identity import Principal, PrincipalKind, current_principal
 from lepton_core.identity.authenticators import WORKER_SERVICE
 from lepton_core.identity.tokens import attempt_token, parse_token, refused, same, token_sha256
 from lepton_core.ids import is_ulid
-from lepton_registry.database import Database, now_us
+from lepton_registry.database.engine import Database, now_us
 from lepton_registry.refusal import RefusedToStart
 from lepton_registry.runs import attempts
 

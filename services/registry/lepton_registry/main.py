@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import uvloop
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_server import Registration, RpcServer, build_server
+from lepton_core.grpc.server import Registration, RpcServer, build_server
 from lepton_core.objects.store import ObjectStore
 from lepton_core.observability import configure_logging
 from lepton_core.queue import build_celery
@@ -35,25 +35,24 @@ from lepton_proto.v1 import (
     runs_pb2_grpc,
     workers_pb2_grpc,
 )
+from lepton_registry.artifacts.access_check import Fence
 from lepton_registry.artifacts.bucket import take as take_bucket
 from lepton_registry.artifacts.collection import Collector
-from lepton_registry.artifacts.fence import Fence
-from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts.read_urls import Reading
 from lepton_registry.artifacts.servicer import ArtifactServicer
 from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
-from lepton_registry.database import Database, open_database
+from lepton_registry.database.engine import Database, open_database
+from lepton_registry.database.leadership import Leadership
 from lepton_registry.datasets import store as datasets
 from lepton_registry.datasets.servicer import DatasetServicer
 from lepton_registry.deployments.servicer import DeploymentServicer
 from lepton_registry.deployments.watch import ServingWatch
 from lepton_registry.events.feed import Feed
-from lepton_registry.events.leader import Leadership
 from lepton_registry.events.relay import Relay, Sink
 from lepton_registry.events.retention import EventRetention
 from lepton_registry.events.servicer import EventServicer
 from lepton_registry.events.sinks import Hinter, Stream
-from lepton_registry.hints import Waker
 from lepton_registry.lineage.servicer import LineageServicer
 from lepton_registry.logs.chunks import LogChunks
 from lepton_registry.logs.retention import LogRetention
@@ -67,12 +66,13 @@ from lepton_registry.projects import store as projects
 from lepton_registry.projects.servicer import KeyServicer, ProjectServicer
 from lepton_registry.recipes.servicer import RecipeServicer
 from lepton_registry.refusal import RefusedToStart
-from lepton_registry.runs import checkpoints, reach
+from lepton_registry.runs import attempt_access, checkpoints
 from lepton_registry.runs import store as runs
 from lepton_registry.runs.attempt_servicer import AttemptServicer
 from lepton_registry.runs.servicer import RunServicer
 from lepton_registry.runs.sweeper import Sweeper
 from lepton_registry.settings import RegistrySettings
+from lepton_registry.wakeups import Waker
 from lepton_registry.workers.servicer import WorkerServicer
 
 log = logging.getLogger("lepton.registry")
@@ -151,7 +151,7 @@ def _servicers(
         lease_seconds=settings.lease_seconds,
         last_checkpoints=settings.retention.last_checkpoints,
     )
-    artifacts = ArtifactServicer(database, objects, uploads, reading, Fence(database, reach.folders))
+    artifacts = ArtifactServicer(database, objects, uploads, reading, Fence(database, attempt_access.folders))
     deployments = DeploymentServicer(database, ServingWatch(database))
     return [
         (projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(database)),

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from lepton_registry import database
 from lepton_registry.artifacts import tables as artifacts
+from lepton_registry.database import engine
 from lepton_registry.datasets import tables as datasets
 from lepton_registry.deployments import tables as deployments
 from lepton_registry.events import tables as events
@@ -19,7 +19,7 @@ from lepton_registry.workers import tables as workers
 
 MODULES = (
     artifacts,
-    database,
+    engine,
     datasets,
     deployments,
     events,
@@ -36,7 +36,7 @@ METADATA = SQLModel.metadata
 
 
 def create_tables(url: str) -> None:
-    """Without migrations: for tests, which start with an empty database."""
+    """Without migrations: for tests, which start with an empty engine."""
     engine = sa.create_engine(url)
     METADATA.create_all(engine)
     engine.dispose()

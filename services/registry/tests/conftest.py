@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_client import Channel, open_channel
+from lepton_core.grpc.client import Channel, open_channel
 from lepton_core.identity import (
     Principal,
     PrincipalKind,
@@ -26,13 +26,13 @@ from lepton_core.validation import canonical_json
 from lepton_fixtures.servers import S3Bucket
 from lepton_proto.v1 import projects_pb2, projects_pb2_grpc
 from lepton_registry import schema
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.database import Database, open_database
-from lepton_registry.events import leader
+from lepton_registry.database import leadership
+from lepton_registry.database.engine import Database, open_database
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
-from lepton_registry.runs import checkpoints, claims, finishing, store, submission, sweeper
+from lepton_registry.runs import checkpoints, claims, completion, store, submission, sweeper
 from lepton_registry.runs.states import AttemptState
 from lepton_registry.runs.submission import Submission
 from lepton_registry.settings import RegistrySettings
@@ -77,8 +77,8 @@ class Scene:
 
     async def files(self, *contents: str, project: str = PROJECT) -> list[File]:
         files = [File(f"file{at}", digest_of(text.encode()), len(text)) for at, text in enumerate(contents)]
-        stored = [places.Stored(file.digest, file.bytes, "key", 0) for file in files]
-        await self.database.write(lambda conn: places.add(conn, project, stored))
+        stored = [blobs.Stored(file.digest, file.bytes, "key", 0) for file in files]
+        await self.database.write(lambda conn: blobs.add(conn, project, stored))
         return files
 
     async def dataset(self, content: str, project: str = PROJECT) -> sa.Row[Any]:
@@ -136,8 +136,8 @@ class Scene:
     async def finish(self, attempt_id: str, outcome: str, **more: Any) -> sa.Row[Any]:
         state = AttemptState(outcome)
         digest = more.pop("digest", f"{outcome}{more}")
-        report = finishing.Report(attempt_id, state, digest, **more)
-        return await self.database.write(lambda conn: finishing.finish(conn, report))
+        report = completion.Report(attempt_id, state, digest, **more)
+        return await self.database.write(lambda conn: completion.finish(conn, report))
 
     async def checkpoint(self, attempt_id: str, step: int, **more: Any) -> sa.Row[Any]:
         files = await self.files(more.pop("content", f"weights {attempt_id} {step}"))
@@ -151,7 +151,7 @@ class Scene:
     async def pass_time(self, seconds: float) -> list[str]:
         """Beats of the leader until its clock has moved by `seconds`; the attempts that were lost."""
         if not self.term:
-            self.term = await self.database.write(lambda conn: leader.take(conn, "test", 0, 0) or 0)
+            self.term = await self.database.write(lambda conn: leadership.take(conn, "test", 0, 0) or 0)
         lost: list[str] = []
         while seconds > 0:
             passed = int(min(seconds, 2) * 1_000_000)

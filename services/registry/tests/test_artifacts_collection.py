@@ -10,13 +10,13 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
 from lepton_registry import schema
-from lepton_registry.artifacts import collection, keys, packs, places, store, tickets
+from lepton_registry.artifacts import blobs, collection, keys, packs, store, upload_tokens
 from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.artifacts.uploads import Uploads
-from lepton_registry.database import now_us, open_database
+from lepton_registry.database.engine import now_us, open_database
+from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.datasets import store as datasets
-from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.models import store as models
 from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
@@ -59,7 +59,7 @@ def put(database, objects):
 def missing(database):
     async def run(*files: File, project: str = PROJECT) -> int:
         digests = [file.digest for file in files]
-        return len(await database.read(lambda conn: places.find_missing(conn, project, digests)))
+        return len(await database.read(lambda conn: blobs.find_missing(conn, project, digests)))
 
     return run
 
@@ -156,7 +156,7 @@ async def test_an_upload_that_is_not_completed_in_time_ends(database, objects, c
     ticket = await uploads.create(PROJECT, digest_of(b"x"), 10)
     assert (await collect()).uploads == 1
     row = (await uploads.get(PROJECT, ticket.row.id)).row
-    assert (row.state, row.error) == (tickets.FAILED, "it was not completed in time")
+    assert (row.state, row.error) == (upload_tokens.FAILED, "it was not completed in time")
     with pytest.raises(LeptonError) as raised:
         await uploads.complete(PROJECT, ticket.row.id, [(1, "etag")])
     assert raised.value.code is ErrorCode.FAILED_PRECONDITION
@@ -178,8 +178,8 @@ async def test_a_folder_that_is_being_committed_keeps_its_files_from_a_collectio
     schema.create_tables(postgres_url)
     database = open_database(postgres_url)
     digest = digest_of(b"used")
-    stored = places.Stored(digest, 4, "key", 0)
-    await database.write(lambda conn: places.add(conn, PROJECT, [stored]))
+    stored = blobs.Stored(digest, 4, "key", 0)
+    await database.write(lambda conn: blobs.add(conn, PROJECT, [stored]))
     before = now_us()
     locked, go_on = threading.Event(), threading.Event()
 
@@ -198,5 +198,5 @@ async def test_a_folder_that_is_being_committed_keeps_its_files_from_a_collectio
     go_on.set()
     await committing
     assert await marking == 0
-    assert await database.read(lambda conn: places.find_missing(conn, PROJECT, [digest])) == []
+    assert await database.read(lambda conn: blobs.find_missing(conn, PROJECT, [digest])) == []
     await database.close()

@@ -6,11 +6,11 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-from lepton_core.inline_batch import MAX_FILE_BYTES
+from lepton_core.objects.inline_batch import MAX_FILE_BYTES
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import packs, places, store
+from lepton_registry.artifacts import blobs, packs, store
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts.read_urls import Reading
 
 PROJECT, OTHER = "prj_a", "prj_b"
 
@@ -38,7 +38,7 @@ async def put(database, objects, *contents: bytes, project: str = PROJECT):
 
 async def missing(database, *contents: bytes, project: str = PROJECT) -> list[str]:
     digests = [digest_of(data) for data in contents]
-    return await database.read(lambda conn: places.find_missing(conn, project, digests))
+    return await database.read(lambda conn: blobs.find_missing(conn, project, digests))
 
 
 def fetch(place) -> bytes:

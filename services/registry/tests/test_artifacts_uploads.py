@@ -12,8 +12,8 @@ import pytest
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import places, tickets
-from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts import blobs, upload_tokens
+from lepton_registry.artifacts.read_urls import Reading
 from lepton_registry.artifacts.uploads import Uploads
 
 PROJECT, OTHER = "prj_a", "prj_b"
@@ -50,7 +50,7 @@ async def send_parts(ticket, data: bytes) -> list[tuple[int, str]]:
 
 async def settled(uploads: Uploads, upload_id: str, seconds: float = 20):
     deadline = time.monotonic() + seconds
-    while (ticket := await uploads.get(PROJECT, upload_id)).row.state == tickets.VERIFYING:
+    while (ticket := await uploads.get(PROJECT, upload_id)).row.state == upload_tokens.VERIFYING:
         assert time.monotonic() < deadline, "the upload was not verified in time"
         await asyncio.sleep(0.02)
     return ticket.row
@@ -60,7 +60,7 @@ async def test_parts_become_an_artifact_that_no_url_can_change(database, objects
     ticket = await uploads.create(PROJECT, DIGEST, len(BIG))
     assert [(part.number, part.offset, part.bytes) for part in ticket.parts] == [(1, 0, PART), (2, PART, 1000)]
     parts = await send_parts(ticket, BIG)
-    assert await database.read(lambda conn: places.find_missing(conn, PROJECT, [DIGEST])) == [DIGEST]
+    assert await database.read(lambda conn: blobs.find_missing(conn, PROJECT, [DIGEST])) == [DIGEST]
     await uploads.complete(PROJECT, ticket.row.id, parts)
     row = await settled(uploads, ticket.row.id)
     assert (row.state, row.error) == ("committed", "")
@@ -83,7 +83,7 @@ async def test_other_bytes_than_promised_fail_and_leave_nothing(database, object
     row = await settled(uploads, ticket.row.id)
     assert row.state == "failed"
     assert said in row.error
-    assert await database.read(lambda conn: places.find_missing(conn, PROJECT, [digest])) == [digest]
+    assert await database.read(lambda conn: blobs.find_missing(conn, PROJECT, [digest])) == [digest]
     deadline = time.monotonic() + 10
     while list(objects.list_keys("artifacts/")):
         assert time.monotonic() < deadline, "the bytes should be gone"
@@ -126,7 +126,7 @@ async def test_of_two_uploads_of_the_same_file_one_object_stays(database, object
     while len(keys := list(objects.list_keys("artifacts/"))) > 1:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
-    found = await database.read(lambda conn: places.find(conn, PROJECT, DIGEST))
+    found = await database.read(lambda conn: blobs.find(conn, PROJECT, DIGEST))
     assert keys == [found.object_key]
 
 
@@ -134,7 +134,7 @@ async def test_of_two_uploads_of_the_same_file_one_object_stays(database, object
 async def test_a_restarted_registry_goes_on_where_the_old_one_fell(database, objects, uploads, crashed):
     ticket = await uploads.create(PROJECT, DIGEST, len(BIG))
     parts = await send_parts(ticket, BIG)
-    await database.write(lambda conn: tickets.complete(conn, PROJECT, ticket.row.id, parts))
+    await database.write(lambda conn: upload_tokens.complete(conn, PROJECT, ticket.row.id, parts))
     if crashed == "after":
         objects.complete_multipart(ticket.row.object_key, ticket.row.multipart_id, parts)
     restarted = Uploads(database, objects, retry_seconds=0.05)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry import schema
-from lepton_registry.database import LOCKS, hold_lock, insert_new, open_database
+from lepton_registry.database.engine import LOCKS, hold_lock, insert_new, open_database
 from lepton_registry.refusal import RefusedToStart
 
 
@@ -84,7 +84,7 @@ async def test_who_holds_a_lock_row_is_alone(database):
 
 
 async def test_a_second_process_is_refused_on_sqlite(sqlite_url, monkeypatch):
-    monkeypatch.setattr("lepton_registry.sqlite.LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("lepton_registry.database.sqlite.LOCK_WAIT_SECONDS", 0.1)
     schema.create_tables(sqlite_url)
     first = open_database(sqlite_url)
     with pytest.raises(RefusedToStart, match="another registry already uses this database"):

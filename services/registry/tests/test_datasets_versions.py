@@ -6,10 +6,10 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.datasets import store
 
 PROJECT, OTHER = "prj_a", "prj_b"
@@ -20,7 +20,7 @@ async def commit_folder(database: Database, project: str = PROJECT, **files: str
     entries = [File(name, digest_of(text.encode()), len(text)) for name, text in files.items()]
 
     def work(conn):
-        places.add(conn, project, [places.Stored(entry.digest, entry.bytes, "key", 0) for entry in entries])
+        blobs.add(conn, project, [blobs.Stored(entry.digest, entry.bytes, "key", 0) for entry in entries])
         return artifacts.commit_manifest(conn, project, entries).digest
 
     return await database.write(work)

@@ -6,9 +6,9 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.deployments import revisions, store
 from lepton_registry.deployments.watch import ServingWatch
 from lepton_registry.models import aliases
@@ -24,7 +24,7 @@ async def three_versions(database: Database) -> None:
     def work(conn):
         for number in range(1, 4):
             file = File("model.onnx", digest_of(b"%d" % number), 1)
-            places.add(conn, PROJECT, [places.Stored(file.digest, 1, "key", 0)])
+            blobs.add(conn, PROJECT, [blobs.Stored(file.digest, 1, "key", 0)])
             models.register_version(
                 conn, PROJECT, model="digits", files=[file], signature_json="{}", run_id=f"run_{number}"
             )

@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from lepton_registry import schema
-from lepton_registry.database import open_database
-from lepton_registry.events import leader, outbox, store
+from lepton_registry.database import leadership
+from lepton_registry.database.engine import open_database
+from lepton_registry.database.leadership import Leadership, NotLeader
+from lepton_registry.events import outbox, store
 from lepton_registry.events.feed import Feed
-from lepton_registry.events.leader import Leadership, NotLeader
 from lepton_registry.events.relay import Relay
 from lepton_registry.events.retention import drop_old
 
@@ -125,7 +126,7 @@ async def test_a_rival_waits_until_the_leaders_beat_stands_still(database):
     rival = Leadership(database, alone=False, takeover_seconds=0.3)
     for _ in range(10):
         assert await rival.try_to_lead() is False
-        await database.write(lambda conn: leader.check(conn, leading.term))
+        await database.write(lambda conn: leadership.check(conn, leading.term))
         await asyncio.sleep(0.05)
     await until(rival.try_to_lead)
     assert rival.term == leading.term + 1
@@ -141,8 +142,8 @@ async def test_who_resigns_leaves_an_empty_chair(database):
 
 async def test_only_one_of_many_takes_the_chair(database):
     rivals = [Leadership(database, alone=True) for _ in range(6)]
-    assert (await database.read(leader.look)).term == 0
-    took = await asyncio.gather(*[database.write(lambda conn: leader.take(conn, "me", 0, 0)) for _ in rivals])
+    assert (await database.read(leadership.look)).term == 0
+    took = await asyncio.gather(*[database.write(lambda conn: leadership.take(conn, "me", 0, 0)) for _ in rivals])
     assert [term for term in took if term is not None] == [1]
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of, new_id, new_ulid
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.datasets import store as datasets
 from lepton_registry.deployments import store as deployments
 from lepton_registry.lineage import edges, graph
 from lepton_registry.lineage.edges import Edge, Node
-from lepton_registry.lineage.roots import find_root
+from lepton_registry.lineage.resolvers import find_root
 from lepton_registry.models import aliases
 from lepton_registry.models import store as models
 
@@ -29,7 +29,7 @@ async def story(database: Database) -> dict[str, str]:
 
     def work(conn):
         file = File("model.onnx", digest_of(b"1"), 1)
-        places.add(conn, PROJECT, [places.Stored(file.digest, 1, "key", 0)])
+        blobs.add(conn, PROJECT, [blobs.Stored(file.digest, 1, "key", 0)])
         from lepton_registry.artifacts import store as artifacts
 
         manifest = artifacts.commit_manifest(conn, PROJECT, [file])

@@ -5,7 +5,7 @@ import json
 import sqlalchemy as sa
 
 from lepton_registry.lineage import graph
-from lepton_registry.lineage.roots import find_root
+from lepton_registry.lineage.resolvers import find_root
 from lepton_registry.runs import store
 
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from lepton_registry.database import LOCKS, open_database
+from lepton_registry.database.engine import LOCKS, open_database
 from lepton_registry.migrations.check import differences
 from lepton_registry.migrations.upgrade import configuration, upgrade
 from lepton_registry.refusal import RefusedToStart
@@ -80,7 +80,7 @@ def test_a_newer_database_is_not_touched(database_url):
 
 
 async def test_no_upgrade_while_a_registry_runs_on_sqlite(sqlite_url, monkeypatch):
-    monkeypatch.setattr("lepton_registry.sqlite.LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("lepton_registry.database.sqlite.LOCK_WAIT_SECONDS", 0.1)
     upgrade(sqlite_url)
     database = open_database(sqlite_url)
     with pytest.raises(RefusedToStart, match="another registry"):

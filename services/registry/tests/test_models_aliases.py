@@ -6,9 +6,9 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.models import aliases, store
 
 PROJECT, OTHER = "prj_a", "prj_b"
@@ -18,7 +18,7 @@ async def register(database: Database, content: str, *, run_id: str = "", projec
     file = File("model.onnx", digest_of(content.encode()), len(content))
 
     def work(conn):
-        places.add(conn, project, [places.Stored(file.digest, file.bytes, "key", 0)])
+        blobs.add(conn, project, [blobs.Stored(file.digest, file.bytes, "key", 0)])
         return store.register_version(
             conn, project, model="digits", files=[file], signature_json='{"v":1}', run_id=run_id, created_by="key_1"
         )

@@ -10,7 +10,7 @@ from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import packs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts.read_urls import Reading
 from lepton_registry.models.package import PackageInspector
 
 onnx = pytest.importorskip("onnx")

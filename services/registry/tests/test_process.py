@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from lepton_core.errors import LeptonError
-from lepton_core.grpc_client import open_channel
+from lepton_core.grpc.client import open_channel
 from lepton_core.identity import Principal, PrincipalKind, Role
 from lepton_core.ids import new_id
 from lepton_fixtures.processes import ServerProcess, free_port

@@ -7,12 +7,12 @@ import pytest
 import redis.asyncio as redis
 
 from lepton_core.queue import EVENT_STREAM, HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_registry.database.leadership import Leadership
 from lepton_registry.events import outbox, store
-from lepton_registry.events.leader import Leadership
 from lepton_registry.events.relay import Relay
 from lepton_registry.events.sinks import Hinter, Stream
-from lepton_registry.hints import Waker
 from lepton_registry.runs.sweeper import Sweeper
+from lepton_registry.wakeups import Waker
 
 
 async def until(condition, seconds=15):

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from lepton_core.errors import ErrorCode
 from lepton_core.ids import new_ulid
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.collection import Collector
-from lepton_registry.events.leader import Leadership
+from lepton_registry.database.leadership import Leadership
 from lepton_registry.lineage import edges
 from lepton_registry.logs import retention as log_retention
 from lepton_registry.logs import store as logs
@@ -108,7 +108,7 @@ async def test_the_files_of_a_checkpoint_that_was_dropped_are_collected(scene, o
     references = [checkpoints.references, runs.references]
     await Collector(scene.database, objects, references, retention=AT_ONCE, leadership=leadership).collect()
     digests = [files[0].digest for files in made.values()]
-    missing = await scene.database.read(lambda conn: places.find_missing(conn, scene.project, digests))
+    missing = await scene.database.read(lambda conn: blobs.find_missing(conn, scene.project, digests))
     assert missing == digests[:1]
 
 

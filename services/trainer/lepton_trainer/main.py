@@ -8,13 +8,13 @@ import sys
 from lepton_core.errors import LeptonError
 from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
+from lepton_trainer.files.private_dir import WorkerFolder
+from lepton_trainer.processes.subreaper import become_subreaper
 from lepton_trainer.recipes.catalogue import load_catalogue
+from lepton_trainer.reporting.registry import PoolRegistry
 from lepton_trainer.settings import TrainerSettings
-from lepton_trainer.worker.folder import WorkerFolder
-from lepton_trainer.worker.hints import HintListener
-from lepton_trainer.worker.registry import PoolRegistry
 from lepton_trainer.worker.script_user import find_script_user, try_out
-from lepton_trainer.worker.subreaper import become_subreaper
+from lepton_trainer.worker.wakeups import HintListener
 from lepton_trainer.worker.worker import Worker
 
 _log = logging.getLogger("lepton_trainer")

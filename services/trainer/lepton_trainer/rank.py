@@ -47,8 +47,8 @@ def main() -> NoReturn:
 
 def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
     """The outcome, if it is this rank's to tell."""
-    from lepton_trainer.training.mesh import join
     from lepton_trainer.training.package import write_package
+    from lepton_trainer.training.process_group import join
     from lepton_trainer.training.trainer import Released, Trainer
 
     recipe = load_recipe(attempt)

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from lepton_core.settings import Settings
-from lepton_trainer.worker.order import Policy
+from lepton_trainer.assignment import Policy
 
 _GIB = 1 << 30
 

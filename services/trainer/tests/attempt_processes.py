@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from lepton_fixtures.processes import wait_until
-from lepton_trainer.worker.process_tree import find_marked
+from lepton_trainer.processes.process_tree import find_marked
 
 # Does what a supervisor does with its launcher and guards, and obeys lines on stdin: "fence <seconds>", "terminate",
 # "kill", "leave". What it knows goes to stdout, one JSON object a line.
@@ -21,13 +21,13 @@ STAGE = """
 import json, os, sys, threading
 from dataclasses import asdict
 from pathlib import Path
-from lepton_trainer.worker.clock import boottime
-from lepton_trainer.worker.environment import attempt_environment
-from lepton_trainer.worker.guards import Guards, Program
-from lepton_trainer.worker.launchers import LaunchPlan
-from lepton_trainer.worker.launchers.torchrun import TorchrunLauncher
-from lepton_trainer.worker.process_tree import kill_descendants, reap_orphans
-from lepton_trainer.worker.subreaper import become_subreaper
+from lepton_trainer.processes.clock import boottime
+from lepton_trainer.processes.environment import attempt_environment
+from lepton_trainer.processes.guard_clients import Guards, Program
+from lepton_trainer.placement import LaunchPlan
+from lepton_trainer.placement.torchrun import TorchrunLauncher
+from lepton_trainer.processes.process_tree import kill_descendants, reap_orphans
+from lepton_trainer.processes.subreaper import become_subreaper
 
 told = json.loads(sys.argv[1])
 workspace = Path(told["workspace"])

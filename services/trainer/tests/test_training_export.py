@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.training.export import export_onnx
 from lepton_trainer.training.loader import TensorExamples
 

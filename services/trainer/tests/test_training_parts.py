@@ -17,7 +17,7 @@ from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 from lepton_trainer.training.evaluation import class_metrics, evaluate
 from lepton_trainer.training.loader import Batch, Sampler, TensorExamples, share
-from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.process_group import Mesh
 from lepton_trainer.training.recipe import Prepared
 from lepton_trainer.training.trainer import NotFinite, Trainer
 

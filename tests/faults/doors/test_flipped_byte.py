@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lepton import Client
+from lepton_core.api import ModelVersion, RevisionState
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import ModelVersion, RevisionState
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import adder
 from lepton_fixtures.platform import RunningPlatform

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from lepton_core.ids import digest_of, new_id
-from lepton_core.inline_batch import MEDIA_TYPE, write_batch
+from lepton_core.objects.inline_batch import MEDIA_TYPE, write_batch
 from lepton_fixtures.archives import zipped
 from lepton_fixtures.callers import Caller, key, of_http, of_rpc
 from lepton_fixtures.packages import adder

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lepton_core.ids import digest_of
-from lepton_core.inline_batch import MEDIA_TYPE, write_batch
+from lepton_core.objects.inline_batch import MEDIA_TYPE, write_batch
 from lepton_fixtures.archives import tarred, zipped
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import SIGNATURE, Package, adder

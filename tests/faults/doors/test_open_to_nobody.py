@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from lepton_core.grpc_client import open_sync_channel
+from lepton_core.grpc.client import open_sync_channel
 from lepton_core.identity import attempt_token
 from lepton_core.ids import new_id
 from lepton_fixtures.callers import of_rpc

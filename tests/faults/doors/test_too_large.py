@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_client import open_sync_channel
+from lepton_core.grpc.client import open_sync_channel
 from lepton_core.ids import digest_of
-from lepton_core.inline_batch import MEDIA_TYPE
+from lepton_core.objects.inline_batch import MEDIA_TYPE
 from lepton_fixtures.callers import Caller
 from lepton_fixtures.packages import SIGNATURE
 from lepton_fixtures.platform import RunningPlatform

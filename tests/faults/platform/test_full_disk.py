@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_core.resources import RunState
+from lepton_core.api import RunState
 from lepton_fixtures.jobs import QUICK, assert_succeeded, submit_script, wait_ended
 from lepton_fixtures.platform import RunningPlatform
 

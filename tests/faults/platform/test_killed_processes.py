@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lepton import Client, Run
-from lepton_core.resources import AttemptState
+from lepton_core.api import AttemptState
 from lepton_fixtures.attempt_trees import gone, processes_marked, tree_of
 from lepton_fixtures.jobs import Curve, assert_resumed, assert_succeeded, curve, images_job, wait_checkpoint
 from lepton_fixtures.platform import RunningPlatform

@@ -10,14 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lepton_core.resources import AttemptState
+from lepton_core.api import AttemptState
 from lepton_fixtures.attempt_trees import gone, processes_marked, tree_of
 from lepton_fixtures.jobs import COUNTING, assert_succeeded, counted, curve, submit_script, wait_checkpoint
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import wait_until
 from lepton_registry.settings import RegistrySettings
+from lepton_trainer.attempt.lease import KILL_SECONDS, fence_seconds
 from lepton_trainer.settings import TrainerSettings
-from lepton_trainer.worker.lease import KILL_SECONDS, fence_seconds
 
 SHORT_LEASE_SECONDS = 10
 STEPS, HELD_AT = 12, 7

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lepton.folders import pull_files, read_manifest
-from lepton_core.resources import RunState
+from lepton.transport.transfer import pull_files, read_manifest
+from lepton_core.api import RunState
 from lepton_fixtures.jobs import images_job, wait_ended
 from lepton_fixtures.platform import RunningPlatform
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lepton_core.resources import AttemptState, RunState
+from lepton_core.api import AttemptState, RunState
 from lepton_fixtures.attempt_trees import gone, tree_of
 from lepton_fixtures.jobs import (
     QUICK,

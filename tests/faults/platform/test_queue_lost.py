@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 
 from lepton import Run
-from lepton_core.resources import RunState
+from lepton_core.api import RunState
 from lepton_fixtures.databases import postgres_database
 from lepton_fixtures.jobs import QUICK, START_SECONDS, assert_succeeded, submit_script
 from lepton_fixtures.platform import RunningPlatform

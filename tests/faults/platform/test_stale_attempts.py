@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lepton_core.api import AttemptState, FileEntry, RunState
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of, new_id, new_ulid
 from lepton_core.journal import encode_record
-from lepton_core.resources import AttemptState, FileEntry, RunState
 from lepton_fixtures.attempt_trees import gone, tree_of
 from lepton_fixtures.jobs import (
     COUNTING,
@@ -31,9 +31,9 @@ from lepton_fixtures.jobs import (
 )
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import ServerProcess, wait_until
-from lepton_trainer.worker.artifacts import ArtifactWire
-from lepton_trainer.worker.order import Assignment
-from lepton_trainer.worker.registry import Announcement, AttemptRegistry, Finished, PoolRegistry, Result
+from lepton_trainer.assignment import Assignment
+from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.reporting.registry import Announcement, AttemptRegistry, Finished, PoolRegistry, Result
 
 pytestmark = pytest.mark.timeout(300)
 LEASE_SECONDS = 60  # until the registry must have seen that a lease of 15 s is over, on a busy machine

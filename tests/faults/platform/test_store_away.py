@@ -17,11 +17,11 @@ from typing import Protocol
 import pytest
 
 from faults.platform.conftest import running_with_images
-from lepton.folders import Wires
-from lepton.transport import Transport
+from lepton.transport.http import Transport
+from lepton.transport.transfer import Wires
+from lepton_core.api import RunState, Upload
 from lepton_core.objects.folder import scan
 from lepton_core.objects.transfer import send
-from lepton_core.resources import RunState, Upload
 from lepton_fixtures.callers import Caller, key
 from lepton_fixtures.jobs import (
     START_SECONDS,

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc.aio
 
-from lepton_core import wire
-from lepton_core.jobs import JobSpec
-from lepton_core.resources import Run, RunState
+from lepton_core.api import Run, RunState
+from lepton_core.grpc import conversion
+from lepton_core.jobs.spec import JobSpec
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc, runs_pb2
@@ -24,7 +24,7 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         self._submitter = submitter
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
-        body = wire.set_fields(request.spec, JobSpec)
+        body = conversion.set_fields(request.spec, JobSpec)
         submission = await self._submitter.submit(body, request.idempotency_key)
         return jobs_pb2.SubmitResponse(run=_message(submission.run))
 
@@ -47,4 +47,4 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
 
 
 def _message(run: Run) -> runs_pb2.Run:
-    return wire.to_proto(run, runs_pb2.Run)
+    return conversion.to_proto(run, runs_pb2.Run)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from lepton_core.http_app import build_app
-from lepton_core.http_openapi import DocumentedApp
+from lepton_core.http.app import build_app
+from lepton_core.http.openapi import DocumentedApp
 from lepton_core.identity import TokenAuthenticator
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import (

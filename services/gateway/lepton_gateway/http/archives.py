@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from lepton_core.api import FileEntry
 from lepton_core.archives import ArchiveLimits, unpack
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import FileEntry
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry

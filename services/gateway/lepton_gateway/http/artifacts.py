@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from lepton_core.api import Upload
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.inline_batch import MEDIA_TYPE, read_batch
-from lepton_core.resources import Upload
+from lepton_core.objects.inline_batch import MEDIA_TYPE, read_batch
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lepton_core.identity import Role
-from lepton_core.resources import (
+from lepton_core.api import (
     Alias,
     ApiKey,
     Artifact,
@@ -32,6 +31,7 @@ from lepton_core.resources import (
     UploadedPart,
     Worker,
 )
+from lepton_core.identity import Role
 
 MAX_DIGESTS = 10_000
 MAX_FILES = 1_000_000

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from lepton_core.resources import Dataset, DatasetVersion
+from lepton_core.api import Dataset, DatasetVersion
 from lepton_core.validation import parse
 from lepton_gateway.http import bodies
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from lepton_core.resources import Deployment
+from lepton_core.api import Deployment
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Header, Request, Response
 
-from lepton_core.resources import Run
+from lepton_core.api import Run
 from lepton_gateway.http.openapi import job_body
 from lepton_gateway.job_schema import schema_with_recipes
 from lepton_gateway.json_body import parse_object

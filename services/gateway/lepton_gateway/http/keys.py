@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from lepton_core.api import ApiKey, Project
 from lepton_core.identity import Role, current_principal
-from lepton_core.resources import ApiKey, Project
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 

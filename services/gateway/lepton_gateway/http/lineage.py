@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from lepton_core.resources import Lineage
+from lepton_core.api import Lineage
 from lepton_gateway.registry import Registry
 
 

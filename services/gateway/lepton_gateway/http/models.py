@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from lepton_core.resources import Model, ModelVersion
+from lepton_core.api import Model, ModelVersion
 from lepton_core.validation import parse
 from lepton_gateway.http import bodies
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive

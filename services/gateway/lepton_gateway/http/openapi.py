@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lepton_core.jobs import job_schema
+from lepton_core.jobs.spec import job_schema
 
 TAGS = [
     {"name": "jobs", "description": "Submitting work: one call makes a run."},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from lepton_core.api import Recipe, Worker
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.resources import Recipe, Worker
 from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 

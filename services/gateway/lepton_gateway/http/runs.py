@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from lepton_core.resources import Run, RunState
+from lepton_core.api import Run, RunState
 from lepton_gateway.http import bodies
 from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
+from lepton_core.api import LogChunk, MetricPoint
 from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.resources import LogChunk, MetricPoint
 from lepton_gateway.registry import Registry
 from lepton_gateway.registry.runs import Tail
 

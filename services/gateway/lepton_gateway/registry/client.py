@@ -5,9 +5,9 @@ from __future__ import annotations
 import grpc.aio
 
 from lepton_gateway.registry.data import DataCalls
-from lepton_gateway.registry.people import PeopleCalls
+from lepton_gateway.registry.models_and_lineage import ServingCalls
+from lepton_gateway.registry.projects_and_keys import PeopleCalls
 from lepton_gateway.registry.runs import RunCalls
-from lepton_gateway.registry.serving import ServingCalls
 
 
 class Registry(RunCalls, PeopleCalls, DataCalls, ServingCalls):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import grpc.aio
 
-from lepton_core import wire
-from lepton_core.resources import Artifact, Dataset, DatasetVersion, FileEntry, Location, Upload, UploadedPart
-from lepton_gateway.registry.calls import Page, models, page
+from lepton_core.api import Artifact, Dataset, DatasetVersion, FileEntry, Location, Upload, UploadedPart
+from lepton_core.grpc import conversion
+from lepton_gateway.registry.channel import Page, models, page
 from lepton_proto.v1 import artifacts_pb2, artifacts_pb2_grpc, datasets_pb2, datasets_pb2_grpc
 
 
@@ -30,17 +30,17 @@ class DataCalls:
 
     async def create_upload(self, digest: str, size: int) -> Upload:
         answer = await self._artifacts.CreateUpload(artifacts_pb2.CreateUploadRequest(digest=digest, bytes=size))
-        return wire.from_proto(answer.upload, Upload)
+        return conversion.from_proto(answer.upload, Upload)
 
     async def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
         request = artifacts_pb2.CompleteUploadRequest(
-            id=id, parts=[wire.to_proto(part, artifacts_pb2.UploadedPart) for part in parts]
+            id=id, parts=[conversion.to_proto(part, artifacts_pb2.UploadedPart) for part in parts]
         )
-        return wire.from_proto((await self._artifacts.CompleteUpload(request)).upload, Upload)
+        return conversion.from_proto((await self._artifacts.CompleteUpload(request)).upload, Upload)
 
     async def get_upload(self, id: str) -> Upload:
         answer = await self._artifacts.GetUpload(artifacts_pb2.GetUploadRequest(id=id))
-        return wire.from_proto(answer.upload, Upload)
+        return conversion.from_proto(answer.upload, Upload)
 
     async def locate(self, digests: Sequence[str]) -> list[Location]:
         answer = await self._artifacts.Locate(artifacts_pb2.LocateRequest(digests=digests))
@@ -49,7 +49,7 @@ class DataCalls:
     async def commit_manifest(self, files: Sequence[FileEntry]) -> tuple[str, int, int]:
         """The manifest's digest, its bytes and its files."""
         request = artifacts_pb2.CommitManifestRequest(
-            files=[wire.to_proto(each, artifacts_pb2.FileEntry) for each in files]
+            files=[conversion.to_proto(each, artifacts_pb2.FileEntry) for each in files]
         )
         answer = await self._artifacts.CommitManifest(request)
         return answer.manifest_digest, answer.bytes, answer.files
@@ -65,11 +65,11 @@ class DataCalls:
         """The version, and whether this call made it."""
         request = datasets_pb2.CreateDatasetVersionRequest(name=name, manifest_digest=manifest_digest, message=message)
         answer = await self._datasets.CreateDatasetVersion(request)
-        return wire.from_proto(answer.version, DatasetVersion), answer.created
+        return conversion.from_proto(answer.version, DatasetVersion), answer.created
 
     async def get_dataset(self, name: str) -> Dataset:
         answer = await self._datasets.GetDataset(datasets_pb2.GetDatasetRequest(name=name))
-        return wire.from_proto(answer.dataset, Dataset)
+        return conversion.from_proto(answer.dataset, Dataset)
 
     async def list_datasets(self, page_token: str, page_size: int) -> Page[Dataset]:
         answer = await self._datasets.ListDatasets(
@@ -79,7 +79,7 @@ class DataCalls:
 
     async def get_dataset_version(self, reference: str) -> DatasetVersion:
         answer = await self._datasets.GetDatasetVersion(datasets_pb2.GetDatasetVersionRequest(reference=reference))
-        return wire.from_proto(answer.version, DatasetVersion)
+        return conversion.from_proto(answer.version, DatasetVersion)
 
     async def list_dataset_versions(self, name: str, page_token: str, page_size: int) -> Page[DatasetVersion]:
         answer = await self._datasets.ListDatasetVersions(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from lepton_core import wire
+from lepton_core.api import Attempt, Checkpoint, Event, LogChunk, MetricPoint, Run
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_errors import error_of
-from lepton_core.resources import Attempt, Checkpoint, Event, LogChunk, MetricPoint, Run
-from lepton_gateway.registry.calls import Page, models, page
-from lepton_gateway.registry.together import Together
+from lepton_core.grpc import conversion
+from lepton_core.grpc.errors import error_of
+from lepton_gateway.registry.call_batcher import Together
+from lepton_gateway.registry.channel import Page, models, page
 from lepton_proto.v1 import (
     events_pb2,
     events_pb2_grpc,
@@ -67,7 +67,7 @@ class RunCalls:
         )
         if outcome.HasField("error"):
             raise error_of(outcome.error)
-        return wire.from_proto(outcome.run, Run), outcome.created
+        return conversion.from_proto(outcome.run, Run), outcome.created
 
     async def _submit_runs(self, submissions: Sequence[runs_pb2.Submission]) -> Sequence[runs_pb2.SubmissionOutcome]:
         return (await self._runs.SubmitRuns(runs_pb2.SubmitRunsRequest(submissions=submissions))).outcomes
@@ -80,10 +80,10 @@ class RunCalls:
             if error.code is ErrorCode.NOT_FOUND:
                 return None
             raise
-        return wire.from_proto(answer.run, Run)
+        return conversion.from_proto(answer.run, Run)
 
     async def get_run(self, id: str) -> Run:
-        return wire.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
+        return conversion.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
 
     async def list_runs(self, state: str, page_token: str, page_size: int) -> Page[Run]:
         wanted = f"RUN_STATE_{state.upper()}" if state else None
@@ -93,11 +93,11 @@ class RunCalls:
         return page(answer.runs, Run, answer.next_page_token)
 
     async def cancel_run(self, id: str) -> Run:
-        return wire.from_proto((await self._runs.CancelRun(runs_pb2.CancelRunRequest(id=id))).run, Run)
+        return conversion.from_proto((await self._runs.CancelRun(runs_pb2.CancelRunRequest(id=id))).run, Run)
 
     async def retry_run(self, id: str, key: str, *, isolated: bool) -> tuple[Run, bool]:
         answer = await self._runs.RetryRun(runs_pb2.RetryRunRequest(id=id, idempotency_key=key, isolated=isolated))
-        return wire.from_proto(answer.run, Run), answer.created
+        return conversion.from_proto(answer.run, Run), answer.created
 
     async def list_attempts(self, run_id: str) -> list[Attempt]:
         answer = await self._runs.ListAttempts(runs_pb2.ListAttemptsRequest(run_id=run_id))
@@ -109,7 +109,7 @@ class RunCalls:
 
     async def watch_run(self, id: str) -> AsyncIterator[Run]:
         async for answer in self._runs.WatchRun(runs_pb2.WatchRunRequest(id=id)):
-            yield wire.from_proto(answer.run, Run)
+            yield conversion.from_proto(answer.run, Run)
 
     async def query_metrics(self, run_id: str, keys: Sequence[str], cursor: str, limit: int) -> Tail:
         answer = await self._metrics.QueryMetrics(

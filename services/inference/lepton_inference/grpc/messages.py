@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from lepton_core.errors import invalid
-from lepton_core.signature import TensorSpec
+from lepton_core.model_format.signature import TensorSpec
 from lepton_inference.dataplane import Answer
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 from lepton_proto.inference import open_inference_pb2 as oip

@@ -5,9 +5,9 @@ from typing import Any
 from grpc import aio
 
 from lepton_core.identity import current_principal
-from lepton_inference.about import EXTENSIONS, NAME, VERSION
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.grpc.messages import read_tensors, timeout_seconds, to_metadata, to_response
+from lepton_inference.server_metadata import EXTENSIONS, NAME, VERSION
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 

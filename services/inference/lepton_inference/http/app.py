@@ -3,13 +3,13 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from lepton_core.http_app import build_app
+from lepton_core.http.app import build_app
 from lepton_core.identity import Authenticator
-from lepton_inference.about import VERSION
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http import v2
 from lepton_inference.http.errors import OipErrors
 from lepton_inference.http.predict import routes as predict_routes
+from lepton_inference.server_metadata import VERSION
 
 
 def build_http_app(dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int) -> FastAPI:

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lepton_core.problems import PROBLEM_MEDIA_TYPE
+from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
 
 _PROBLEM = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 

@@ -5,14 +5,14 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.http_guard import Guard
-from lepton_core.http_routes import RouteIndex
+from lepton_core.http.guard import Guard
+from lepton_core.http.routes import RouteIndex
 from lepton_core.identity import Authenticator, current_principal
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.http.body import header, read_body, respond
+from lepton_inference.http.disconnect import unless_gone
 from lepton_inference.http.errors import OipErrors
 from lepton_inference.http.oip import LENGTH_HEADER, read_request, to_body
-from lepton_inference.http.watching import unless_gone
 
 # One pattern for both routes; the guard knows them by their templates.
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")

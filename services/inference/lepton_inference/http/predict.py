@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from lepton_core.codecs import decode_instances, encode_outputs
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal, current_principal
+from lepton_core.model_format.codecs import decode_instances, encode_outputs
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.package import ServedModel
 

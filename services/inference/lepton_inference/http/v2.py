@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lepton_core.identity import current_principal
-from lepton_core.signature import TensorSpec
-from lepton_inference.about import EXTENSIONS, NAME, VERSION
+from lepton_core.model_format.signature import TensorSpec
 from lepton_inference.dataplane import Dataplane
+from lepton_inference.server_metadata import EXTENSIONS, NAME, VERSION
 
 _BODY = {
     "requestBody": {

@@ -7,7 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 
 Array = NDArray[Any]
 

@@ -14,12 +14,12 @@ import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import keys, tickets
-from lepton_registry.artifacts.places import ARTIFACTS, DEAD
+from lepton_registry.artifacts import keys, upload_tokens
+from lepton_registry.artifacts.blobs import ARTIFACTS, DEAD
 from lepton_registry.artifacts.store import MANIFEST_FILES, MANIFESTS
-from lepton_registry.artifacts.tickets import UPLOADS
-from lepton_registry.database import Database, now_us
-from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.artifacts.upload_tokens import UPLOADS
+from lepton_registry.database.engine import Database, now_us
+from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.settings import RetentionSettings
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,12 @@ class Collector:
     async def _end_uploads(self) -> int:
         """Tickets whose time is over: their parts are thrown away, and the ticket says so."""
         ended = 0
-        for row in await self._database.read(tickets.list_expired):
-            if await self._leadership.write(partial(tickets.expire, upload_id=row.id)):
+        for row in await self._database.read(upload_tokens.list_expired):
+            if await self._leadership.write(partial(upload_tokens.expire, upload_id=row.id)):
                 await asyncio.to_thread(self._objects.abort_multipart, row.object_key, row.multipart_id)
                 ended += 1
         old = now_us() - self._retention.upload_ticket_seconds * _SECOND
-        await self._leadership.write(lambda conn: tickets.delete_ended(conn, old))
+        await self._leadership.write(lambda conn: upload_tokens.delete_ended(conn, old))
         return ended
 
     async def _delete_dead(self, before_us: int) -> int:
@@ -163,6 +163,6 @@ def forget_dead(conn: sa.Connection, before_us: int) -> int:
 def known_objects(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Those that a row names: an artifact, or an upload that is not settled."""
     artifacts = sa.select(ARTIFACTS.c.object_key).where(ARTIFACTS.c.object_key.in_(keys))
-    unsettled = UPLOADS.c.state.in_((tickets.OPEN, tickets.VERIFYING))
+    unsettled = UPLOADS.c.state.in_((upload_tokens.OPEN, upload_tokens.VERIFYING))
     uploads = sa.select(UPLOADS.c.object_key).where(UPLOADS.c.object_key.in_(keys), unsettled)
     return {*conn.scalars(artifacts), *conn.scalars(uploads)}

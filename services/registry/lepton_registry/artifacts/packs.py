@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
-from lepton_core.inline_batch import MAX_BATCH_BYTES, MAX_BATCH_FILES, MAX_FILE_BYTES
+from lepton_core.objects.inline_batch import MAX_BATCH_BYTES, MAX_BATCH_FILES, MAX_FILE_BYTES
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import places
+from lepton_registry.artifacts import blobs
+from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.artifacts.keys import fresh_key
-from lepton_registry.artifacts.places import Stored
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 
 
 async def put_inline(
@@ -23,13 +23,13 @@ async def put_inline(
     _check_sizes(files)
     await asyncio.to_thread(_check_digests, files)
     digests = [digest for digest, _ in files]
-    missing = set(await database.read(lambda conn: places.find_missing(conn, project, digests)))
+    missing = set(await database.read(lambda conn: blobs.find_missing(conn, project, digests)))
     if missing:
         key, stored, data = _pack({digest: data for digest, data in files if digest in missing})
         # The rows come after the object: without them nothing of it is visible, whatever happens in between.
         await asyncio.to_thread(objects.put, key, data)
-        await database.write(lambda conn: places.add(conn, project, stored))
-    return await database.read(lambda conn: places.locate(conn, project, digests))
+        await database.write(lambda conn: blobs.add(conn, project, stored))
+    return await database.read(lambda conn: blobs.locate(conn, project, digests))
 
 
 def _pack(files: dict[str, bytes]) -> tuple[str, list[Stored], bytes]:

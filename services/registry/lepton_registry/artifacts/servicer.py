@@ -9,13 +9,13 @@ from lepton_core.ids import check_digest
 from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
-from lepton_registry.artifacts import packs, places, store
-from lepton_registry.artifacts.fence import Fence
+from lepton_registry.artifacts import blobs, packs, store
+from lepton_registry.artifacts.access_check import Fence
 from lepton_registry.artifacts.manifest import build_manifest
-from lepton_registry.artifacts.reading import Reading, check_count, check_digests
+from lepton_registry.artifacts.read_urls import Reading, check_count, check_digests
 from lepton_registry.artifacts.uploads import Ticket, Uploads
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,7 +34,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def FindMissing(self, request: pb.FindMissingRequest, context: Context) -> pb.FindMissingResponse:
         project = await self._sender()
         check_count(request.digests)
-        missing = await self._database.read(lambda conn: places.find_missing(conn, project, request.digests))
+        missing = await self._database.read(lambda conn: blobs.find_missing(conn, project, request.digests))
         return pb.FindMissingResponse(digests=missing)
 
     async def PutInline(self, request: pb.PutInlineRequest, context: Context) -> pb.PutInlineResponse:

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import check_digest, new_id
+from lepton_registry.artifacts.blobs import PRESENT, chunks, refuse, require
 from lepton_registry.artifacts.manifest import File, FileLike, Manifest, build_manifest
-from lepton_registry.artifacts.places import PRESENT, chunks, refuse, require
 from lepton_registry.artifacts.tables import ManifestFileRow, ManifestRow
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 
 __all__ = [
     "Committed",

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import tickets
+from lepton_registry.artifacts import upload_tokens
+from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.artifacts.keys import fresh_key
-from lepton_registry.artifacts.places import Stored
-from lepton_registry.database import Database, now_us
+from lepton_registry.database.engine import Database, now_us
 from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Uploads:
         row = None
         try:
             row = await self._database.write(
-                lambda conn: tickets.create(
+                lambda conn: upload_tokens.create(
                     conn,
                     project,
                     artifact=Stored(digest, size, key, 0),
@@ -87,32 +87,32 @@ class Uploads:
                 )
             )
         finally:
-            if row is None or row.state == tickets.COMMITTED:
+            if row is None or row.state == upload_tokens.COMMITTED:
                 await asyncio.to_thread(self._objects.abort_multipart, key, multipart_id)
         return await self._ticket(row)
 
     async def complete(self, project: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> Ticket:
         """Answers at once; the client polls until it is committed or failed."""
-        row = await self._database.write(lambda conn: tickets.complete(conn, project, upload_id, parts))
-        if row.state == tickets.VERIFYING:
+        row = await self._database.write(lambda conn: upload_tokens.complete(conn, project, upload_id, parts))
+        if row.state == upload_tokens.VERIFYING:
             self._start(row)
         return await self._ticket(row)
 
     async def get(self, project: str, upload_id: str) -> Ticket:
         """With fresh part URLs while it is open."""
-        return await self._ticket(await self._database.read(lambda conn: tickets.get(conn, project, upload_id)))
+        return await self._ticket(await self._database.read(lambda conn: upload_tokens.get(conn, project, upload_id)))
 
     async def run(self) -> None:
         while True:
             try:
-                for row in await self._database.read(tickets.list_verifying):
+                for row in await self._database.read(upload_tokens.list_verifying):
                     self._start(row)
             except LeptonError as error:
                 log.warning("cannot look for uploads to verify: %s", error.detail)
             await asyncio.sleep(self._retry_seconds)
 
     async def _ticket(self, row: sa.Row[Any]) -> Ticket:
-        if row.state != tickets.OPEN:
+        if row.state != upload_tokens.OPEN:
             return Ticket(row, ())
         return Ticket(row, await asyncio.to_thread(self._part_urls, row))
 
@@ -124,7 +124,7 @@ class Uploads:
                 offset := (number - 1) * row.part_bytes,
                 min(row.part_bytes, row.bytes - offset),
             )
-            for number in range(1, tickets.part_count(row.bytes, row.part_bytes) + 1)
+            for number in range(1, upload_tokens.part_count(row.bytes, row.part_bytes) + 1)
         ]
 
     def _start(self, row: sa.Row[Any]) -> None:
@@ -139,10 +139,10 @@ class Uploads:
             async with self._hashing:
                 fault = await asyncio.to_thread(self._find_fault, row)
             if fault:
-                await self._database.write(lambda conn: tickets.fail(conn, row.id, fault))
+                await self._database.write(lambda conn: upload_tokens.fail(conn, row.id, fault))
                 used = False
             else:
-                used = await self._database.write(lambda conn: tickets.commit(conn, row))
+                used = await self._database.write(lambda conn: upload_tokens.commit(conn, row))
             if not used:
                 await asyncio.to_thread(self._objects.delete, row.object_key)
         except LeptonError as error:

@@ -7,9 +7,9 @@ import grpc
 from lepton_proto.v1 import datasets_pb2 as pb
 from lepton_proto.v1 import datasets_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.datasets import store
-from lepton_registry.references import name_token, number_token, page_size
+from lepton_registry.name_lookup import name_token, number_token, page_size
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, invalid
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.artifacts import store as artifacts
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.datasets.tables import DatasetRow, DatasetVersionRow
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
-from lepton_registry.references import names_like, not_there
+from lepton_registry.name_lookup import names_like, not_there
 
 DATASETS = table(DatasetRow)
 VERSIONS = table(DatasetVersionRow)

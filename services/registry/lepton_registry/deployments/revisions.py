@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.deployments.tables import DeploymentRow, RevisionRow, ServingStateRow
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges

@@ -10,7 +10,7 @@ from lepton_core.errors import invalid
 from lepton_proto.v1 import deployments_pb2 as pb
 from lepton_proto.v1 import deployments_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.deployments import revisions, store
 from lepton_registry.deployments.messages import deployment_messages
 from lepton_registry.deployments.watch import ServingWatch

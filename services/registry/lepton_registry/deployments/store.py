@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
-from lepton_registry.database import insert_new, now_us
+from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.deployments.revisions import DEPLOYMENTS, FAILED, REVISIONS, add_revision, bump_generation
 from lepton_registry.events import outbox
 from lepton_registry.models import store as models
-from lepton_registry.references import names_like, not_there
+from lepton_registry.name_lookup import names_like, not_there
 
 
 def create(conn: sa.Connection, project: str, *, name: str, model: str, created_by: str) -> tuple[sa.Row[Any], bool]:

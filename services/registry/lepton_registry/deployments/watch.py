@@ -10,7 +10,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_proto.v1 import artifacts_pb2
 from lepton_proto.v1 import deployments_pb2 as pb
 from lepton_registry.artifacts import store as artifacts
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.deployments import revisions, store
 from lepton_registry.deployments.messages import deployment_messages
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.events import store
 
 # Another process may have numbered events: then no commit of ours tells.

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.ids import new_id
-from lepton_registry.database import insert_new_rows, now_us, table
+from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.events.tables import EventRow
 
 EVENTS = table(EventRow)

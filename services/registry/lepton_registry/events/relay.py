@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
-from lepton_registry.database import CommitSignal, Database
+from lepton_registry.database.engine import CommitSignal, Database
+from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.events import store
-from lepton_registry.events.leader import Leadership, NotLeader
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0

@@ -6,9 +6,9 @@ import logging
 import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
-from lepton_registry.database import Database, now_us
-from lepton_registry.events import leader
-from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.database import leadership
+from lepton_registry.database.engine import Database, now_us
+from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.events.store import CURSORS, EVENTS
 from lepton_registry.settings import RetentionSettings
 
@@ -20,7 +20,7 @@ PAUSE_SECONDS = 600.0
 
 def drop_old(conn: sa.Connection, term: int, before_us: int, limit: int = BATCH) -> int:
     """Delete events from before that time which every reader of the relay has had; how many."""
-    leader.check(conn, term)
+    leadership.check(conn, term)
     delivered = conn.scalar(sa.select(sa.func.min(CURSORS.c.position))) or 0
     old = (
         sa.select(EVENTS.c.sequence)

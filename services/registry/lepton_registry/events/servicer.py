@@ -9,10 +9,10 @@ from lepton_core.errors import invalid
 from lepton_proto.v1 import events_pb2 as pb
 from lepton_proto.v1 import events_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.cursors import page_limit
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.events import store
 from lepton_registry.events.feed import Feed
+from lepton_registry.paging import page_limit
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_registry.database import insert_new, table
-from lepton_registry.events import leader
+from lepton_registry.database import leadership
+from lepton_registry.database.engine import insert_new, table
 from lepton_registry.events.tables import CursorRow, EventRow
 
 EVENTS = table(EventRow)
@@ -50,7 +50,7 @@ def number(conn: sa.Connection, term: int, delivered: Mapping[str, int] | None =
     Only the leader does, one transaction after the other, so a position that somebody has read is never followed by
     a smaller one.
     """
-    leader.check(conn, term)
+    leadership.check(conn, term)
     for cursor, reached in (delivered or {}).items():
         move_cursor(conn, cursor, reached)
     rows = conn.execute(_NUMBER, {"last": position(conn, NUMBERED)}).all()

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lepton_registry.database import insert_new_rows, now_us, table
+from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.lineage.tables import LineageEdgeRow, LineageNodeRow
 
 EDGES = table(LineageEdgeRow)

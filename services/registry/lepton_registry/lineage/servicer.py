@@ -10,10 +10,10 @@ from lepton_core.errors import invalid
 from lepton_proto.v1 import lineage_pb2 as pb
 from lepton_proto.v1 import lineage_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.lineage import graph
 from lepton_registry.lineage.graph import Closure, FoundEdge, FoundNode
-from lepton_registry.lineage.roots import Root, find_root
+from lepton_registry.lineage.resolvers import Root, find_root
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

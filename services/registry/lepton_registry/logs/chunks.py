@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lepton_core.errors import invalid
 from lepton_core.ids import new_ulid
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.logs import store
 from lepton_registry.logs.store import Chunk
 

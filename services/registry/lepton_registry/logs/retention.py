@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from lepton_core.errors import LeptonError
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts.keys import made_at_us
-from lepton_registry.database import Database, now_us
-from lepton_registry.events.leader import Leadership, NotLeader
+from lepton_registry.database.engine import Database, now_us
+from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.logs.chunks import KEY_PREFIX, NO_LONGER_KEPT
 from lepton_registry.logs.store import CHUNKS, HEADS, OFFSETS, RUNS
 from lepton_registry.runs.attempts import ATTEMPTS

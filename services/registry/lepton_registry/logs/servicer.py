@@ -8,10 +8,10 @@ from lepton_core.identity import require_attempt
 from lepton_proto.v1 import logs_pb2 as pb
 from lepton_proto.v1 import logs_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.cursors import page_limit, position_of
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.logs import store
 from lepton_registry.logs.chunks import LogChunks
+from lepton_registry.paging import page_limit, position_of
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]

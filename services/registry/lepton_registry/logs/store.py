@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.logs.tables import LogChunkRow, LogHeadRow, LogOffsetRow
 from lepton_registry.runs import attempts
 from lepton_registry.runs.states import ENDED

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database import insert_new, table
+from lepton_registry.database.engine import insert_new, table
 from lepton_registry.metrics.records import Point
 from lepton_registry.metrics.tables import JournalOffsetRow, MetricHeadRow, MetricPointRow
 from lepton_registry.runs import attempts

@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 
-from lepton_registry import sqlite
+from lepton_registry.database import sqlite
 from lepton_registry.migrations.upgrade import configuration
 
 

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from lepton_registry import postgres, sqlite
+from lepton_registry.database import postgres, sqlite
 from lepton_registry.refusal import RefusedToStart
 
 log = logging.getLogger(__name__)

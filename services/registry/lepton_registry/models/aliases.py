@@ -7,12 +7,12 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_label
-from lepton_registry.database import insert_new, now_us
+from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.deployments import store as deployments
 from lepton_registry.events import outbox
 from lepton_registry.models import store
 from lepton_registry.models.store import ALIASES
-from lepton_registry.references import not_there
+from lepton_registry.name_lookup import not_there
 
 ALIAS_RULE = "a name that is not a number and not 'latest'"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
-from lepton_core.package_check import check_onnx, check_safetensors, check_signature
+from lepton_core.model_format.package_check import check_onnx, check_safetensors, check_signature
 from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
-from lepton_registry.artifacts.reading import Reading
+from lepton_registry.artifacts.read_urls import Reading
 
 REQUIRED = ("model.onnx", "signature.json")
 ALLOWED = "*.onnx, *.safetensors, signature.json, card.json"

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from lepton_proto.v1 import models_pb2 as pb
 from lepton_proto.v1 import models_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.models import aliases, store
 from lepton_registry.models.messages import model_messages, version_messages
 from lepton_registry.models.package import PackageInspector
-from lepton_registry.references import name_token, number_token, page_size
+from lepton_registry.name_lookup import name_token, number_token, page_size
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -10,11 +10,11 @@ from lepton_core.errors import ErrorCode
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
 from lepton_registry.models.tables import AliasRow, ModelRow, ModelVersionRow
-from lepton_registry.references import names_like, not_there
+from lepton_registry.name_lookup import names_like, not_there
 
 MODELS = table(ModelRow)
 VERSIONS = table(ModelVersionRow)

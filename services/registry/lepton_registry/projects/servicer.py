@@ -5,12 +5,12 @@ from typing import Any
 import grpc
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.identity import Principal, Role, current_principal
-from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import projects_pb2 as pb
 from lepton_proto.v1 import projects_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.projects import store
 from lepton_registry.rows import to_message
 

@@ -8,7 +8,7 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Role
 from lepton_core.identity.tokens import new_api_key, parse_token, refused, same, token_sha256
 from lepton_core.ids import check_label, new_id
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.projects.tables import ApiKeyRow, ProjectRow
 from lepton_registry.refusal import RefusedToStart

@@ -6,7 +6,7 @@ import grpc
 
 from lepton_proto.v1 import recipes_pb2 as pb
 from lepton_proto.v1 import recipes_pb2_grpc as rpc
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.recipes import store
 from lepton_registry.rows import to_message
 

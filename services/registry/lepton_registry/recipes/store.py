@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_label
-from lepton_registry.database import insert_new, now_us, table
+from lepton_registry.database.engine import insert_new, now_us, table
 from lepton_registry.recipes.schemas import check_schema
 from lepton_registry.recipes.tables import RecipeRow
 

@@ -5,17 +5,17 @@ from typing import Any
 import grpc
 
 from lepton_core.errors import invalid
+from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.identity import attempt_token, require_attempt
 from lepton_core.ids import digest_of
-from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import attempts_pb2 as pb
 from lepton_proto.v1 import attempts_pb2_grpc as rpc
 from lepton_proto.v1 import runs_pb2
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.rows import to_message
-from lepton_registry.runs import checkpoints, claims, finishing
+from lepton_registry.runs import checkpoints, claims, completion
 from lepton_registry.runs.claims import Claimed
-from lepton_registry.runs.reports import check_numbers, check_object
+from lepton_registry.runs.result_checks import check_numbers, check_object
 from lepton_registry.runs.states import REPORTED, AttemptState
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,7 +26,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     def __init__(
         self,
         database: Database,
-        inspect: finishing.Inspect,
+        inspect: completion.Inspect,
         *,
         attempt_secret: bytes,
         lease_seconds: int,
@@ -93,10 +93,10 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     async def Finish(self, request: pb.FinishRequest, context: Context) -> pb.FinishResponse:
         principal = require_attempt(request.attempt_id)
         report = await self._report(request, principal.project)
-        row = await self._database.write(lambda conn: finishing.finish(conn, report))
+        row = await self._database.write(lambda conn: completion.finish(conn, report))
         return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
 
-    async def _report(self, request: pb.FinishRequest, project: str) -> finishing.Report:
+    async def _report(self, request: pb.FinishRequest, project: str) -> completion.Report:
         outcome = enum_from_proto(request.outcome, _STATE, AttemptState)
         if outcome not in REPORTED:
             raise invalid("outcome", "not an outcome to report", outcome, ", ".join(sorted(REPORTED)))
@@ -104,7 +104,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
         if outcome is AttemptState.SUCCEEDED and result.package:
             # Reads the files' bytes: before the transaction, never within.
             package = await self._inspect(project, result.package)
-        return finishing.Report(
+        return completion.Report(
             attempt_id=request.attempt_id,
             outcome=AttemptState(outcome),
             digest=digest_of(request.SerializeToString(deterministic=True)),

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database import now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.runs.states import ENDED, Account, AttemptState, RunState, after_attempt
 from lepton_registry.runs.tables import AttemptRow, RunRow

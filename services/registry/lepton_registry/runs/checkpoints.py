@@ -11,7 +11,7 @@ from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike, build_manifest
-from lepton_registry.database import now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage.tables import LineageEdgeRow
 from lepton_registry.metrics import store as metrics

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-from lepton_registry.database import hold_lock, now_us, table
+from lepton_registry.database.engine import hold_lock, now_us, table
 from lepton_registry.events import outbox
-from lepton_registry.runs import attempts, checkpoints, leases, queued
+from lepton_registry.runs import attempts, checkpoints, leases, queue_query
 from lepton_registry.runs.states import AttemptState, RunState
 from lepton_registry.runs.tables import AttemptRow, RunRow
 from lepton_registry.workers import store as workers
@@ -52,7 +52,7 @@ def claim(
         return _claimed(conn, known) if known.state == AttemptState.RUNNING else None
     if worker.draining:
         return None
-    while (candidate := queued.oldest_for(conn, worker)) is not None:
+    while (candidate := queue_query.oldest_for(conn, worker)) is not None:
         attempt = _start(conn, candidate, worker, claim_id, lease_seconds)
         if attempt is not None:
             return _claimed(conn, attempt)

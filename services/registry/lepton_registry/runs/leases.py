@@ -7,7 +7,7 @@ nothing.
 
 import sqlalchemy as sa
 
-from lepton_registry.database import insert_new, table
+from lepton_registry.database.engine import insert_new, table
 from lepton_registry.runs.tables import LeaseClockRow
 
 CLOCK = table(LeaseClockRow)

@@ -8,19 +8,19 @@ import grpc
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.grpc_errors import error_message, public_error
+from lepton_core.grpc.conversion import enum_from_proto
+from lepton_core.grpc.errors import error_message, public_error
 from lepton_core.identity import Principal
 from lepton_core.request_context import current_request_id
-from lepton_core.wire import enum_from_proto
 from lepton_proto.v1 import runs_pb2 as pb
 from lepton_proto.v1 import runs_pb2_grpc as rpc
 from lepton_registry.authentication import caller
-from lepton_registry.cursors import id_token, page_limit
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
+from lepton_registry.database.write_batcher import Gathering
 from lepton_registry.events.feed import Feed
-from lepton_registry.gathering import Gathering
+from lepton_registry.paging import id_token, page_limit
 from lepton_registry.rows import from_values, to_message
-from lepton_registry.runs import attempts, checkpoints, store, submission, waiting
+from lepton_registry.runs import attempts, checkpoints, queue_reason, store, submission
 from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import Key, Submission, Values
 
@@ -129,4 +129,4 @@ class RunServicer(rpc.RunServiceServicer):
 
 def _run(conn: sa.Connection, project: str, run_id: str) -> pb.Run:
     row = store.get(conn, project, run_id)
-    return to_message(row, pb.Run, reason=waiting.reason(conn, row))
+    return to_message(row, pb.Run, reason=queue_reason.reason(conn, row))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lepton_core.resources.runs import AttemptState, RunState
+from lepton_core.api.runs import AttemptState, RunState
 
 MAX_LOST_IN_A_ROW = 5
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
-from lepton_registry.database import now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submission, submit

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-from lepton_core.jobs import JobSpec, ScriptSpec, check_submittable, parse_job
+from lepton_core.jobs.spec import JobSpec, ScriptSpec, check_submittable, parse_job
 from lepton_core.validation import canonical_json
 from lepton_registry.artifacts import store as artifacts
-from lepton_registry.database import insert_new_rows, now_us, table
+from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.datasets import store as datasets
 from lepton_registry.events import outbox
 from lepton_registry.recipes import store as recipes
-from lepton_registry.runs import inputs
+from lepton_registry.runs import input_lineage
 from lepton_registry.runs.states import RunState
 from lepton_registry.runs.tables import RunRow
 
@@ -118,7 +118,7 @@ def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]
     rows.sort(key=lambda row: (row["project"], row["key_namespace"], row["idempotency_key"]))
     new = _insert(conn, rows)
     fresh = [row for row in rows if row["id"] in new]
-    inputs.record(conn, fresh)
+    input_lineage.record(conn, fresh)
     outbox.write_all(conn, [_queued(row) for row in fresh])
     return [_outcome(conn, job, draft, new) for job, draft in zip(jobs, drafts, strict=True)]
 

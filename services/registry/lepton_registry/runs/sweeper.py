@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import LeptonError
-from lepton_registry.database import Database, table
-from lepton_registry.events import leader
-from lepton_registry.events.leader import Leadership, NotLeader
-from lepton_registry.runs import attempts, leases, queued
+from lepton_registry.database import leadership
+from lepton_registry.database.engine import Database, table
+from lepton_registry.database.leadership import Leadership, NotLeader
+from lepton_registry.runs import attempts, leases, queue_query
 from lepton_registry.runs.states import AttemptState
 from lepton_registry.runs.tables import AttemptRow
 
@@ -24,7 +24,7 @@ LEASE_OVER = "its lease ran out: no heartbeat from the worker"
 
 def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bool]:
     """One beat of the leader; the attempts that were lost, and whether runs are waiting."""
-    leader.check(conn, term)
+    leadership.check(conn, term)
     now = leases.advance(conn, passed_us)
     over = ATTEMPTS.c.lease_ends_us < now
     expired = conn.execute(
@@ -34,7 +34,7 @@ def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bo
         .limit(MAX_LOST_A_BEAT)
     ).all()
     lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_OVER, over)]
-    return lost, queued.any_waits(conn)
+    return lost, queue_query.any_waits(conn)
 
 
 def lose(

@@ -9,7 +9,7 @@ from lepton_core.errors import invalid
 from lepton_core.ids import digest_of
 from lepton_proto.v1 import workers_pb2 as pb
 from lepton_proto.v1 import workers_pb2_grpc as rpc
-from lepton_registry.database import Database
+from lepton_registry.database.engine import Database
 from lepton_registry.recipes.store import Announced
 from lepton_registry.rows import to_message
 from lepton_registry.runs import attempts, sweeper

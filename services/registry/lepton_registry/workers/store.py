@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_id
-from lepton_registry.database import now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.recipes import store as recipes
 from lepton_registry.recipes.store import Announced
 from lepton_registry.workers.tables import WorkerRecipeRow, WorkerRow

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import Workspace, sync_folder
 from lepton_trainer.training.loader import Sampler
-from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.process_group import Mesh
 from lepton_trainer.training.tracker import Tracker
 
 KEPT = 2

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lepton_trainer.training.loader import share
-from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.process_group import Mesh
 from lepton_trainer.training.recipe import Prepared, Recipe
 
 EVALUATION_BATCH = 512

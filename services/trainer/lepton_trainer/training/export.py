@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.onnx_quiet import quiet_exporter
-from lepton_core.signature import Signature
+from lepton_core.model_format.onnx_quiet import quiet_exporter
+from lepton_core.model_format.signature import Signature
 from lepton_trainer.training.loader import Examples
 
 ABSOLUTE_TOLERANCE = 1e-4

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lepton_core.errors import invalid
-from lepton_core.features.pipeline import Array, Pipeline
+from lepton_core.model_format.features.pipeline import Array, Pipeline
 
 
 class Batch(NamedTuple):

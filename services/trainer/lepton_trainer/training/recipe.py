@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lepton_core.signature import Signature
+from lepton_core.model_format.signature import Signature
 from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.loader import Batch, Examples
 

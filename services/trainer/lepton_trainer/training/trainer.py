@@ -16,7 +16,7 @@ from lepton_trainer.training.checkpoint import Checkpoints
 from lepton_trainer.training.drain import Drain
 from lepton_trainer.training.evaluation import Evaluation, evaluate
 from lepton_trainer.training.loader import Batch, Sampler
-from lepton_trainer.training.mesh import Mesh
+from lepton_trainer.training.process_group import Mesh
 from lepton_trainer.training.recipe import Prepared, Recipe
 from lepton_trainer.training.tracker import Tracker
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from lepton_core.ids import digest_of
 from lepton_core.validation import canonical_json
 from lepton_trainer.recipes.catalogue import RecipeEntry
+from lepton_trainer.reporting.registry import AnnouncedRecipe, Announcement
 from lepton_trainer.settings import TrainerSettings
-from lepton_trainer.worker.registry import AnnouncedRecipe, Announcement
 
 _GPU_DEVICE = re.compile(r"nvidia\d+")
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_trainer.worker.environment import attempt_environment
-from lepton_trainer.worker.folder import remove_folder
-from lepton_trainer.worker.isolation import PROGRAM_UMASK, hand_over, make_folders, user_environment
-from lepton_trainer.worker.order import ScriptUser
+from lepton_trainer.assignment import ScriptUser
+from lepton_trainer.files.private_dir import remove_folder
+from lepton_trainer.processes.environment import attempt_environment
+from lepton_trainer.processes.isolation import PROGRAM_UMASK, hand_over, make_folders, user_environment
 
 FIELD = "LEPTON_TRAINER_RUN_AS"
 ALLOWED = "an operating-system user made for scripts alone: no login, no files, a group of its own"

@@ -13,17 +13,17 @@ from collections.abc import Mapping
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import new_ulid
+from lepton_trainer.assignment import Assignment, Order, ScriptUser
+from lepton_trainer.files.cache import InputCache
+from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
+from lepton_trainer.processes.clock import boottime
+from lepton_trainer.processes.process_tree import kill_descendants, kill_marked, reap_orphans
 from lepton_trainer.recipes.catalogue import RecipeEntry
+from lepton_trainer.reporting.registry import PoolRegistry
 from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.announce import announcement
-from lepton_trainer.worker.cache import InputCache
-from lepton_trainer.worker.clock import boottime
-from lepton_trainer.worker.folder import WorkerFolder, remove_folder
-from lepton_trainer.worker.order import Assignment, Order, ScriptUser
-from lepton_trainer.worker.process_tree import kill_descendants, kill_marked, reap_orphans
-from lepton_trainer.worker.registry import PoolRegistry
 from lepton_trainer.worker.script_user import require_unused, reserve
-from lepton_trainer.worker.supervision import SupervisorProcess
+from lepton_trainer.worker.supervisor_handle import SupervisorProcess
 
 _log = logging.getLogger(__name__)
 LONGEST_DELAY_SECONDS = 5.0

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.features.pipeline import MISSING_TEXTS, as_text
+from lepton_core.model_format.features.pipeline import MISSING_TEXTS, as_text
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table
 

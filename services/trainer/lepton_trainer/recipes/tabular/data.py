@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import invalid
-from lepton_core.features.pipeline import Array
+from lepton_core.model_format.features.pipeline import Array
 from lepton_trainer.recipes.splits import Indices, random_split, stratified_split
 from lepton_trainer.recipes.tabular import columns
 from lepton_trainer.recipes.tabular.settings import Settings

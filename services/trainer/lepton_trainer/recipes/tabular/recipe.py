@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lepton_core.features.fit import fit_numbers, fit_words
-from lepton_core.features.pipeline import Pipeline
-from lepton_core.features.steps import FlagMissing, Lookup, Step
-from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_core.model_format.features.fit import fit_numbers, fit_words
+from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.features.steps import FlagMissing, Lookup, Step
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.splits import Indices
 from lepton_trainer.recipes.tabular.data import Rows, likely_ids, read_rows, row_statistics, usual_words
 from lepton_trainer.recipes.tabular.model import TabularMLP

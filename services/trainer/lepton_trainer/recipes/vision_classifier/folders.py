@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.images import ImageError, decode_image, image_shape
+from lepton_core.model_format.images import ImageError, decode_image, image_shape
 from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
 from lepton_trainer.recipes.unread import hidden
 from lepton_trainer.recipes.vision_classifier.pixels import Labelled, target_shape

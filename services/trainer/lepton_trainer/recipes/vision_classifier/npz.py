@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.images import resize_pixels
+from lepton_core.model_format.images import resize_pixels
 from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
 from lepton_trainer.recipes.vision_classifier.pixels import MAX_BYTES, Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from lepton_core.features.fit import fit_pixels
-from lepton_core.features.pipeline import Pipeline
-from lepton_core.features.steps import Transpose
-from lepton_core.signature import Datatype, Signature, TensorSpec
+from lepton_core.model_format.features.fit import fit_pixels
+from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.features.steps import Transpose
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.vision_classifier.data import Images, image_statistics, read_images
 from lepton_trainer.recipes.vision_classifier.model import SmallCNN, channels_last, flip, shift
 from lepton_trainer.recipes.vision_classifier.settings import Settings

@@ -1,0 +1,13 @@
+"""Pieces of a log."""
+
+from pydantic import Field
+
+from lepton_core.api.base import Resource
+
+
+class LogChunk(Resource):
+    attempt_id: str = ""
+    stream: str = Field("", description='"rank-0", "launcher"')
+    offset: int = 0
+    data: bytes = b""
+    at_us: int = 0

@@ -1,0 +1,87 @@
+"""Runs, attempts, checkpoints."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from lepton_core.api.base import JsonObject, Resource
+
+# How the reason of a queued run begins that no worker could take, however idle.
+UNTAKEN = "no worker can take it now"
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    # Its own fault.
+    FAILED = "failed"
+    # Lease gone, host gone.
+    LOST = "lost"
+    # The platform drained it.
+    RELEASED = "released"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+
+
+class Run(Resource):
+    id: str = ""
+    project: str = ""
+    name: str = ""
+    state: RunState
+    spec: JsonObject = Field(
+        default_factory=dict,
+        description="The spec as accepted, with defaults and resolved versions: canonical JSON text.",
+    )
+    recipe: str = Field("", description="Name and pinned version of the recipe, empty for a script.")
+    recipe_version: str = ""
+    dataset_version_id: str = Field("", description="Exact dataset version; empty when the job has no data.")
+    dataset: str = ""
+    dataset_version: int = 0
+    cancel_requested: bool = False
+    reason: str = Field("", description="Why it failed, or waits in vain, in words.")
+    attempts: int = Field(0, description="Attempts so far.")
+    current_attempt_id: str = ""
+    progress: float = Field(0.0, description="Progress of the current attempt, 0 to 1.")
+    metrics: JsonObject = Field(default_factory=dict, description="Final metrics: JSON object of numbers.")
+    model_version_id: str = Field("", description="Set when a model was registered.")
+    model: str = ""
+    model_version: int = 0
+    created_by: str = ""
+    created_at_us: int = 0
+    started_at_us: int = 0
+    finished_at_us: int = 0
+    retries: int = 0
+    retries_spent: int = 0
+    retry_of: str = Field("", description="The run this one repeats.")
+
+
+class Attempt(Resource):
+    id: str = ""
+    run_id: str = ""
+    number: int = 0
+    state: AttemptState
+    worker_id: str = ""
+    reason: str = ""
+    created_at_us: int = 0
+    finished_at_us: int = 0
+    resumed_from: str = Field("", description="Checkpoint it started from; empty for a fresh start.")
+
+
+class Checkpoint(Resource):
+    id: str = ""
+    run_id: str = ""
+    attempt_id: str = ""
+    step: int = 0
+    epoch: int = 0
+    manifest_digest: str = ""
+    metrics: JsonObject = Field(default_factory=dict)
+    created_at_us: int = 0
+    score: float | None = Field(None, description="Higher is better; the run's best is kept. None: not measured.")

@@ -1,0 +1,223 @@
+"""What stands before an HTTP service, as one ASGI layer: request id → route → authenticate → policy → body limit.
+
+Whatever leaves it as an error is a problem document. Nothing behind it sees a request that has no row in the policy
+table, so a route that somebody adds is closed until it is given one.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http.problems import PROBLEM_MEDIA_TYPE, problem_of
+from lepton_core.http.routes import RouteIndex
+from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
+from lepton_core.identity.policies import POLICIES, Policy, authorize_by
+from lepton_core.identity.principals import set_principal
+from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
+
+# How long, and how much, a refused body is read on, so that its sender gets to read the answer (a socket closed
+# with unread bytes resets the connection).
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 4 * 1024 * 1024
+
+log = logging.getLogger("lepton.http")
+
+# Called after each request: policy key, HTTP status, seconds.
+Observe = Callable[[str, int, float], None]
+_ACTING, _REQUEST_ID = ACTING_KEY.encode(), REQUEST_ID_HEADER.encode()
+
+
+class Guard:
+    """`routes` is asked at the first request, when the app has all of them. `body_limits`: bytes by policy key."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Callable[[], RouteIndex],
+        authenticator: Authenticator,
+        max_body_bytes: int,
+        body_limits: Mapping[str, int] | None = None,
+        policies: Mapping[str, Policy] = POLICIES,
+        observe: Observe | None = None,
+    ) -> None:
+        self._app = app
+        self._make_routes = routes
+        self._routes: RouteIndex | None = None
+        self._authenticator = authenticator
+        self._max_body_bytes = max_body_bytes
+        self._body_limits = body_limits or {}
+        self._policies = policies
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(_Exchange(scope, receive, send))
+        # No service here speaks WebSocket; without an answer the server refuses the handshake.
+
+    async def _serve(self, exchange: "_Exchange") -> None:
+        started = time.perf_counter() if self._observe else 0.0
+        key = "unknown"
+        try:
+            key = self._route(exchange)
+            await self._admit(exchange, key)
+            exchange.limit(self._body_limits.get(key, self._max_body_bytes))
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+            if exchange.over_limit:
+                raise too_large(exchange.limit_bytes)
+        except LeptonError as error:
+            await exchange.refuse(error)
+        except Exception as error:
+            log.error("%s failed (request %s)", key, current_request_id(), exc_info=error)
+            # Nothing of an unexpected fault is told: it may hold paths, SQL or somebody else's data.
+            await exchange.refuse(LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}"))
+        finally:
+            if self._observe:
+                self._observe(key, exchange.status, time.perf_counter() - started)
+
+    def _route(self, exchange: "_Exchange") -> str:
+        if self._routes is None:
+            self._routes = self._make_routes()
+        method, path = exchange.scope["method"], exchange.scope["path"]
+        key = self._routes.find(method, path)
+        if key is None:
+            allowed = self._routes.allowed(path)
+            if not allowed:
+                raise LeptonError(ErrorCode.NOT_FOUND, "no such path")
+            exchange.problem_status = 405
+            exchange.problem_headers.append((b"allow", ", ".join(allowed).encode()))
+            raise LeptonError(ErrorCode.UNIMPLEMENTED, f"this path knows {', '.join(allowed)}, not {method[:20]}")
+        return key
+
+    async def _admit(self, exchange: "_Exchange", key: str) -> None:
+        policy = self._policies.get(key)
+        if policy is not None and policy.public:
+            set_principal(None)
+            return
+        principal = await identify(self._authenticator, exchange.authorization, exchange.acting)
+        if policy is None or not policy.permits(principal):
+            authorize_by(policy, principal, key)
+        set_principal(principal)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._receive = receive
+        self._send = send
+        self.started = False
+        self.status = 0
+        self.over_limit = False
+        self.limit_bytes = 0
+        self.problem_status: int | None = None
+        self.problem_headers: list[tuple[bytes, bytes]] = []
+        self.authorization = self.acting = ""
+        self._content_length = -1
+        self._chunked = False
+        self._received = 0
+        request_id = ""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.authorization = value.decode("latin-1")
+            elif name == b"content-length":
+                self._content_length = int(value) if value.isdigit() else -1
+            elif name == b"transfer-encoding":
+                self._chunked = True
+            elif name == _REQUEST_ID:
+                request_id = value.decode("latin-1")
+            elif name == _ACTING:
+                self.acting = value.decode("latin-1")
+        begin_request(request_id)
+
+    def limit(self, limit_bytes: int) -> None:
+        """Refuses a body that says it is too long, and counts one that says nothing."""
+        self.limit_bytes = limit_bytes
+        if self._content_length > limit_bytes:
+            raise too_large(limit_bytes, self._content_length)
+        if self._content_length < 0:
+            self.receive = self._counted
+
+    async def _counted(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > self.limit_bytes:
+            # Frameworks turn an exception here into an answer of their own; `send` drops that one.
+            self.over_limit = True
+            raise too_large(self.limit_bytes)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if self.over_limit:
+                return
+            self.started = True
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, current_request_id().encode())]
+        elif self.over_limit and not self.started:
+            return
+        await self._send(message)
+
+    async def refuse(self, error: LeptonError) -> None:
+        if self.started:
+            # Half an answer is out: only a broken connection still tells the caller that it is not whole.
+            raise error
+        request_id = current_request_id()
+        problem = problem_of(error, request_id, status=self.problem_status)
+        body = json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
+        headers = [
+            (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (_REQUEST_ID, request_id.encode()),
+            *self.problem_headers,
+            *error_headers(error),
+        ]
+        has_body = self._content_length > 0 or self._chunked
+        if has_body:
+            headers.append((b"connection", b"close"))
+        self.started, self.status = True, problem["status"]
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": has_body})
+        if has_body:
+            await self._linger()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self) -> None:
+        left = LINGER_BYTES
+        with anyio.move_on_after(LINGER_SECONDS):
+            while left > 0:
+                message = await self._receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+
+
+def too_large(limit_bytes: int, got_bytes: int | None = None) -> LeptonError:
+    got = f"{got_bytes} bytes" if got_bytes is not None else "too long"
+    return LeptonError(ErrorCode.TOO_LARGE, f"the body is {got}; allowed: {limit_bytes} bytes")
+
+
+def error_headers(error: LeptonError) -> list[tuple[bytes, bytes]]:
+    """Headers that belong to an error's status (RFC 9110, RFC 6750)."""
+    found: list[tuple[bytes, bytes]] = []
+    if error.code is ErrorCode.UNAUTHENTICATED:
+        found.append((b"www-authenticate", b'Bearer realm="lepton"'))
+    if error.retry_after_seconds is not None:
+        found.append((b"retry-after", str(max(1, round(error.retry_after_seconds))).encode()))
+    return found
+
+
+def problem_bytes(error: LeptonError, *, status: int | None = None) -> tuple[int, bytes]:
+    """An error's HTTP status and problem document, for handlers within a framework."""
+    problem: dict[str, Any] = problem_of(error, current_request_id(), status=status)
+    return problem["status"], json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,86 @@
+"""uvicorn's HTTP/1.1 with the bounds it lacks: it takes headers and URLs of any length into memory, and waits for the
+rest of a request for ever."""
+
+import asyncio
+import logging
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http.guard import problem_bytes
+from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
+
+# Of one request's line and headers, or of whatever else comes between two pieces of bodies (trailers, chunk headers).
+MAX_HEAD_BYTES = 64 * 1024
+# What may still come of a body that was answered without being read: then the connection ends.
+MAX_IGNORED_BYTES = 4 * 1024 * 1024
+
+log = logging.getLogger("lepton.http")
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Ends a connection whose sender goes beyond the bounds. Bodies are bounded by the guard, who knows the route."""
+
+    _head_bytes = 0
+    _ignored_bytes = 0
+    # When the head that is not complete began; None while there is none.
+    _head_since: float | None = None
+    _heard_at = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._head_since = self._heard_at = self.loop.time()
+        super().connection_made(transport)
+
+    def end_if_stalled(self, now: float, head_seconds: float, body_seconds: float) -> None:
+        """Ends a connection whose sender lets us wait: else a few thousand of them would take all that there are."""
+        if self._head_since is not None:
+            stalled = now - self._head_since > head_seconds
+        else:
+            waits = self.cycle.more_body and not self.cycle.response_complete and not self.flow.read_paused
+            stalled = waits and now - self._heard_at > body_seconds
+        if stalled and not self.transport.is_closing():
+            log.info("a request did not come to its end in time")
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            log.info("a request's line and headers are longer than %s bytes", MAX_HEAD_BYTES)
+            self.send_400_response(f"The request line and headers are too long; at most {MAX_HEAD_BYTES} bytes.")
+
+    def send_400_response(self, msg: str) -> None:
+        """A problem document, as for every other fault: uvicorn would send plain text."""
+        _, body = problem_bytes(LeptonError(ErrorCode.INVALID, msg), status=400)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            f"content-type: {PROBLEM_MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        if self._head_since is None:
+            self._head_since = self._heard_at
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_since = None
+        # What came in one piece with the rest of the head is at most one read of the socket.
+        self._head_bytes = self._ignored_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        if self.cycle.response_complete:
+            self._ignored_bytes += len(body)
+            if self._ignored_bytes > MAX_IGNORED_BYTES:
+                self.transport.close()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()

@@ -1,0 +1,146 @@
+"""The model package that `lepton.log_model` writes. Uses the torch and onnxruntime of the script that calls it."""
+
+import contextlib
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lepton_core.model_format.onnx_quiet import quiet_exporter
+from lepton_core.model_format.package_check import check_package
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
+from lepton_core.workspace_files import write_file
+
+_DATATYPES = {
+    "torch.bool": Datatype.BOOL,
+    "torch.uint8": Datatype.UINT8,
+    "torch.int8": Datatype.INT8,
+    "torch.int16": Datatype.INT16,
+    "torch.int32": Datatype.INT32,
+    "torch.int64": Datatype.INT64,
+    "torch.float16": Datatype.FP16,
+    "torch.float32": Datatype.FP32,
+    "torch.float64": Datatype.FP64,
+}
+# Between the exported model and the module, on the example.
+TOLERANCE = 1e-3
+
+
+def write_package(
+    folder: Path,
+    model: Any,
+    *,
+    example: Any,
+    signature: Signature | Mapping[str, Any] | None,
+    labels: Sequence[str],
+    logits: bool,
+    card: Mapping[str, Any],
+) -> None:
+    """Writes the folder in one step. Raises TypeError for what is no model, INVALID for a file that is no ONNX."""
+    given = Signature.model_validate(signature) if isinstance(signature, Mapping) else signature
+    temporary = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        described = _export(torch, model, example, temporary, given, labels, logits=logits)
+    elif isinstance(model, str | Path) and given is not None:
+        shutil.copyfile(model, temporary / "model.onnx")
+        described = given
+    else:
+        raise TypeError("lepton.log_model takes a torch module with an example, or an ONNX file with a signature")
+    write_file(temporary / "signature.json", described.to_json().encode())
+    write_file(temporary / "card.json", json.dumps(card, indent=1).encode())
+    check_package(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _export(
+    torch: Any,
+    model: Any,
+    example: Any,
+    folder: Path,
+    signature: Signature | None,
+    labels: Sequence[str],
+    *,
+    logits: bool,
+) -> Signature:
+    inputs = example if isinstance(example, tuple | list) else (example,)
+    if not inputs or not all(isinstance(tensor, torch.Tensor) and tensor.ndim for tensor in inputs):
+        raise TypeError("lepton.log_model needs `example`: a tensor, or a tuple of them, with the batch first")
+    # DistributedDataParallel and the like.
+    module = model.module if hasattr(model, "module") and type(model).__module__.startswith("torch.") else model
+    was_training = module.training
+    module.eval()
+    tail = [torch.nn.Softmax(dim=1)] if labels and logits else []
+    serving = torch.nn.Sequential(module, *tail) if tail else module
+    # A batch of one would be taken for a constant.
+    doubled = tuple(torch.cat([tensor[:1], tensor[:1]]).detach() for tensor in inputs)
+    with torch.no_grad():
+        expected = serving(*doubled)
+    outputs = expected if isinstance(expected, tuple | list) else (expected,)
+    described = signature or _describe(doubled, outputs, labels)
+    names = [tensor.name for tensor in described.model_inputs]
+    path = folder / "model.onnx"
+    with quiet_exporter():
+        torch.onnx.export(
+            serving,
+            doubled,
+            path,
+            input_names=names,
+            output_names=[tensor.name for tensor in described.outputs],
+            dynamic_shapes=_dynamic_batch(torch, serving, len(doubled)),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    _compare(path, dict(zip(names, doubled, strict=True)), outputs)
+    with contextlib.suppress(ImportError):
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+        importlib.import_module("safetensors.torch").save_file(tensors, folder / "weights.safetensors")
+    module.train(was_training)
+    return described
+
+
+def _describe(inputs: Sequence[Any], outputs: Sequence[Any], labels: Sequence[str]) -> Signature:
+    takes = tuple(_spec("input" if len(inputs) == 1 else f"input_{place}", each) for place, each in enumerate(inputs))
+    if labels:
+        gives: tuple[TensorSpec, ...] = (_spec("probabilities", outputs[0]),)
+    else:
+        gives = tuple(_spec("output" if len(outputs) == 1 else f"output_{n}", each) for n, each in enumerate(outputs))
+    kind = "class" if labels else "tensor"
+    return Signature(output_kind=kind, inputs=takes, model_inputs=takes, outputs=gives, labels=tuple(map(str, labels)))
+
+
+def _spec(name: str, tensor: Any) -> TensorSpec:
+    datatype = _DATATYPES.get(str(tensor.dtype))
+    if datatype is None:
+        raise TypeError(f"{name} has the type {tensor.dtype}; allowed: {', '.join(_DATATYPES)}")
+    return TensorSpec(name=name, datatype=datatype, shape=(-1, *tensor.shape[1:]))
+
+
+def _dynamic_batch(torch: Any, serving: Any, count: int) -> Any:
+    """The first dimension of each input varies; a forward that takes *args wants one nested entry for all of them."""
+    import inspect
+
+    each = tuple({0: torch.export.Dim.DYNAMIC} for _ in range(count))
+    parameters = inspect.signature(serving.forward).parameters.values()
+    return (each,) if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters) else each
+
+
+def _compare(path: Path, feed: Mapping[str, Any], expected: Sequence[Any]) -> None:
+    """Raises ValueError when the exported model does not answer as the module does."""
+    try:
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError:
+        return
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    answers = session.run(None, {name: tensor.cpu().numpy() for name, tensor in feed.items()})
+    for answer, wanted in zip(answers, expected, strict=True):
+        reference = wanted.detach().cpu().numpy()
+        if answer.shape != reference.shape or abs(answer - reference).max() > TOLERANCE * (1 + abs(reference).max()):
+            raise ValueError("the exported model does not answer as the module does; log an ONNX file of your own")

@@ -1,0 +1,89 @@
+"""Deployments: models that answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from lepton.transport.http import Transport, part
+from lepton_core.api import Deployment, Revision
+from lepton_core.errors import ErrorCode, LeptonError
+
+POLL_SECONDS = 0.2
+
+
+class _Deployments(BaseModel):
+    deployments: list[Deployment]
+
+
+class _Revisions(BaseModel):
+    revisions: list[Revision]
+
+
+class Deployments:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, name: str, model: str, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
+        """Serves `model` under `name`: `digits@champion` follows the alias, `digits@2` stays there.
+
+        A deployment of that name that serves something else is pointed at `model`. With `wait`, returns when the
+        revision answers; raises FAILED_PRECONDITION with the reason if it cannot be served.
+        """
+        try:
+            body = {"name": name, "model": model}
+            deployment = self._transport.send("POST", "/v1/deployments", Deployment, body)
+        except LeptonError as error:
+            if error.code is not ErrorCode.ALREADY_EXISTS:
+                raise
+            deployment = self._transport.send("PATCH", self._path(name), Deployment, {"model": model})
+        return self.wait(deployment, timeout_seconds) if wait else deployment
+
+    def get(self, name: str) -> Deployment:
+        return self._transport.get(self._path(name), Deployment)
+
+    def list(self) -> list[Deployment]:
+        return self._transport.get("/v1/deployments", _Deployments).deployments
+
+    def revisions(self, name: str) -> Sequence[Revision]:
+        """Newest first."""
+        return self._transport.get(f"{self._path(name)}/revisions", _Revisions).revisions
+
+    def rollback(self, name: str, revision: int = 0, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
+        """Serves again what an earlier revision served; 0: the one before the current."""
+        # With 0, a repeated request could go back twice.
+        deployment = self._transport.send(
+            "POST", f"{self._path(name)}:rollback", Deployment, {"revision": revision}, repeatable=revision > 0
+        )
+        return self.wait(deployment, timeout_seconds) if wait else deployment
+
+    def delete(self, name: str) -> None:
+        self._transport.request("DELETE", self._path(name))
+
+    @staticmethod
+    def _path(name: str) -> str:
+        return f"/v1/deployments/{part(name, 'name')}"
+
+    def wait(self, deployment: Deployment, timeout_seconds: float = 60.0) -> Deployment:
+        """Until the desired revision of that moment is ready, or has failed."""
+        wanted = deployment.desired
+        assert wanted is not None
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            found = next((each for each in self.revisions(deployment.name) if each.id == wanted.id), wanted)
+            if found.state.value in ("ready", "retired"):
+                return self.get(deployment.name)
+            if found.state.value == "failed":
+                raise LeptonError(
+                    ErrorCode.FAILED_PRECONDITION,
+                    f"revision {found.number} of {deployment.name} cannot be served: {found.reason}",
+                )
+            if time.monotonic() > deadline:
+                raise LeptonError(
+                    ErrorCode.TIMEOUT,
+                    f"revision {found.number} of {deployment.name} is not ready after {timeout_seconds:g} s; "
+                    "is an inference service running? `lepton doctor` tells",
+                )
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,44 @@
+"""API keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from lepton.transport.http import Transport, part
+from lepton_core.api import ApiKey
+
+
+class _Created(BaseModel):
+    key: ApiKey
+    secret: str
+
+
+class _Keys(BaseModel):
+    keys: list[ApiKey]
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`secret` is the token itself. It is shown once and stored nowhere."""
+
+    key: ApiKey
+    secret: str = field(repr=False)
+
+
+class Keys:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, name: str, *, role: str = "editor", ttl_seconds: int = 0, project: str = "") -> NewKey:
+        """`ttl_seconds` 0: it does not expire. Only an operator may name another project."""
+        body = {"name": name, "role": role, "ttl_seconds": ttl_seconds, "project": project}
+        made = self._transport.send("POST", "/v1/keys", _Created, body, repeatable=False)
+        return NewKey(made.key, made.secret)
+
+    def list(self) -> list[ApiKey]:
+        return self._transport.get("/v1/keys", _Keys).keys
+
+    def revoke(self, key_id: str) -> ApiKey:
+        return self._transport.send("DELETE", f"/v1/keys/{part(key_id, 'key_id')}", ApiKey)

@@ -1,0 +1,88 @@
+"""Models, their versions and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lepton.transport.http import Transport, part
+from lepton.transport.transfer import pull_files, push_folder, read_manifest
+from lepton_core.api import Alias, Model, ModelVersion
+from lepton_core.errors import invalid
+from lepton_core.ids import check_label
+
+
+class _Models(BaseModel):
+    models: list[Model]
+    next_page_token: str = ""
+
+
+class _Versions(BaseModel):
+    versions: list[ModelVersion]
+    next_page_token: str = ""
+
+
+class _Set(BaseModel):
+    alias: Alias
+
+
+class _Imported(BaseModel):
+    version: ModelVersion
+    created: bool
+
+
+class Models:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get(self, name: str) -> Model:
+        return self._transport.get(f"/v1/models/{part(name, 'name')}", Model)
+
+    def list(self) -> list[Model]:
+        return [each for page in self._transport.pages("/v1/models", _Models) for each in page.models]
+
+    def version(self, reference: str) -> ModelVersion:
+        """`digits@champion`, `digits@2`, `digits@latest`, or a version's id."""
+        return self._transport.get(f"/v1/model-versions/{part(reference, 'reference')}", ModelVersion)
+
+    def versions(self, name: str) -> Sequence[ModelVersion]:
+        """Newest first."""
+        pages = self._transport.pages(f"/v1/models/{part(name, 'name')}/versions", _Versions)
+        return [each for page in pages for each in page.versions]
+
+    def promote(
+        self, version: ModelVersion | str | None, alias: str = "champion", *, expected_version: int = 0
+    ) -> Alias:
+        """Moves `alias` to `version`; deployments that follow it get a new revision at once.
+
+        With `expected_version`, raises CONFLICT if the alias is elsewhere by now.
+        """
+        if version is None:
+            raise invalid("version", "the run registered no model", None, "a model version; set `register` in the job")
+        found = self.version(version) if isinstance(version, str) else version
+        body = {"version": found.version, "expected_version": expected_version}
+        path = f"/v1/models/{part(found.model, 'model')}/aliases/{part(alias, 'alias')}"
+        return self._transport.send("PUT", path, _Set, body).alias
+
+    def download(self, reference: str, folder: str | Path, *, progress: bool = True) -> ModelVersion:
+        """Writes the package's files into `folder`, each verified by its SHA-256."""
+        version = self.version(reference)
+        files = version.files or read_manifest(self._transport, version.digest)
+        pull_files(self._transport, files, Path(folder), title=f"{version.model}@{version.version}", progress=progress)
+        return version
+
+    def push(self, name: str, folder: str | Path, *, progress: bool = True) -> ModelVersion:
+        """Imports a package made elsewhere: `model.onnx`, `signature.json`, and what else belongs to it."""
+        check_label(name, "name")
+        pushed = push_folder(self._transport, Path(folder), title=name, progress=progress)
+        body = {"files": [file.model_dump() for file in pushed.files]}
+        return self._transport.send("POST", f"/v1/models/{name}/versions", _Imported, body).version
+
+    def compare(self, *references: str) -> dict[str, dict[str, Any]]:
+        """Metrics side by side: metric → reference → value (None where a version has no such metric)."""
+        found = {reference: self.version(reference).metrics for reference in references}
+        names = sorted({name for metrics in found.values() for name in metrics})
+        return {name: {reference: metrics.get(name) for reference, metrics in found.items()} for name in names}

@@ -1,0 +1,265 @@
+"""Runs: what became of a job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from pydantic import BaseModel
+
+from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
+from lepton.resources.models import Models
+from lepton.transport.http import Transport, new_key, part
+from lepton.transport.progress import shown
+from lepton.transport.sse import followed
+from lepton_core.api import Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
+from lepton_core.api import Run as RunResource
+from lepton_core.api.runs import UNTAKEN
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+
+ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+FIRST_POLL_SECONDS = 0.1
+LONGEST_POLL_SECONDS = 1.0
+
+
+class _Runs(BaseModel):
+    runs: list[RunResource]
+    next_page_token: str = ""
+
+
+class _Attempts(BaseModel):
+    attempts: list[Attempt]
+
+
+class _Checkpoints(BaseModel):
+    checkpoints: list[Checkpoint]
+
+
+class _Points(BaseModel):
+    points: list[MetricPoint]
+    next_cursor: str
+    end: bool
+
+
+class RunFailedError(LeptonError):
+    """Raised by `Run.wait` when the run did not succeed; `run` tells the rest."""
+
+    def __init__(self, run: Run) -> None:
+        # Who cancels knows why.
+        reason = run.reason or ("" if run.state is RunState.CANCELLED else "no reason given")
+        told = f"run {run.id} {run.state.value}" + (f": {reason}" if reason else "")
+        super().__init__(ErrorCode.FAILED_PRECONDITION, told)
+        self.run = run
+
+
+class Run:
+    """A run as it was when last asked for; `refresh()` asks again. `resource` holds every field."""
+
+    def __init__(self, runs: Runs, resource: RunResource) -> None:
+        self._runs = runs
+        self.resource = resource
+
+    @property
+    def id(self) -> str:
+        return self.resource.id
+
+    @property
+    def name(self) -> str:
+        return self.resource.name
+
+    @property
+    def state(self) -> RunState:
+        return self.resource.state
+
+    @property
+    def ended(self) -> bool:
+        return self.resource.state in ENDED
+
+    @property
+    def progress(self) -> float:
+        """Of the current attempt, 0 to 1."""
+        return self.resource.progress
+
+    @property
+    def attempt(self) -> int:
+        """The number of its current or last attempt, from 1; 0 before the first."""
+        return self.resource.attempts
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in words; of a queued run, why no worker can take it or why it is queued again."""
+        return self.resource.reason
+
+    @property
+    def standing(self) -> str:
+        """Its state in words, with a cancel that is under way."""
+        cancelling = self.resource.cancel_requested and not self.ended
+        return f"{self.state.value}, being cancelled" if cancelling else self.state.value
+
+    @property
+    def untaken(self) -> str:
+        """Why a queued run would wait for ever, if nothing changes; empty where a worker need only become free."""
+        waits = self.state is RunState.QUEUED and self.reason.startswith(UNTAKEN)
+        return self.reason if waits else ""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Final metrics of the evaluation; empty until the run has succeeded."""
+        return dict(self.resource.metrics)
+
+    @property
+    def dataset(self) -> str:
+        """The exact dataset version it used, `name@version`; empty if it used none."""
+        return f"{self.resource.dataset}@{self.resource.dataset_version}" if self.resource.dataset else ""
+
+    @property
+    def model_version(self) -> ModelVersion | None:
+        """The model version this run registered; None if it registered none (yet)."""
+        found = self.resource.model_version_id
+        return self._runs.models.version(found) if found else None
+
+    def refresh(self) -> Run:
+        self.resource = self._runs.resource(self.id)
+        return self
+
+    def wait(self, timeout_seconds: float | None = None, progress: Callable[[Run], None] | bool = True) -> Run:
+        """Waits for the end, showing a progress bar in a terminal (or calling `progress` after each change).
+
+        Raises RunFailedError if the run fails or is cancelled, TIMEOUT if it has not ended in time (it goes on).
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        with shown(progress) as show:
+            pause = FIRST_POLL_SECONDS
+            while True:
+                before = (self.state, self.progress)
+                self.refresh()
+                show(self)
+                if self.ended:
+                    break
+                if deadline is not None and time.monotonic() > deadline:
+                    raise LeptonError(ErrorCode.TIMEOUT, f"run {self.id} is still {self.state.value}; it goes on")
+                changed = (self.state, self.progress) != before
+                pause = FIRST_POLL_SECONDS if changed else min(pause * 1.5, LONGEST_POLL_SECONDS)
+                time.sleep(pause)
+        if self.state is not RunState.SUCCEEDED:
+            raise RunFailedError(self)
+        return self
+
+    def cancel(self) -> Run:
+        self.resource = self._runs.cancel(self.id).resource
+        return self
+
+    def retry(self) -> Run:
+        """Submits the same job again, as a new run."""
+        return self._runs.retry(self.id)
+
+    def attempts(self) -> list[Attempt]:
+        return self._runs.attempts(self.id)
+
+    def resumed_step(self) -> int:
+        """The step of the checkpoint that its current attempt went on from; 0 for a fresh start."""
+        steps = resume_steps(self)
+        return next((steps.get(each.resumed_from, 0) for each in self.attempts() if each.number == self.attempt), 0)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return self._runs.checkpoints(self.id)
+
+    def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
+        """Pieces of the log, as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
+        return self._runs.logs(self.id, follow=follow, stream=stream)
+
+    def metric_points(self, *keys: str) -> list[MetricPoint]:
+        """The recorded curve, in order; all metrics if no key is given."""
+        return self._runs.metric_points(self.id, *keys)
+
+    def __repr__(self) -> str:
+        return f"Run(id={self.id!r}, name={self.name!r}, state={self.state.value!r})"
+
+
+class Runs:
+    def __init__(self, transport: Transport, models: Models) -> None:
+        self.models = models
+        self._transport = transport
+
+    def get(self, run_id: str) -> Run:
+        return Run(self, self.resource(run_id))
+
+    def resource(self, run_id: str) -> RunResource:
+        return self._transport.get(_path(run_id), RunResource)
+
+    def cancel(self, run_id: str) -> Run:
+        return Run(self, self._transport.send("POST", f"{_path(run_id)}:cancel", RunResource))
+
+    def retry(self, run_id: str, *, idempotency_key: str | None = None) -> Run:
+        """Submits the same job again, as a new run on the same dataset version."""
+        headers = {"idempotency-key": idempotency_key or new_key()}
+        resource = self._transport.send("POST", f"{_path(run_id)}:retry", RunResource, headers=headers)
+        return Run(self, resource)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        return self._transport.get(f"{_path(run_id)}/attempts", _Attempts).attempts
+
+    def checkpoints(self, run_id: str) -> list[Checkpoint]:
+        return self._transport.get(f"{_path(run_id)}/checkpoints", _Checkpoints).checkpoints
+
+    def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
+        """The recorded curve, in order; all metrics if no key is given."""
+        found: list[MetricPoint] = []
+        cursor = ""
+        while True:
+            params = {"key": keys, "cursor": cursor, "limit": 10_000}
+            page = self._transport.get(f"{_path(run_id)}/metrics", _Points, params)
+            found += page.points
+            if not page.points:
+                return found
+            cursor = page.next_cursor
+
+    def logs(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[str]:
+        """Pieces of text: what there is, or with `follow` all until the run has ended.
+
+        Without `stream` it is what the programs said; the launcher's own words only if they said nothing. `rank-0`,
+        `rank-1` … and `launcher` are one stream each, `all` is everything. NOT_FOUND names the streams there are.
+        """
+        return (piece.text for piece in self.log_pieces(run_id, follow=follow, stream=stream))
+
+    def log_pieces(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[LogPiece]:
+        """As `logs`, with the attempt and the stream that each piece is from."""
+        path = _path(run_id)
+        if stream:
+            check_stream(self.resource(run_id), stream)
+        pieces = (follow_pieces if follow else read_pieces)(self._transport, path, stream)
+        return pieces if stream else spoken(pieces)
+
+    def follow_metrics(self, run_id: str, *keys: str) -> Iterator[MetricPoint]:
+        """Points as they come, until the run has ended."""
+        for message in followed(self._transport, f"{_path(run_id)}/metrics/stream", {"key": keys}):
+            for point in message.json():
+                yield MetricPoint.model_validate(point)
+
+    # The last method: below it, `list` in an annotation would mean this one.
+    def list(self, *, state: RunState | str | None = None, limit: int = 50) -> list[Run]:
+        """The newest runs first."""
+        found: list[Run] = []
+        params = {"state": _state(state).value} if state else {}
+        params["page_size"] = str(min(max(limit, 1), 1000))
+        for page in self._transport.pages("/v1/runs", _Runs, params):
+            found += [Run(self, run) for run in page.runs]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+
+def resume_steps(run: Run) -> dict[str, int]:
+    """Checkpoint id → step, of a run that has been tried more than once: nothing else is gone on from."""
+    return {each.id: each.step for each in run.checkpoints()} if run.attempt > 1 else {}
+
+
+def _path(run_id: str) -> str:
+    return f"/v1/runs/{part(run_id, 'run_id')}"
+
+
+def _state(name: str) -> RunState:
+    try:
+        return RunState(name)
+    except ValueError:
+        raise invalid("state", "no such state of a run", name, ", ".join(RunState)) from None

@@ -1,0 +1,245 @@
+"""For programs inside a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model`, and their data.
+
+Everything goes into the attempt's workspace; the worker beside the program ships it. Nothing here needs the network, a
+login or torch. Outside a job the calls do nothing, so that a script also runs by itself.
+"""
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.journal import JournalWriter, whole_bytes
+from lepton_core.model_format.signature import Signature
+from lepton_core.workspace_files import (
+    ATTEMPT_FILE_VARIABLE,
+    AttemptFile,
+    CheckpointRecord,
+    Outcome,
+    ProgressRecord,
+    Workspace,
+    sync_folder,
+    write_file,
+)
+
+__all__ = ["checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir", "resume_step"]
+
+
+def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **values: Any) -> None:
+    """Records metric values: `lepton.log(loss=0.3, accuracy=0.9, step=100)`.
+
+    Values are whatever float() takes, tensors of one element too. Without `step`, one more than the last one.
+    """
+    job = _job()
+    if job is None:
+        return
+    job.step = job.step + 1 if step is None else int(step)
+    numbers = {name: float(value) for name, value in {**(metrics or {}), **values}.items()}
+    finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
+    for name in numbers.keys() - finite.keys():
+        _note(f"lepton.log: {name} is {numbers[name]} at step {job.step}; only finite numbers are recorded")
+    if finite:
+        job.metrics.append({"s": job.step, "t": time.time_ns() // 1000, "k": finite})
+        job.metrics.flush()
+
+
+def progress(done: int, total: int) -> None:
+    """Tells how far the work is, for the bar of `lepton run watch`: `lepton.progress(step, steps)`.
+
+    Rank 0 speaks for all; the others' calls do nothing.
+    """
+    job = _job()
+    if job and job.rank == 0:
+        record = ProgressRecord(epoch=0, epochs=0, step=int(done), steps=int(total))
+        job.control.append(record.model_dump())
+        job.control.flush()
+
+
+def checkpoint(
+    state: Any,
+    *,
+    step: int,
+    epoch: int = 0,
+    metrics: Mapping[str, float] | None = None,
+    score: float | None = None,
+) -> Path | None:
+    """Keeps a state to resume from: a file, a folder, a torch module or state dict, or an object that JSON can hold.
+
+    Rank 0 writes for all ranks; the others' calls do nothing. After a failure the run starts again with the last
+    committed one in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`.
+    With `score` (higher is better) the best one of the run is kept, too. Answers the folder in the workspace.
+    """
+    job = _job()
+    if job is None or job.rank != 0:
+        return None
+    folder = job.workspace.checkpoint(step)
+    temporary = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _write_state(state, temporary)
+    for path in [temporary, *temporary.rglob("*")]:
+        sync_folder(path) if path.is_dir() else _sync_file(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    sync_folder(folder.parent)
+    job.metrics.flush(sync=True)
+    record = CheckpointRecord(
+        step=step,
+        epoch=epoch,
+        dir=folder.relative_to(job.workspace.root).as_posix(),
+        metrics=dict(metrics or {}),
+        # What is not a number is the best of nothing.
+        score=float(score) if score is not None and math.isfinite(score) else None,
+        offsets={path.name: whole_bytes(path) for path in sorted(job.workspace.journal.glob("metrics-rank*.jsonl"))},
+    )
+    job.control.append(record.model_dump())
+    job.control.flush(sync=True)
+    return folder
+
+
+def log_model(
+    model: Any,
+    *,
+    example: Any = None,
+    signature: Signature | Mapping[str, Any] | None = None,
+    labels: Sequence[str] = (),
+    logits: bool = True,
+    metrics: Mapping[str, float] | None = None,
+    limits: Sequence[str] = (),
+) -> Path | None:
+    """Hands over the model that the job registers. Rank 0 does; the others' calls do nothing.
+
+    `model` is the path of an ONNX file, with a `signature`, or a torch module, with an `example` input (a tensor or a
+    tuple of them, batch first), which is exported to ONNX. With `labels` the output is one class; the export adds the
+    softmax unless `logits` is False. Answers the package's folder in the workspace.
+    """
+    job = _job()
+    if job is None or job.rank != 0:
+        return None
+    from lepton.model_package import write_package
+
+    card = {
+        "format": 1,
+        "model": job.attempt.model,
+        "run_id": job.attempt.run_id,
+        "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+        "limits": list(limits),
+    }
+    write_package(
+        job.workspace.package, model, example=example, signature=signature, labels=labels, logits=logits, card=card
+    )
+    write_file(job.workspace.evaluation, json.dumps({"metrics": card["metrics"]}).encode())
+    return job.workspace.package
+
+
+def data_dir() -> Path:
+    """The folder with the job's data. Outside a job: LEPTON_DATA_DIR, or the present folder.
+
+    Raises FAILED_PRECONDITION in a job that names no `data`; left uncaught, that ends the run, without another attempt.
+    """
+    job = _job()
+    if job is None:
+        return Path(os.environ.get("LEPTON_DATA_DIR", "."))
+    folder = job.workspace.folder(job.attempt.data_dir)
+    if not folder.is_dir():
+        text = "lepton.data_dir(): the job names no data; put `data: NAME`, the name of a dataset, into the job file"
+        raise _final(job, LeptonError(ErrorCode.FAILED_PRECONDITION, text))
+    return folder
+
+
+def resume_dir() -> Path | None:
+    """The checkpoint to go on from; None for a fresh start."""
+    job = _job()
+    return job.workspace.folder(job.attempt.resume.dir) if job and job.attempt.resume else None
+
+
+def resume_step() -> int:
+    """The step of the checkpoint to go on from; 0 for a fresh start."""
+    job = _job()
+    return job.attempt.resume.step if job and job.attempt.resume else 0
+
+
+class _Job:
+    def __init__(self, attempt_file: Path, rank: int) -> None:
+        self.workspace = Workspace(attempt_file.absolute().parent)
+        self.attempt: AttemptFile = self.workspace.read_attempt()
+        self.rank = rank
+        self.step = self.attempt.resume.step if self.attempt.resume else 0
+        self.metrics = JournalWriter(self.workspace.metrics_journal(rank))
+        self.control = JournalWriter(self.workspace.control_journal(rank))
+
+
+def _job() -> _Job | None:
+    attempt_file = os.environ.get(ATTEMPT_FILE_VARIABLE)
+    if not attempt_file:
+        _note("lepton: not inside a job, so nothing is recorded")
+        return None
+    return _open_job(Path(attempt_file), int(os.environ.get("RANK", "0")))
+
+
+def _final(job: _Job, error: LeptonError) -> LeptonError:
+    """The error; should the program end by it, the worker is told that the same job would end the same way again."""
+    told = sys.excepthook
+
+    def tell(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        told(kind, value, trace)
+        if value is error:
+            job.workspace.write_outcome(Outcome(status="failed", reason=str(error), final=True))
+
+    sys.excepthook = tell
+    return error
+
+
+@lru_cache(maxsize=1)
+def _open_job(attempt_file: Path, rank: int) -> _Job:
+    return _Job(attempt_file, rank)
+
+
+@lru_cache(maxsize=256)
+def _note(text: str) -> None:
+    """Once for each text: a training loop would repeat it thousands of times."""
+    sys.stderr.write(f"{text}\n")
+
+
+def _write_state(state: Any, folder: Path) -> None:
+    if isinstance(state, str | os.PathLike):
+        source = Path(state)
+        if source.is_dir():
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, folder / source.name)
+        return
+    # Whoever hands over a torch object has imported torch.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(state, torch.nn.Module):
+        torch.save(state.state_dict(), folder / "state.pt")
+        return
+    text = _as_json(state)
+    if text is not None:
+        (folder / "state.json").write_text(text, encoding="utf-8")
+    elif torch is not None:
+        torch.save(state, folder / "state.pt")
+    else:
+        raise TypeError("lepton.checkpoint takes a path, a torch state, or what JSON can hold")
+
+
+def _as_json(state: Any) -> str | None:
+    """None for what would not come back the same: tensors, tuples, keys that are numbers."""
+    try:
+        text = json.dumps(state, allow_nan=False)
+        return text if json.loads(text) == state else None
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,184 @@
+"""HTTP to the gateway: the key, retries of what may be repeated, and problem details back as LeptonError."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from lepton.transport.login import Login
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.http.problems import error_from_problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 60.0
+# Failures in which no byte of the request can have been acted on.
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Transport:
+    """One connection pool. Calls of the gateway are safe to repeat (submissions carry a key), but for a few."""
+
+    def __init__(self, login: Login, *, timeout_seconds: float = 30.0, retry_seconds: float = 30.0) -> None:
+        self.url = login.url
+        self.retry_seconds = retry_seconds
+        self._http = httpx.Client(
+            base_url=login.url,
+            headers={"authorization": f"Bearer {login.api_key}"},
+            timeout=timeout_seconds,
+            # The key must not follow to wherever an answer points.
+            follow_redirects=False,
+            trust_env=not is_local(login.url),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, path: str, model: type[Model], params: Mapping[str, Any] | None = None) -> Model:
+        return self._read(self.request("GET", path, params=params), model)
+
+    def pages(self, path: str, model: type[Model], params: Mapping[str, Any] | None = None) -> Iterator[Model]:
+        """All pages of a list whose answers name the next one in `next_page_token`."""
+        token = ""
+        while True:
+            page = self.get(path, model, {"page_size": 1000, **(params or {}), "page_token": token})
+            yield page
+            token = getattr(page, "next_page_token", "")
+            if not token:
+                return
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        model: type[Model],
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Model:
+        """Sends `body` as JSON and reads the answer as `model`."""
+        answer = self.request(method, path, json_body=body, headers=headers, repeatable=repeatable)
+        return self._read(answer, model)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json_body: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> httpx.Response:
+        """Raises LeptonError with the gateway's code; UNAVAILABLE if it cannot be reached within `retry_seconds`.
+
+        What is not `repeatable` is sent again only if the first try cannot have had an effect.
+        """
+        sent = dict(headers or {})
+        if json_body is not None:
+            content = _json(json_body)
+            sent.setdefault("content-type", "application/json")
+        deadline = time.monotonic() + self.retry_seconds
+        attempt = 0
+        while True:
+            try:
+                answer = self._http.request(method, path, params=params, content=content, headers=sent)
+            except httpx.HTTPError as error:
+                failure = self._unreachable(error)
+                again = repeatable or isinstance(error, NEVER_SENT)
+            else:
+                if answer.status_code < 300:
+                    return answer
+                failure = problem(answer)
+                again = answer.status_code == 429 or (repeatable and answer.status_code in RETRIED_STATUSES)
+            pause = failure.retry_after_seconds
+            pause = backoff(attempt) if pause is None else min(pause, LONGEST_WAIT_SECONDS)
+            if not again or time.monotonic() + pause > deadline:
+                raise failure
+            time.sleep(pause)
+            attempt += 1
+
+    @contextmanager
+    def stream(self, path: str, params: Mapping[str, Any], last_event_id: str) -> Iterator[httpx.Response]:
+        """An open event stream; reading it may raise httpx.HTTPError when it breaks."""
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
+        # Keep-alive comments come every 15 s, so silence of a minute is a dead connection.
+        with self._http.stream(
+            "GET", path, params=params, headers=headers, timeout=httpx.Timeout(30, read=60)
+        ) as answer:
+            if answer.status_code >= 300:
+                answer.read()
+                raise problem(answer)
+            yield answer
+
+    def _read(self, answer: httpx.Response, model: type[Model]) -> Model:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            what = f"{answer.request.method} {answer.request.url.path}"
+            raise LeptonError(
+                ErrorCode.INTERNAL,
+                f"{self.url} gave no answer of Lepton's to {what}: {error.errors()[0]['msg']}. "
+                "Is this the gateway's address? Are server and client of the same version?",
+            ) from None
+
+    def _unreachable(self, error: httpx.HTTPError) -> LeptonError:
+        hint = "is it running? `lepton doctor` tells"
+        if isinstance(error, httpx.TimeoutException):
+            return LeptonError(ErrorCode.TIMEOUT, f"{self.url} did not answer in time; {hint}")
+        return LeptonError(ErrorCode.UNAVAILABLE, f"{self.url} cannot be reached ({type(error).__name__}); {hint}")
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        told = "JSON knows text, finite numbers, true, false and null (a missing value), in lists and objects"
+        raise LeptonError(ErrorCode.INVALID, f"this cannot be sent as JSON: {error}; {told}") from None
+
+
+def new_key() -> str:
+    """A fresh idempotency key."""
+    return str(uuid.uuid4())
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait, doubled each time, with jitter so that clients do not come back together."""
+    longest: float = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+
+
+def problem(answer: httpx.Response) -> LeptonError:
+    """The LeptonError that an answer's problem details describe (RFC 9457)."""
+    return error_from_problem(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
+
+
+def part(value: str, field: str) -> str:
+    """`value` as one part of a path: whatever it holds, it stays one part."""
+    if value in ("", ".", ".."):
+        raise invalid(field, "not a name or an id", value)
+    return quote(value, safe="@:")
+
+
+def is_local(url: str) -> bool:
+    """On this machine: reached directly, since a proxy that the environment names cannot reach it for us."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,112 @@
+"""Progress bars for long work: in a terminal only, never in the way of a script's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from lepton.plain_text import plain
+from lepton_core.api import RunState
+
+Advance = Callable[[int], None]
+
+
+class Watched(Protocol):
+    """A run, as far as a bar shows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> RunState: ...
+    @property
+    def progress(self) -> float: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def standing(self) -> str: ...
+    @property
+    def untaken(self) -> str: ...
+    def resumed_step(self) -> int: ...
+
+
+Shown = TypeVar("Shown", bound=Watched)
+
+
+class Standing:
+    """How a run stands, in words: `running`, and from its second attempt on `running (attempt 2, from step 400)`."""
+
+    def __init__(self) -> None:
+        self._attempt, self._from = 1, ""
+
+    def of(self, run: Watched) -> str:
+        if run.attempt <= 1:
+            return run.standing
+        if run.attempt != self._attempt:
+            step = run.resumed_step()
+            self._attempt, self._from = run.attempt, f"from step {step}" if step else "from the beginning"
+        return f"{run.standing} (attempt {run.attempt}, {self._from})"
+
+
+class Notice:
+    """Why a run waits in vain, once each time that there is a new reason."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def of(self, run: Watched) -> str:
+        """Empty where there is nothing new to say."""
+        if run.untaken == self._told:
+            return ""
+        self._told = run.untaken
+        return f"{run.name} waits: {plain(run.untaken)}" if run.untaken else ""
+
+
+@contextmanager
+def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown], None]]:
+    """What to call after each look at a run: the caller's own function, a bar, or nothing."""
+    if callable(progress):
+        yield progress
+        return
+    console = Console(stderr=True)
+    if not progress or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task, standing, notice = bar.add_task("waiting", total=1.0), Standing(), Notice()
+
+        def show(run: Shown) -> None:
+            if news := notice.of(run):
+                bar.console.print(Text(news, style="yellow"), soft_wrap=True)
+            done = 1.0 if run.state is RunState.SUCCEEDED else run.progress
+            bar.update(task, description=f"{run.name} {standing.of(run)}", completed=done)
+
+        yield show
+
+
+@contextmanager
+def transferring(title: str, total_bytes: int | None, *, wanted: bool = True) -> Iterator[Advance]:
+    """Call what this gives with the bytes that were just moved; None: nobody knows yet how many there are."""
+    console = Console(stderr=True)
+    if not wanted or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total_bytes)
+        yield lambda moved: bar.advance(task, moved)
+        if total_bytes is None:
+            bar.update(task, total=bar.tasks[0].completed)

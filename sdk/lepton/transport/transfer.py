@@ -1,0 +1,274 @@
+"""Folders up and down: what moves and how is core's (`objects.transfer`), the wires are HTTP to gateway and store."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import BaseModel
+
+from lepton.transport.http import RETRIED_STATUSES, Transport, backoff, is_local, part
+from lepton.transport.progress import transferring
+from lepton_core.api import FileEntry, Location, Upload, UploadedPart
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.objects import transfer
+from lepton_core.objects.folder import hashed, scan
+from lepton_core.objects.inline_batch import MEDIA_TYPE, write_batch
+from lepton_core.objects.ranges import is_range, range_header
+from lepton_core.paths import check_path
+
+STORE_TIMEOUT_SECONDS = 60.0
+PAGE_FILES = 10_000
+
+
+class _Digests(BaseModel):
+    digests: list[str]
+
+
+class _Locations(BaseModel):
+    locations: list[Location]
+
+
+class _Committed(BaseModel):
+    manifest_digest: str
+    bytes: int
+    files: int
+
+
+class _Files(BaseModel):
+    files: list[FileEntry]
+    next_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A folder that the platform now holds; `sent_bytes` of it were new to it."""
+
+    manifest_digest: str
+    files: tuple[FileEntry, ...]
+    bytes: int
+    sent_bytes: int
+
+
+def push_folder(transport: Transport, path: Path, *, title: str, progress: bool = True) -> Pushed:
+    """Sends what the platform lacks of the files in `path` (a folder or one file), and commits the list of them.
+
+    Left out: files and folders whose name begins with a dot, and `__pycache__`. Links are followed to files within
+    the folder; one that leads out of it, or to a folder, is INVALID. CONFLICT if a file changes meanwhile.
+    """
+    with transferring(f"{title}: reading", None, wanted=progress) as advance:
+        local = scan(path, skip=is_left_out, advance=advance)
+    size = sum(file.bytes for file in {file.digest: file for file in local}.values())
+    with Wires(transport) as wires, transferring(f"{title}: sending", size, wanted=progress) as advance:
+        sent = transfer.send(local, wires, advance=advance)
+    entries = tuple(FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in local)
+    body = {"files": [entry.model_dump() for entry in entries]}
+    committed = transport.send("POST", "/v1/manifests", _Committed, body)
+    return Pushed(committed.manifest_digest, entries, committed.bytes, sent)
+
+
+def is_left_out(path: str) -> bool:
+    """Of a pushed folder, by relative path: hidden things (`.git`, `.DS_Store`, `.venv`) and compiled Python."""
+    name = PurePosixPath(path).name
+    return name.startswith(".") or name == "__pycache__"
+
+
+def empty_folders(path: Path) -> list[str]:
+    """Folders below `path` without a single file that a push takes, the outermost of each, by relative path.
+
+    A push holds files, so they are not part of it: a class folder without images would silently be no class.
+    """
+    found: list[str] = []
+
+    def has_files(folder: Path) -> bool:
+        inner = [
+            entry for entry in sorted(os.scandir(folder), key=lambda each: each.name) if not is_left_out(entry.name)
+        ]
+        folders = [Path(entry.path) for entry in inner if entry.is_dir(follow_symlinks=False)]
+        at = len(found)
+        filled = [has_files(each) for each in folders]
+        if any(filled) or len(folders) < len(inner):
+            return True
+        del found[at:]
+        if folder != path:
+            found.append(folder.relative_to(path).as_posix())
+        return False
+
+    if path.is_dir():
+        has_files(path)
+    return found
+
+
+def read_manifest(transport: Transport, digest: str, limit: int | None = None) -> list[FileEntry]:
+    """The files of a folder by path; all of them, or at most `limit`."""
+    found: list[FileEntry] = []
+    path, after = f"/v1/manifests/{part(digest, 'manifest_digest')}", ""
+    while limit is None or len(found) < limit:
+        wanted = PAGE_FILES if limit is None else min(PAGE_FILES, limit - len(found))
+        page = transport.get(path, _Files, {"after": after, "limit": wanted})
+        found += page.files
+        after = page.next_after
+        if not after:
+            break
+    return found
+
+
+def pull_files(
+    transport: Transport, files: Sequence[FileEntry], folder: Path, *, title: str, progress: bool = True
+) -> int:
+    """Writes `files` below `folder`, each verified; answers how many bytes came. What is there already stays."""
+    missing = [file for file in files if not _is_there(file, _inside(folder, file.path))]
+    size = sum(file.bytes for file in {file.digest: file for file in missing}.values())
+    with Wires(transport) as wires, transferring(title, size, wanted=progress) as advance:
+        transfer.fetch(missing, folder, wires, advance=advance)
+    return size
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """The names come from a server: none may lead out of `folder`, be it by a link that lies there already."""
+    target = folder / check_path(path, "path")
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise invalid("path", "leads out of the folder through a link", path, f"paths within {folder}")
+    return target
+
+
+def _is_there(file: FileEntry, target: Path) -> bool:
+    if target.is_symlink() or not target.is_file() or target.stat().st_size != file.bytes:
+        return False
+    return hashed(target, file.path).digest == file.digest
+
+
+class Wires:
+    """The gateway for what must be known, the object store for the bytes of large files."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._gateway = transport
+        self._store: httpx.Client | None = None
+        self._lock = threading.Lock()  # parts and ranges travel in several threads
+
+    def find_missing(self, digests: Sequence[str]) -> Sequence[str]:
+        return self._gateway.send("POST", "/v1/artifacts:missing", _Digests, {"digests": list(digests)}).digests
+
+    def put_inline(self, files: Sequence[tuple[str, bytes]]) -> None:
+        body, headers = write_batch(files), {"content-type": MEDIA_TYPE}
+        self._gateway.request("POST", "/v1/artifacts:inline", content=body, headers=headers)
+
+    def create_upload(self, digest: str, size: int) -> Upload:
+        return self._gateway.send("POST", "/v1/uploads", Upload, {"digest": digest, "bytes": size})
+
+    def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
+        body = {"parts": [each.model_dump() for each in parts]}
+        return self._gateway.send("POST", f"/v1/uploads/{part(id, 'id')}:complete", Upload, body)
+
+    def get_upload(self, id: str) -> Upload:
+        return self._gateway.get(f"/v1/uploads/{part(id, 'id')}", Upload)
+
+    def put_part(self, url: str, data: bytes) -> str:
+        patience = _Patience(self._gateway.retry_seconds)
+        while True:
+            try:
+                answer = self._client(url).put(url, content=data)
+                _check(answer, 200, 201)
+                etag: str = answer.headers.get("etag", "")
+                if not etag:
+                    raise LeptonError(ErrorCode.INTERNAL, "the object store gave no ETag for a part")
+                return etag
+            except (httpx.HTTPError, LeptonError) as error:
+                patience.wait_after(error)
+
+    def locate(self, digests: Sequence[str]) -> Sequence[Location]:
+        return self._gateway.send("POST", "/v1/artifacts:locate", _Locations, {"digests": list(digests)}).locations
+
+    def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        """Exactly `length` bytes; a connection that breaks is taken up again where it broke."""
+        done, patience = 0, _Patience(self._gateway.retry_seconds)
+        while done < length:
+            try:
+                for piece in self._range(url, offset + done, length - done):
+                    done += len(piece)
+                    patience.renew()
+                    yield piece
+                if done < length:
+                    raise httpx.ReadError(f"the store sent {done} of {length} bytes")
+            except (httpx.HTTPError, LeptonError) as error:
+                patience.wait_after(error)
+
+    def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        headers = {"range": range_header(offset, length), "accept-encoding": "identity"}
+        with self._client(url).stream("GET", url, headers=headers) as answer:
+            _check(answer, 200, 206)
+            if not is_range(answer.status_code, answer.headers, offset, length):
+                raise LeptonError(ErrorCode.INTERNAL, "the object store sent another range than was asked for")
+            left = length
+            for piece in answer.iter_raw():
+                left -= len(piece)
+                if left < 0:
+                    raise LeptonError(ErrorCode.INTERNAL, "the object store sent more than was asked for")
+                yield piece
+
+    def _client(self, url: str) -> httpx.Client:
+        """Without our key: the URLs are signed, and the store is another server."""
+        with self._lock:
+            if self._store is None:
+                self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_local(url))
+            return self._store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+
+
+def _check(answer: httpx.Response, *expected: int) -> None:
+    if answer.status_code not in expected:
+        code = ErrorCode.UNAVAILABLE if answer.status_code in (*RETRIED_STATUSES, 500) else ErrorCode.INTERNAL
+        if answer.status_code == 404:
+            code = ErrorCode.NOT_FOUND
+        # Neither URL nor body: a signed URL is as good as a key while it lives.
+        told = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
+        raise LeptonError(code, told)
+
+
+class _Patience:
+    """With a store that is away for a while, as long as the gateway is waited for too."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """The store has answered."""
+        self._until: float | None = None
+        self._failures = 0
+
+    def wait_after(self, error: httpx.HTTPError | LeptonError) -> None:
+        """Raises the error, as a LeptonError, when waiting cannot help or the time is over."""
+        if self._until is None:
+            # Not from the beginning: a slow line may have taken longer than this before it broke.
+            self._until = time.monotonic() + self._seconds
+        pause = backoff(self._failures)
+        if not _passing(error) or time.monotonic() + pause > self._until:
+            raise _explained(error) from None
+        self._failures += 1
+        time.sleep(pause)
+
+
+def _passing(error: Exception) -> bool:
+    return not isinstance(error, LeptonError) or error.retryable
+
+
+def _explained(error: Any) -> LeptonError:
+    if isinstance(error, LeptonError):
+        return error
+    return LeptonError(ErrorCode.UNAVAILABLE, f"the object store cannot be reached ({type(error).__name__})")

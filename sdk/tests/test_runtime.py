@@ -1,0 +1,171 @@
+"""What a script inside a job leaves in its workspace; outside a job the same script runs by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lepton_core.journal import read_records
+from lepton_core.model_format.package_check import check_package
+from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, ResumePoint, Workspace, write_file
+
+SCRIPT_SECONDS = 100
+
+
+def workspace_at(folder: Path, resume: ResumePoint | None = None) -> Workspace:
+    workspace = Workspace(folder)
+    attempt = AttemptFile(run_id="run_1", attempt_id="att_1", ranks=2, resume=resume, model="mine")
+    write_file(workspace.attempt_file, attempt.model_dump_json().encode())
+    return workspace
+
+
+def run(code: str, workspace: Workspace | None, rank: int = 0, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "RANK": str(rank)}
+    environment.pop(ATTEMPT_FILE_VARIABLE, None)
+    if workspace:
+        environment[ATTEMPT_FILE_VARIABLE] = str(workspace.attempt_file)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ImportWarning", "-c", code],
+        env=environment, capture_output=True, text=True, timeout=SCRIPT_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == exit_code, done.stderr
+    return done
+
+
+def test_metrics_of_every_rank_are_recorded(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    code = (
+        "from lepton import inside\n"
+        "for step in range(3): inside.log({'loss': 1 / (step + 1)}, accuracy=step)\n"
+        "inside.log(loss=float('nan'), good=1, step=10)\n"
+        "inside.progress(3, 4)\n"
+        "import sys; assert not {'torch', 'numpy'} & set(sys.modules)\n"
+    )
+    assert "loss is nan at step 10" in run(code, workspace).stderr
+    run(code, workspace, rank=1)
+    for rank in (0, 1):
+        records, _ = read_records(workspace.metrics_journal(rank))
+        assert [record["s"] for record in records] == [1, 2, 3, 10]
+        assert records[0]["k"] == {"loss": 1, "accuracy": 0}
+        assert records[3]["k"] == {"good": 1}
+    assert read_records(workspace.control_journal(0))[0][-1]["step"] == 3
+    assert read_records(workspace.control_journal(1))[0] == []
+
+
+def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = workspace_at(tmp_path / "first")
+    code = (
+        "from lepton import inside\n"
+        "import pathlib; pathlib.Path('own').mkdir(); pathlib.Path('own/weights.bin').write_bytes(b'123')\n"
+        "inside.log(loss=1, step=4)\n"
+        "inside.checkpoint({'round': 7}, step=4, epoch=1, metrics={'loss': 1}, score=0.5)\n"
+        "inside.log(loss=0.5, step=5)\n"
+        "inside.checkpoint('own', step=5, score=float('nan'))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run(code, workspace)
+    first, second = read_records(workspace.control_journal(0))[0]
+    assert json.loads((workspace.root / first["dir"] / "state.json").read_text()) == {"round": 7}
+    assert (workspace.root / second["dir"] / "weights.bin").read_bytes() == b"123"
+    assert (first["score"], second["score"]) == (0.5, None)
+    journal = workspace.metrics_journal(0)
+    assert second["offsets"] == {"metrics-rank0.jsonl": journal.stat().st_size}
+    assert 0 < first["offsets"]["metrics-rank0.jsonl"] < journal.stat().st_size
+
+    resumed = workspace_at(tmp_path / "second", ResumePoint(dir=str(workspace.root / first["dir"]), step=4, epoch=1))
+    code = (
+        "import json; from lepton import inside\n"
+        "print(json.loads((inside.resume_dir() / 'state.json').read_text()), inside.resume_step())\n"
+        "inside.log(loss=0.25)\n"
+    )
+    assert run(code, resumed).stdout == "{'round': 7} 4\n"
+    assert read_records(resumed.metrics_journal(0))[0][0]["s"] == 5
+
+
+def test_other_ranks_write_no_checkpoint_and_no_model(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    code = "from lepton import inside; print(inside.checkpoint({}, step=1), inside.log_model('x.onnx', signature={}))"
+    assert run(code, workspace, rank=1).stdout == "None None\n"
+    assert not workspace.checkpoints.exists()
+    assert not workspace.package.exists()
+
+
+@pytest.mark.timeout(200)
+def test_a_torch_module_becomes_a_package_and_a_checkpoint(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    code = (
+        "import torch; from lepton import inside\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))\n"
+        "inside.checkpoint(model, step=3)\n"
+        "inside.checkpoint({'optimizer': torch.optim.Adam(model.parameters()).state_dict(), 'step': 4}, step=4)\n"
+        "inside.log_model(model, example=torch.zeros(1, 4), labels=['no', 'yes'], metrics={'accuracy': 0.9})\n"
+    )
+    done = run(code, workspace)
+    # Nothing of the exporter's own in the log of the program.
+    assert done.stdout + done.stderr == ""
+    signature = check_package(workspace.package)
+    assert signature.labels == ("no", "yes")
+    assert signature.inputs[0].shape == (-1, 4)
+    assert signature.outputs[0].name == "probabilities"
+    assert (workspace.package / "weights.safetensors").exists()
+    assert json.loads(workspace.evaluation.read_text())["metrics"] == {"accuracy": 0.9}
+    assert json.loads((workspace.package / "card.json").read_text())["run_id"] == "run_1"
+    check = (
+        "import onnxruntime, numpy; "
+        f"s = onnxruntime.InferenceSession({str(workspace.package / 'model.onnx')!r}); "
+        "(y,) = s.run(None, {'input': numpy.ones((5, 4), 'float32')}); print(y.shape, numpy.allclose(y.sum(1), 1))"
+        f"\nimport torch; torch.load({str(workspace.checkpoint(3) / 'state.pt')!r}, weights_only=True)"
+        f"\nassert torch.load({str(workspace.checkpoint(4) / 'state.pt')!r}, weights_only=True)['step'] == 4"
+    )
+    assert run(check, None).stdout == "(5, 2) True\n"
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"\x80\x04}.")
+    tensor = {"name": "x", "datatype": "FP32", "shape": [-1]}
+    signature = {"inputs": [tensor], "model_inputs": [tensor], "outputs": [tensor]}
+    code = (
+        "from lepton import inside, LeptonError\n"
+        f"try: inside.log_model({str(tmp_path / 'model.onnx')!r}, signature={signature!r})\n"
+        "except LeptonError as error: print(error)\n"
+    )
+    assert "not an ONNX model" in run(code, workspace).stdout
+    assert not workspace.package.exists()
+
+
+def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    caught = (
+        "from lepton import inside, LeptonError\ntry: inside.data_dir()\nexcept LeptonError as error: print(error)\n"
+    )
+    assert "the job names no data" in run(caught, workspace).stdout
+    assert workspace.read_outcome() is None
+    run(f"{caught}raise ValueError('of its own')", workspace, exit_code=1)
+    assert workspace.read_outcome() is None
+    told = run("from lepton import inside; inside.data_dir()", workspace, exit_code=1).stderr
+    outcome = workspace.read_outcome()
+    assert outcome is not None
+    assert (outcome.status, outcome.final) == ("failed", True)
+    assert outcome.reason in told
+    assert "put `data: NAME`" in outcome.reason
+    (tmp_path / "inputs" / "data").mkdir(parents=True)
+    assert run("from lepton import inside; print(inside.data_dir())", workspace).stdout == f"{tmp_path}/inputs/data\n"
+
+
+def test_outside_a_job_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from lepton import inside\n"
+        "for step in range(3): inside.log(loss=step)\n"
+        "print(inside.checkpoint({}, step=1), inside.resume_dir(), inside.resume_step(), inside.data_dir())"
+    )
+    done = run(code, None)
+    assert done.stdout == "None None 0 .\n"
+    assert done.stderr.count("not inside a job") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,202 @@
+"""The ground of all: one writer, a few readers, database locks, and a signal after each commit.
+
+A write is a pure function of its connection: it may be run again after a conflict, shares its transaction with
+nobody's network call, and sees everything that was committed before it. On SQLite one thread takes all waiting
+writes into one transaction, each in a savepoint of its own, since the cost of a write there is its fsync.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_registry.refusal import RefusedToStart
+
+Result = TypeVar("Result")
+Work = Callable[[sa.Connection], Result]
+# Bounds the parameters of one statement, and how many texts are kept.
+MAX_ROWS_A_STATEMENT = 32
+
+
+class LockRow(SQLModel, table=True):
+    """A row to hold while deciding something that two transactions must not decide at once."""
+
+    __tablename__: ClassVar[str] = "locks"
+
+    name: str = Field(primary_key=True)
+
+
+def now_us() -> int:
+    """Microseconds UTC. For people and ordering only: leases run on the leader's counter (see runs.leases)."""
+    return time.time_ns() // 1000
+
+
+def table(model: type[SQLModel]) -> sa.Table:
+    """The Core table of a SQLModel class: statements on it need no mapper."""
+    return cast("sa.Table", sa.inspect(model).local_table)
+
+
+LOCKS = table(LockRow)
+
+
+def hold_lock(conn: sa.Connection, name: str) -> None:
+    """Hold the lock row until the transaction ends. On SQLite every write transaction is alone already."""
+    if conn.dialect.name == "sqlite":
+        return
+    statement = sa.select(LOCKS.c.name).where(LOCKS.c.name == name).with_for_update()
+    if conn.execute(statement).first() is None:
+        insert_new(conn, LOCKS, {"name": name})
+        conn.execute(statement)
+
+
+def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> bool:
+    """Insert, or do nothing where a unique key is taken. True if the row is new."""
+    statement = _insert_or_nothing(into, conn.dialect.name)
+    # Without the option SQLAlchemy answers -1 for inserts on PostgreSQL.
+    return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def insert_new_rows(conn: sa.Connection, into: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert plain values with as few statements as can be; where a unique key is taken, nothing. How many are new.
+
+    Each statement on SQLite hands the interpreter to the other threads and has to wait for it again: that, not the
+    database, is what many small ones cost.
+    """
+    found = 0
+    for start in range(0, len(rows), MAX_ROWS_A_STATEMENT):
+        part = rows[start : start + MAX_ROWS_A_STATEMENT]
+        names, text = _insert_rows_or_nothing(into, conn.dialect.paramstyle, len(part))
+        found += conn.exec_driver_sql(text, tuple(row[name] for row in part for name in names)).rowcount
+    return found
+
+
+@cache
+def _insert_rows_or_nothing(into: sa.Table, paramstyle: str, count: int) -> tuple[tuple[str, ...], str]:
+    """The columns in the order of their values, and the statement. Numbers that the database gives are left out."""
+    names = tuple(column.name for column in into.c if column is not into.autoincrement_column)
+    row = "({})".format(", ".join(["?" if paramstyle == "qmark" else "%s"] * len(names)))
+    quoted = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join([row] * count)
+    # Only names of our own tables stand in the text.
+    return names, f'INSERT INTO "{into.name}" ({quoted}) VALUES {values} ON CONFLICT DO NOTHING'  # noqa: S608
+
+
+@cache
+def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Insert:
+    if dialect == "sqlite":
+        return sqlite.insert(into).on_conflict_do_nothing()
+    return postgresql.insert(into).on_conflict_do_nothing()
+
+
+class CommitSignal:
+    """Counts commits of this process and wakes who waits for the next one. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next = asyncio.Event()
+
+    def notify(self) -> None:
+        self.count += 1
+        waited, self._next = self._next, asyncio.Event()
+        waited.set()
+
+    async def wait(self, seen: int, timeout_seconds: float) -> int:
+        """Return the present count as soon as it differs from `seen`, or after the timeout."""
+        if self.count == seen:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._next.wait(), timeout_seconds)
+        return self.count
+
+
+class Backend(Protocol):
+    """How one kind of database runs work on its threads."""
+
+    dialect: str
+
+    def submit_write(self, work: Work[Any], done: Callable[[Any, BaseException | None], None]) -> None: ...
+    def submit_read(self, work: Work[Any], done: Callable[[Any, BaseException | None], None]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Database:
+    """`write` and `read` from the event loop; the work itself runs on threads of the backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.commits = CommitSignal()
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def dialect(self) -> str:
+        return self._backend.dialect
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Run `work` in a write transaction; returns after the commit."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def done(result: Result, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._settle, future, result, error, True)
+
+        self._backend.submit_write(work, done)
+        return await future
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Run `work` in a read transaction (one snapshot on SQLite)."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def done(result: Result, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._settle, future, result, error, False)
+
+        self._backend.submit_read(work, done)
+        return await future
+
+    def _settle(
+        self, future: asyncio.Future[Result], result: Result, error: BaseException | None, written: bool
+    ) -> None:
+        if written and error is None:
+            self.commits.notify()
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(public_error(error))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._backend.close)
+
+
+def public_error(error: BaseException) -> BaseException:
+    """A database that is away, locked or full is UNAVAILABLE: the caller may try again. A value that it cannot hold is
+    INVALID."""
+    if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError)):
+        unavailable = LeptonError(ErrorCode.UNAVAILABLE, "the database is not available")
+        unavailable.__cause__ = error
+        return unavailable
+    if isinstance(error, sa.exc.DataError):
+        # PostgreSQL takes no zero character within a text; nothing else that reaches it here is a value it refuses.
+        refused = LeptonError(ErrorCode.INVALID, "a text holds a zero character, or a number is too large")
+        refused.__cause__ = error
+        return refused
+    return error
+
+
+def open_database(url: str) -> Database:
+    """For `sqlite:///path` and `postgresql+psycopg://…`. Needs a running event loop."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        from lepton_registry.database.sqlite import SqliteBackend
+
+        return Database(SqliteBackend(parsed))
+    if parsed.get_backend_name() == "postgresql":
+        from lepton_registry.database.postgres import PostgresBackend
+
+        return Database(PostgresBackend(parsed))
+    raise RefusedToStart(f"database_url: {parsed.get_backend_name()!r} is not supported; allowed: sqlite, postgresql")

@@ -1,0 +1,121 @@
+"""One leader among the registry's processes, by a row with a term.
+
+Every transaction of the leader checks its term (`check`), so one that was paused and replaced changes nothing.
+"""
+
+import logging
+import time
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from lepton_core.ids import new_ulid
+from lepton_registry.database.engine import Database, Result, Work, insert_new, table
+from lepton_registry.events.tables import LeaderRow
+
+LEADERS = table(LeaderRow)
+OFFICE = "registry"
+log = logging.getLogger(__name__)
+_BEAT = (
+    sa.update(LEADERS)
+    .where(LEADERS.c.name == sa.bindparam("office"), LEADERS.c.term == sa.bindparam("held"))
+    .values(beat=LEADERS.c.beat + 1)
+)
+
+
+class NotLeader(Exception):
+    """The term is over: another process leads."""
+
+
+def check(conn: sa.Connection, term: int) -> None:
+    """In every transaction of the leader, first. It holds the row until the end, and shows that the leader lives."""
+    if conn.execute(_BEAT, {"office": OFFICE, "held": term}).rowcount != 1:
+        raise NotLeader(f"term {term} is over")
+
+
+class Chair(NamedTuple):
+    """Who leads; `holder` is empty and `term` 0 before the first."""
+
+    holder: str = ""
+    term: int = 0
+    beat: int = 0
+
+
+def look(conn: sa.Connection) -> Chair:
+    statement = sa.select(LEADERS.c.holder, LEADERS.c.term, LEADERS.c.beat).where(LEADERS.c.name == OFFICE)
+    row = conn.execute(statement).first()
+    return Chair(*row) if row else Chair()
+
+
+def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
+    """The new term, unless the leader of `term` has moved since its `beat`. Term 0: there was none yet."""
+    if term == 0:
+        row = {"name": OFFICE, "holder": holder, "term": 1, "beat": 0}
+        return 1 if insert_new(conn, LEADERS, row) else None
+    taken = conn.execute(
+        sa.update(LEADERS)
+        .where(LEADERS.c.name == OFFICE, LEADERS.c.term == term, LEADERS.c.beat == beat)
+        .values(holder=holder, term=term + 1, beat=0)
+    )
+    return term + 1 if taken.rowcount == 1 else None
+
+
+def resign(conn: sa.Connection, term: int) -> None:
+    """Leaves an empty chair, so that the next process need not wait."""
+    conn.execute(sa.update(LEADERS).where(LEADERS.c.name == OFFICE, LEADERS.c.term == term).values(holder=""))
+
+
+class Leadership:
+    """Whether this process leads; `term` is None while it does not.
+
+    A rival waits until the leader's beat has stood still for `takeover_seconds` on the rival's own clock. With
+    `alone` (SQLite: the file lock leaves one process) it does not wait.
+    """
+
+    def __init__(self, database: Database, *, alone: bool, takeover_seconds: float = 5.0) -> None:
+        self.term: int | None = None
+        self._database = database
+        self._holder = new_ulid()
+        self._takeover_seconds = 0.0 if alone else takeover_seconds
+        self._watched: tuple[int, int] | None = None
+        self._since = 0.0
+
+    async def try_to_lead(self) -> bool:
+        """Call it now and then; true when this process leads."""
+        if self.term is not None:
+            return True
+        holder, term, beat = await self._database.read(look)
+        now = time.monotonic()
+        if self._watched != (term, beat):
+            self._watched, self._since = (term, beat), now
+        if holder and now - self._since < self._takeover_seconds:
+            return False
+        self.term = await self._database.write(lambda conn: take(conn, self._holder, term, beat))
+        if self.term is not None:
+            log.info("leading, term %d", self.term)
+        return self.term is not None
+
+    async def write(self, work: Work[Result]) -> Result:
+        """A write that only the leader makes; raises NotLeader once its term is over.
+
+        For long work: unlike `check`, it does not hold up the leader's beat. So the work must bear a double.
+        """
+        term = self.term
+        if term is None:
+            raise NotLeader("this process has no term")
+
+        def while_it_lasts(conn: sa.Connection) -> Result:
+            if look(conn).term != term:
+                raise NotLeader(f"term {term} is over")
+            return work(conn)
+
+        return await self._database.write(while_it_lasts)
+
+    def lost(self, error: NotLeader) -> None:
+        log.warning("no longer leading: %s", error)
+        self.term, self._watched = None, None
+
+    async def resign(self) -> None:
+        if self.term is not None:
+            term, self.term = self.term, None
+            await self._database.write(lambda conn: resign(conn, term))

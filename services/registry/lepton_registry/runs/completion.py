@@ -1,0 +1,150 @@
+"""The end of an attempt: state, model version, lineage and events in one transaction."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.ids import check_digest, digest_of
+from lepton_registry.artifacts.manifest import FileLike
+from lepton_registry.database.engine import table
+from lepton_registry.lineage import edges
+from lepton_registry.models import aliases
+from lepton_registry.models import store as models
+from lepton_registry.models.package import Package
+from lepton_registry.runs import attempts, input_lineage
+from lepton_registry.runs.states import REPORTED, AttemptState
+from lepton_registry.runs.tables import RunResultRow, RunRow
+
+RUNS = table(RunRow)
+RESULTS = table(RunResultRow)
+
+
+# Reads the bytes of a package of the project, and refuses what is not what its name says.
+Inspect = Callable[[str, Sequence[FileLike]], Awaitable[Package]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker says of an attempt. `digest` is of the whole request: the same one again is answered OK."""
+
+    attempt_id: str
+    outcome: AttemptState
+    digest: str
+    reason: str = ""
+    final: bool = False
+    metrics_json: str = "{}"
+    evaluation_json: str = "{}"
+    statistics_json: str = "{}"
+    environment_json: str = "{}"
+    code_digest: str = ""
+    package: Package | None = None
+
+
+def finish(conn: sa.Connection, report: Report) -> sa.Row[Any]:
+    """The run after it. STALE_ATTEMPT when the attempt is no longer running, unless this very report ended it."""
+    if report.outcome not in REPORTED:
+        raise invalid("outcome", "not an outcome to report", report.outcome, ", ".join(sorted(REPORTED)))
+    attempt = attempts.find(conn, report.attempt_id)
+    if attempt is None:
+        raise attempts.stale(report.attempt_id, "unknown")
+    # Locked here already, so that what is decided on it (the attempt's state, a cancel, the model's name) holds until
+    # the end. The attempt is read again then: this very report may be at work in another transaction.
+    run = attempts.lock_run(conn, attempt.run_id)
+    attempt = attempts.find(conn, report.attempt_id) or attempt
+    if attempt.state != AttemptState.RUNNING:
+        if attempt.finish_digest != report.digest:
+            raise attempts.stale(report.attempt_id, attempt.state)
+        return run
+    if report.outcome is AttemptState.CANCELLED and not run.cancel_requested:
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"nobody asked to cancel run {run.id}")
+    values: dict[str, Any] = {}
+    if report.outcome is AttemptState.SUCCEEDED:
+        if run.cancel_requested:
+            raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run.id} is to be cancelled: report it cancelled")
+        values = _succeed(conn, run, report)
+    ended = attempts.end(
+        conn,
+        attempt,
+        report.outcome,
+        report.reason,
+        final=report.final,
+        finish_digest=report.digest,
+        run_values=values,
+    )
+    if ended is None:
+        raise attempts.stale(report.attempt_id, "ended meanwhile")
+    return _run(conn, attempt.run_id)
+
+
+def _run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
+    return conn.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).one()
+
+
+def _succeed(conn: sa.Connection, run: sa.Row[Any], report: Report) -> dict[str, Any]:
+    """Everything that a success brings, except the change of state; the run's further columns."""
+    values: dict[str, Any] = {"metrics_json": report.metrics_json, "progress": 1.0}
+    if run.model and report.package is None and run.recipe:
+        raise invalid("result.package", f"the job registers its model as {run.model!r}, and the package is empty")
+    result = {
+        "run_id": run.id,
+        "project": run.project,
+        "evaluation_json": report.evaluation_json,
+        "statistics_json": report.statistics_json,
+        "environment_json": report.environment_json,
+        "code_digest": report.code_digest or run.code_digest,
+    }
+    conn.execute(sa.insert(RESULTS), result)
+    _record_environment(conn, run, report)
+    if run.model and report.package is not None:
+        values |= _register(conn, run, report, report.package)
+    return values
+
+
+def _register(conn: sa.Connection, run: sa.Row[Any], report: Report, package: Package) -> dict[str, Any]:
+    # Project and model name are the run's: a worker's message has no say in them.
+    version, _ = models.register_version(
+        conn,
+        run.project,
+        model=run.model,
+        files=package.files,
+        signature_json=package.signature_json,
+        card_json=package.card_json,
+        metrics_json=report.metrics_json,
+        evaluation_json=report.evaluation_json,
+        run_id=run.id,
+        created_by=run.created_by,
+    )
+    alias = (json.loads(run.spec_json).get("register") or {}).get("alias")
+    if alias:
+        aliases.set_alias(
+            conn,
+            run.project,
+            model=run.model,
+            alias=alias,
+            version=version.version,
+            expected_version=0,
+            updated_by=run.created_by,
+        )
+    return {"model_version_id": version.id, "model_version": version.version}
+
+
+def _record_environment(conn: sa.Connection, run: sa.Row[Any], report: Report) -> None:
+    environment = json.loads(report.environment_json)
+    found, nodes = [], []
+    if environment:
+        node_id = f"env:{digest_of(report.environment_json.encode())}"
+        facts = {name: value for name, value in environment.items() if isinstance(value, (str, int, float))}
+        nodes.append(edges.Node(node_id, "environment", str(environment.get("platform", "environment"))[:128], facts))
+        found.append(edges.Edge(run.id, "ran_in", node_id))
+    if report.code_digest and report.code_digest != run.code_digest:
+        code = f"code:{check_digest(report.code_digest, 'result.code_digest')}"
+        name = f"{run.recipe}@{run.recipe_version}" if run.recipe else run.name
+        nodes.append(edges.Node(code, "code", name, {"digest": report.code_digest}))
+        found.append(edges.Edge(run.id, "executed", code))
+    facts = input_lineage.facts(dict(run._mapping)) | {"metrics": json.loads(report.metrics_json)}
+    nodes.append(edges.Node(run.id, "run", run.name, facts))
+    edges.record(conn, run.project, found, nodes)

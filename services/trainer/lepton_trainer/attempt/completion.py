@@ -1,0 +1,139 @@
+"""The end of an attempt: judge it, collect what it left, offer that to the registry until it is accepted or refused."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from lepton_core.api import FileEntry
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.jobs.spec import JobSpec
+from lepton_core.workspace_files import Outcome
+from lepton_trainer.assignment import Order
+from lepton_trainer.attempt.failure_diagnosis import RankEnd, TreeEnd, Verdict, judge
+from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.files.transfers import Transfers
+from lepton_trainer.files.untrusted_files import FolderLimits, list_files, read_json_object, read_tail, refused
+from lepton_trainer.placement import Launched
+from lepton_trainer.processes.control_channel import Control, Stop
+from lepton_trainer.processes.guard_clients import Guards
+from lepton_trainer.reporting.hardware import describe_environment, source_digest
+from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
+from lepton_trainer.retrying import REFUSALS, retry
+
+_log = logging.getLogger(__name__)
+# Each is open while it is sent.
+MAX_PACKAGE_FILES = 200
+TAIL_BYTES = 4096
+
+
+class Ending:
+    def __init__(
+        self,
+        order: Order,
+        spec: JobSpec,
+        registry: AttemptRegistry,
+        guards: Guards,
+        launched: Launched,
+        control: Control,
+    ) -> None:
+        self._order = order
+        self._spec = spec
+        self._registry = registry
+        self._guards = guards
+        self._launched = launched
+        self._control = control
+        self._root = order.workspace
+
+    def offer(self, *, asked_to_leave: bool) -> Result | None:
+        """What the registry accepted; None if it refused all of it. AbandonedError when the attempt is lost."""
+        offers = [self._finished(self._judge(asked_to_leave))]
+        while offers:
+            finished = offers.pop(0)
+            if self._control.stopped_by(Stop.CANCELLED):
+                finished, offers = Finished(Result.CANCELLED, "cancelled"), []
+            try:
+                retry(partial(self._registry.finish, finished), self._control, "finishing")
+                return finished.result
+            except LeptonError as error:
+                _log.warning("the registry refuses the outcome %s: %s", finished.result, error)
+                if error.code in REFUSALS:
+                    return None
+                if finished.result is Result.SUCCEEDED:
+                    offers = [Finished(Result.FAILED, f"the registry refused the result: {error}", final=True)]
+                    # It may only be that a cancel has come in between.
+                    if error.code is ErrorCode.FAILED_PRECONDITION:
+                        offers.insert(0, Finished(Result.CANCELLED, "cancelled"))
+        return None
+
+    def _judge(self, asked_to_leave: bool) -> Verdict:
+        try:
+            outcome = self._outcome()
+        except LeptonError as error:
+            return Verdict(Result.FAILED, error.detail, final=True)
+        return judge(self._control.stop, outcome, self._tree(asked_to_leave), script=self._spec.script is not None)
+
+    def _outcome(self) -> Outcome | None:
+        document = read_json_object(self._root, "outcome.json", self._order.owner)
+        if document is None:
+            return None
+        try:
+            return Outcome.model_validate(document)
+        except ValidationError as error:
+            raise refused("outcome.json", f"not an outcome: {error.errors()[0]['msg']}") from None
+
+    def _tree(self, asked_to_leave: bool) -> TreeEnd:
+        ranks = self._guards.ranks
+        failed = None
+        first = self._guards.first_failed
+        if first is not None:
+            tail = read_tail(self._root, f"logs/rank-{first}.log", TAIL_BYTES).decode(errors="replace")
+            failed = RankEnd(first, ranks[first].exit_code, ranks[first].problem, tail)
+        return TreeEnd(
+            complete=not asked_to_leave and all(known.exit_code == 0 for known in ranks.values()),
+            failed=failed,
+            launcher=self._launched.exit_code(),
+            launcher_tail=read_tail(self._root, "logs/launcher.log", TAIL_BYTES).decode(errors="replace"),
+        )
+
+    def _finished(self, verdict: Verdict) -> Finished:
+        if verdict.result is not Result.SUCCEEDED:
+            return Finished(verdict.result, verdict.reason, verdict.final, environment=describe_environment())
+        try:
+            evaluation = self._document("evaluation.json")
+            return Finished(
+                Result.SUCCEEDED,
+                metrics=dict(verdict.metrics) or _numbers(evaluation.get("metrics")),
+                evaluation=evaluation,
+                statistics=self._document("statistics.json"),
+                environment={**describe_environment(), **self._document("environment.json")},
+                package=self._package(),
+                code_digest=self._code_digest(),
+            )
+        except LeptonError as error:
+            # What a program left that cannot be taken as it is: it would leave the same again.
+            return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
+
+    def _document(self, name: str) -> dict[str, Any]:
+        return read_json_object(self._root, name, self._order.owner) or {}
+
+    def _package(self) -> list[FileEntry]:
+        if self._spec.register is None:
+            return []
+        limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._order.policy.max_package_bytes)
+        files = list_files(self._root, "package", limits)
+        if not files:
+            raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
+        transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
+        return transfers.upload(self._root, "package", files, self._order.owner)
+
+    def _code_digest(self) -> str:
+        return self._order.assignment.code_digest or source_digest(self._order.recipe_entry)
+
+
+def _numbers(metrics: object) -> dict[str, float]:
+    """A script tells no outcome; its final metrics are those that it gave with its model."""
+    if not isinstance(metrics, dict):
+        return {}
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}

@@ -1,0 +1,86 @@
+"""Keeps the attempt's lease, and knows until when this side may believe in it."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from lepton_core.errors import LeptonError
+from lepton_trainer.processes.clock import boottime
+from lepton_trainer.processes.control_channel import Control, Stop
+from lepton_trainer.reporting.registry import AttemptRegistry, Directive
+from lepton_trainer.retrying import REFUSALS
+
+_log = logging.getLogger(__name__)
+
+# Fencing and killing must be over before the registry may give the run to somebody else.
+KILL_SECONDS = 5.0
+
+
+def fence_seconds(wanted: float, lease_seconds: float) -> float:
+    """`self_fence_seconds`, cut so that it and the time to kill stay below the lease."""
+    return max(min(wanted, lease_seconds - KILL_SECONDS), lease_seconds / 2) if lease_seconds else wanted
+
+
+class Lease:
+    """A thread that renews. `deadline` counts from *sending* the last renewal that was answered.
+
+    The registry counts from receiving it, which is later; so this side always gives up first.
+    """
+
+    def __init__(
+        self,
+        registry: AttemptRegistry,
+        control: Control,
+        *,
+        claimed_at: float,
+        lease_seconds: float,
+        self_fence_seconds: float,
+        heartbeat_seconds: float,
+        renewed: Callable[[float], None],
+        progress: Callable[[], float],
+    ) -> None:
+        self._registry = registry
+        self._control = control
+        self._wanted_fence = self_fence_seconds
+        self._heartbeat_seconds = min(heartbeat_seconds, lease_seconds / 4) if lease_seconds else heartbeat_seconds
+        self._renewed = renewed
+        self._progress = progress
+        self._over = threading.Event()
+        self.deadline = claimed_at + fence_seconds(self_fence_seconds, lease_seconds)
+        renewed(self.deadline)
+
+    def start(self) -> None:
+        self._control.start_thread("lease", self._run)
+
+    def end(self) -> None:
+        """The attempt is finished: nothing is left to renew."""
+        self._over.set()
+
+    def _run(self) -> None:
+        unanswered = False
+        while not self._over.is_set():
+            sent = boottime()
+            try:
+                directive, lease_seconds = self._registry.heartbeat(self._progress())
+            except LeptonError as error:
+                if self._over.is_set():
+                    return
+                if error.code in REFUSALS:
+                    self._control.request(Stop.STALE, error.detail)
+                    return
+                if not unanswered:
+                    _log.warning("the lease was not renewed: %s", error.detail)
+                unanswered = True
+            else:
+                unanswered = False
+                self.deadline = sent + fence_seconds(self._wanted_fence, lease_seconds)
+                self._renewed(self.deadline)
+                self._obey(directive)
+            # Sooner after a failure: each unanswered beat brings the fence nearer.
+            self._over.wait(self._heartbeat_seconds / 2 if unanswered else self._heartbeat_seconds)
+
+    def _obey(self, directive: Directive) -> None:
+        if directive is Directive.CANCEL:
+            self._control.request(Stop.CANCELLED, "cancelled")
+        elif directive is Directive.DRAIN:
+            self._control.request(Stop.DRAIN, "the platform asked the run to make room")

@@ -1,0 +1,106 @@
+"""Checkpoints go to the store beside the training; one row in the registry makes each of them exist."""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.workspace_files import CheckpointRecord
+from lepton_trainer.assignment import Order
+from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.files.transfers import Transfers
+from lepton_trainer.files.untrusted_files import FolderLimits, list_files
+from lepton_trainer.processes.control_channel import Control
+from lepton_trainer.reporting.progress import ControlFollower
+from lepton_trainer.reporting.registry import AttemptRegistry
+from lepton_trainer.reporting.shipper import JournalShipper
+from lepton_trainer.retrying import AbandonedError, retry
+
+_log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.25
+# Each is open while it is sent.
+MAX_FILES = 200
+
+
+class CheckpointShipper:
+    """A thread that commits the newest complete checkpoint; one that was overtaken while it waited is skipped, unless
+    it is the best so far."""
+
+    def __init__(
+        self,
+        registry: AttemptRegistry,
+        order: Order,
+        follower: ControlFollower,
+        journals: JournalShipper,
+        control: Control,
+    ) -> None:
+        self._registry = registry
+        self._root = order.workspace
+        self._owner = order.owner
+        self._follower = follower
+        self._journals = journals
+        self._control = control
+        self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
+        self._transfers = Transfers(ArtifactWire(registry.channel), control)
+        self._best_score: float | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = self._control.start_thread("checkpoints", self._run)
+
+    def finish(self) -> None:
+        """Nothing is written any more, and all journals are shipped: commit what is left, and return."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closing.is_set()
+            for record in worth_committing(self._follower.new_checkpoints(), self._best_score):
+                try:
+                    self._commit(record)
+                except AbandonedError:
+                    return
+                except (LeptonError, FileNotFoundError) as error:
+                    # The run goes on: it has earlier checkpoints, and will make more.
+                    _log.warning("the checkpoint of step %d is not committed: %s", record.step, error)
+            if closing:
+                return
+            self._closing.wait(LOOK_SECONDS)
+
+    def _commit(self, record: CheckpointRecord) -> None:
+        files = list_files(self._root, record.dir, self._limits)
+        if not files:
+            raise FileNotFoundError(f"{record.dir} is empty or gone")
+        entries = self._transfers.upload(self._root, record.dir, files, self._owner)
+        self._wait_shipped(record)
+        commit = self._registry.commit_checkpoint
+        retry(
+            lambda: commit(record.step, record.epoch, entries, record.metrics, record.offsets, record.score),
+            self._control,
+            "committing a checkpoint",
+        )
+        self._best_score = max((each for each in (self._best_score, record.score) if each is not None), default=None)
+        _log.info("checkpoint of step %d: %d files", record.step, len(entries))
+
+    def _wait_shipped(self, record: CheckpointRecord) -> None:
+        """A later attempt resumes here, so every point before it has to be with the registry."""
+        while not all(self._journals.committed.get(file, 0) >= offset for file, offset in record.offsets.items()):
+            if self._control.abandoned.wait(LOOK_SECONDS):
+                raise AbandonedError
+            if self._closing.is_set():
+                # All that was written has been shipped by now.
+                raise LeptonError(ErrorCode.INVALID, "it names journals that are shorter than it says")
+
+
+def worth_committing(recorded: Sequence[CheckpointRecord], best_score: float | None) -> list[CheckpointRecord]:
+    """The newest of those that wait, and before it the best one, if it is better than what was committed before."""
+    scores = [record.score for record in recorded if record.score is not None]
+    best = max(scores, default=None)
+    if best is None or (best_score is not None and best <= best_score):
+        return list(recorded[-1:])
+    # Of equal ones the first, as the ranks and the registry keep it.
+    first = next(record for record in recorded if record.score == best)
+    return [first] if first is recorded[-1] else [first, recorded[-1]]

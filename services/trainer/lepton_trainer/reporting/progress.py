@@ -1,0 +1,54 @@
+"""What rank 0 tells in its control journal: how far it is, and which checkpoints are complete."""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lepton_core.errors import LeptonError
+from lepton_core.journal import parse_records, read_chunk
+from lepton_core.workspace_files import CheckpointRecord, ProgressRecord, Workspace, parse_control
+from lepton_trainer.files.untrusted_files import descriptor_path, open_file
+
+
+class ControlFollower:
+    """Reads on from where it stopped. Not for several threads, except `progress`."""
+
+    def __init__(self, root: Path, owner: int | None = None) -> None:
+        self._root = root
+        self._owner = owner
+        self._path = Workspace(root).control_journal(0).relative_to(root).as_posix()
+        self._offset = 0
+        self.progress = 0.0
+
+    def new_checkpoints(self) -> list[CheckpointRecord]:
+        """Complete checkpoints recorded since the last call, in order; `progress` is brought up to date."""
+        found: list[CheckpointRecord] = []
+        while records := self._read():
+            for record in records:
+                try:
+                    parsed = parse_control(record)
+                except ValidationError:
+                    continue
+                if isinstance(parsed, CheckpointRecord):
+                    found.append(parsed)
+                else:
+                    self.progress = _fraction(parsed)
+        return found
+
+    def _read(self) -> list[dict[str, object]]:
+        try:
+            with open_file(self._root, self._path, self._owner) as descriptor:
+                if os.fstat(descriptor).st_size <= self._offset:
+                    return []
+                chunk = read_chunk(descriptor_path(descriptor), self._offset)
+        except (FileNotFoundError, LeptonError):
+            # A damaged control journal only ends what it tells; metrics and outcome have files of their own.
+            return []
+        self._offset += len(chunk)
+        return parse_records(chunk)
+
+
+def _fraction(record: ProgressRecord) -> float:
+    done, total = (record.step, record.steps) if record.steps > 0 else (record.epoch, record.epochs)
+    return min(max(done / total, 0.0), 1.0) if total > 0 else 0.0

@@ -1,0 +1,135 @@
+"""Journals and logs go to the registry while the training runs, by offsets: resending is harmless.
+
+Metrics: whole checksummed records. Logs: bytes as they come, in chunks, since each becomes an object. Both are read as
+what they are: files that the attempt's own processes may have tampered with.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from lepton_core.errors import LeptonError
+from lepton_core.journal import read_chunk
+from lepton_core.workspace_files import Workspace
+from lepton_trainer.files.untrusted_files import descriptor_path, open_file
+from lepton_trainer.processes.control_channel import Control, Stop
+from lepton_trainer.reporting.registry import AttemptRegistry
+from lepton_trainer.retrying import AbandonedError, retry
+
+_log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.25
+# While it runs, a log is sent when this much has come or this long has passed: chunks are objects, and should be few.
+LOG_CHUNK_BYTES = 128 * 1024
+LOG_WAIT_SECONDS = 1.0
+
+
+class JournalShipper:
+    """The metrics journals of all ranks. `committed` is how far the registry has each file."""
+
+    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int, owner: int | None = None) -> None:
+        self._registry = registry
+        self._root = root
+        self._owner = owner
+        journals = [Workspace(root).metrics_journal(rank) for rank in range(ranks)]
+        self._files = {rank: journal.relative_to(root).as_posix() for rank, journal in enumerate(journals)}
+        self.committed: Mapping[str, int] = {journal.name: 0 for journal in journals}
+
+    def ship(self) -> bool:
+        """Send one chunk of each journal; whether there was anything to send."""
+        moved = False
+        for rank, path in self._files.items():
+            name = path.rpartition("/")[2]
+            offset = self.committed[name]
+            records = self._read(path, offset)
+            if records:
+                committed = self._registry.append_metrics(rank, name, offset, records)
+                self.committed = {**self.committed, name: committed}
+                moved = True
+        return moved
+
+    def _read(self, path: str, offset: int) -> bytes:
+        try:
+            with open_file(self._root, path, self._owner) as descriptor:
+                # Most rounds find nothing new, and need not read.
+                if os.fstat(descriptor).st_size <= offset:
+                    return b""
+                return read_chunk(descriptor_path(descriptor), offset)
+        except FileNotFoundError:
+            return b""
+
+
+class LogShipper:
+    """The logs of the ranks and of the launcher."""
+
+    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int) -> None:
+        self._registry = registry
+        self._root = root
+        workspace = Workspace(root)
+        logs = [workspace.logs / "launcher.log", *(workspace.rank_log(rank) for rank in range(ranks))]
+        self._streams = {log.stem: log.relative_to(root).as_posix() for log in logs}
+        self._committed = dict.fromkeys(self._streams, 0)
+        self._sent_at = dict.fromkeys(self._streams, 0.0)
+        self._full = False
+
+    def ship(self, *, all_of_it: bool) -> bool:
+        """Send a chunk of each stream that has enough, or has waited enough; whether there was anything to send."""
+        moved = False
+        now = time.monotonic()
+        for stream, path in self._streams.items():
+            waited = all_of_it or now - self._sent_at[stream] >= LOG_WAIT_SECONDS
+            data = b"" if self._full else self._read(path, self._committed[stream])
+            if data and (waited or len(data) >= LOG_CHUNK_BYTES):
+                offset, self._full = self._registry.append_log(stream, self._committed[stream], data)
+                self._committed[stream] = offset
+                self._sent_at[stream] = now
+                moved = True
+        return moved
+
+    def _read(self, path: str, offset: int) -> bytes:
+        try:
+            with open_file(self._root, path) as descriptor:
+                return os.pread(descriptor, LOG_CHUNK_BYTES, offset)
+        except FileNotFoundError:
+            return b""
+
+
+class Shipping:
+    """The thread that ships, beside the training."""
+
+    def __init__(self, journals: JournalShipper, logs: LogShipper, control: Control) -> None:
+        self._journals = journals
+        self._logs = logs
+        self._control = control
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = self._control.start_thread("shipping", self._run)
+
+    def finish(self) -> None:
+        """Nothing is written any more: returns when all of it has been shipped, or the attempt is lost."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                closing = self._closing.is_set()
+                moved = retry(self._journals.ship, self._control, "shipping metrics")
+                moved |= retry(partial(self._logs.ship, all_of_it=closing), self._control, "shipping logs")
+                if closing and not moved:
+                    return
+                if not closing:
+                    self._closing.wait(ROUND_SECONDS)
+        except AbandonedError:
+            return
+        except LeptonError as error:
+            # A damaged journal, or a file that is no file: what is left of the run could not be believed.
+            _log.error("shipping has stopped: %s", error.detail)
+            self._control.request(Stop.FAULT, f"the run's journals or logs cannot be shipped: {error.detail}")

@@ -1,0 +1,108 @@
+"""The worker's end of a supervisor: start it, tell it to drain, see how it ends."""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from lepton_trainer.assignment import Order
+from lepton_trainer.processes.clock import boottime
+from lepton_trainer.processes.environment import attempt_environment
+from lepton_trainer.processes.process_tree import MARKER, kill_marked
+
+_log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.1
+# Of the time that a drain may take, the share that belongs to the programs; the rest is for committing what they left.
+PROGRAMS_SHARE = 0.6
+# From the result to the process's end.
+LEAVE_SECONDS = 5.0
+
+
+def _environment(order: Order) -> dict[str, str]:
+    environment = attempt_environment(os.environ, order.workspace) | {MARKER: order.marker}
+    if order.user is not None:
+        # What lies there would be the script's word in a process of the worker's.
+        own = str(order.workspace / "logs")
+        environment |= {"HOME": own, "LEPTON_HOME": own, "TMPDIR": own}
+    return environment
+
+
+class SupervisorProcess:
+    """One attempt's supervisor. When we die, it sees the end of the socket and kills its tree."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lepton_trainer.attempt.supervisor", str(theirs.fileno())],
+                cwd=order.workspace,
+                env=_environment(order),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                # A session of its own: Ctrl-C and a terminal's end are the worker's to handle.
+                start_new_session=True,
+            )
+        self._connection.sendall(order.encode())
+        self._received = b""
+
+    def wait(self, drain: threading.Event, drain_seconds: float) -> str | None:
+        """The result it told, or None when it died, or had to be killed. Nothing of the attempt is left then."""
+        drain_until: float | None = None
+        heard_at = time.monotonic()
+        result: str | None = None
+        while result is None:
+            readable, _, _ = select.select([self._connection], [], [], LOOK_SECONDS)
+            if readable:
+                data = self._receive()
+                if not data:
+                    break
+                heard_at = time.monotonic()
+                result = self._result(data)
+            if drain.is_set() and drain_until is None:
+                drain_until = boottime() + drain_seconds
+                self._send({"drain_seconds": drain_seconds * PROGRAMS_SHARE})
+            if drain_until is not None and boottime() > drain_until:
+                _log.warning("attempt %s did not drain in time", self._order.assignment.attempt_id)
+                break
+            # On the clock that stands still while the machine sleeps: then nobody could speak.
+            if time.monotonic() - heard_at > self._order.policy.self_fence_seconds:
+                _log.warning("the supervisor of %s is stopped or stuck", self._order.assignment.attempt_id)
+                break
+        self._end(killed=result is None)
+        return result
+
+    def _result(self, data: bytes) -> str | None:
+        *lines, self._received = (self._received + data).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        return next((str(message["result"]) for message in messages if "result" in message), None)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(4096)
+        except ConnectionError:
+            return b""
+
+    def _send(self, message: dict[str, float]) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def _end(self, *, killed: bool) -> None:
+        self._connection.close()
+        if killed:
+            self._process.kill()
+        try:
+            code = self._process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        if code:
+            _log.warning("the supervisor of %s ended with %d", self._order.assignment.attempt_id, code)
+        # Its guards have killed the ranks by now, or do so at this moment; what slipped away carries the marker.
+        kill_marked(self._order.marker)
