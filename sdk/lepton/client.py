@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel
-
 from lepton.resources.datasets import Datasets
 from lepton.resources.deployments import Deployments
 from lepton.resources.jobs import Jobs
@@ -18,19 +16,7 @@ from lepton.resources.runs import Runs
 from lepton.resources.workers import Workers
 from lepton.transport.http import Transport, part
 from lepton.transport.login import find_login
-from lepton_core.api import Lineage, Recipe
-
-
-class _Recipes(BaseModel):
-    recipes: list[Recipe]
-
-
-class Caller(BaseModel):
-    """Who the presented key is."""
-
-    id: str
-    project: str
-    role: str
+from lepton_core.api import Caller, Lineage, ListRecipesResponse, Recipe
 
 
 class Client:
@@ -84,7 +70,7 @@ class Client:
 
     def recipes(self) -> list[Recipe]:
         """What the platform's workers can train, with the JSON Schema of each one's settings."""
-        return self._transport.get("/v1/recipes", _Recipes).recipes
+        return self._transport.get("/v1/recipes", ListRecipesResponse).recipes
 
     def whoami(self) -> Caller:
         return self._transport.get("/v1/whoami", Caller)

@@ -1,4 +1,5 @@
-"""HTTP schemas and protobuf agree field by field: every resource is built, sent through its message, and compared."""
+"""HTTP schemas and protobuf agree field by field: every resource and answer is built, sent through its message, and
+compared; the bodies of requests have the fields of their messages."""
 
 import itertools
 import math
@@ -13,12 +14,11 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from lepton_core import api
-from lepton_core.api.base import Resource
+from lepton_core.api.base import Answer, Request, Resource
 from lepton_core.errors import FieldError, LeptonError
 from lepton_core.grpc.conversion import from_proto, set_fields, to_proto
 from lepton_core.jobs import spec
 from lepton_fixtures.applications import gateway_app
-from lepton_gateway.http import bodies
 from lepton_proto.v1 import (
     artifacts_pb2,
     datasets_pb2,
@@ -54,9 +54,17 @@ def message_of(name: str) -> type[Message]:
     return message
 
 
-def every_resource() -> list[type[BaseModel]]:
+# Answers for which gRPC has another shape: who a key is (a principal), and an archive's digest.
+HTTP_ALONE = {api.Caller, api.CodeFolder}
+
+
+def every(base: type[BaseModel]) -> list[type[BaseModel]]:
     models = [getattr(api, name) for name in api.__all__]
-    return [model for model in models if issubclass(model, Resource) and model is not Resource]
+    return [model for model in models if issubclass(model, base) and model not in HTTP_ALONE]
+
+
+def every_resource() -> list[type[BaseModel]]:
+    return [model for model in every(Resource) if not issubclass(model, Answer)]
 
 
 def filled(kind: Any, counter: Iterator[int]) -> Any:
@@ -85,7 +93,7 @@ def filled(kind: Any, counter: Iterator[int]) -> Any:
     return {f"k{next(counter)}": float(next(counter))}
 
 
-@pytest.mark.parametrize("model", every_resource(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", every(Resource), ids=lambda model: model.__name__)
 def test_a_resource_survives_its_message_and_json(model: type[BaseModel]) -> None:
     message = message_of(model.__name__)
     resource = filled(model, itertools.count(1))
@@ -165,19 +173,11 @@ def test_what_a_grpc_client_did_not_set_is_left_to_the_defaults() -> None:
     assert spec.parse_job(set_fields(message, spec.JobSpec)).retries == 0
 
 
-def every_body() -> list[type[BaseModel]]:
-    """Bodies that stand for a message; the others are HTTP's alone, because gRPC has the same in another shape."""
-    http_alone = {bodies.Body, bodies.Caller, bodies.CodeFolder}
-    found = [each for each in vars(bodies).values() if isinstance(each, type) and issubclass(each, bodies.Body)]
-    return [body for body in found if body not in http_alone]
-
-
-@pytest.mark.parametrize("body", every_body(), ids=lambda body: body.__name__)
-def test_a_body_has_the_fields_of_its_message(body: type[BaseModel]) -> None:
+@pytest.mark.parametrize("body", every(Request), ids=lambda body: body.__name__)
+def test_the_body_of_a_request_has_the_fields_of_its_message(body: type[Request]) -> None:
     fields = message_of(body.__name__).DESCRIPTOR.fields_by_name
-    in_path = bodies.IN_PATH.get(body.__name__, set())
-    assert set(body.model_fields) == set(fields) - in_path
-    assert in_path <= set(fields)
+    assert set(body.model_fields) == set(fields) - body.in_path
+    assert body.in_path <= set(fields)
     for name, info in body.model_fields.items():
         assert kind_of(info.annotation) == wire_kind(fields[name]), name
 
@@ -197,7 +197,7 @@ def wire_kind(field: FieldDescriptor) -> tuple[bool, str]:
 
 async def test_no_route_answers_with_a_schema_of_its_own() -> None:
     """What OpenAPI shows is a resource, a body that was compared above, or a problem."""
-    compared = {model.__name__ for model in (*every_resource(), *every_body())}
+    compared = {model.__name__ for model in (*every(Resource), *every(Request))}
     enums = {name for name in api.__all__ if not issubclass(getattr(api, name), BaseModel)}
     http_alone = {"Caller", "CodeFolder", "ErrorCode", "Problem", "ProblemField"}
     assert set(await schemas_of_the_gateway()) - compared - enums - http_alone == set()

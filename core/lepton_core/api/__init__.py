@@ -1,18 +1,81 @@
-"""Everything that has an id, as it looks on the wire: once, for gateway, SDK and tests."""
+"""What travels over `/v1`, once, for gateway, SDK and tests: resources, and the bodies of requests and answers."""
 
-from lepton_core.api.artifacts import Artifact, FileEntry, Location, Upload, UploadedPart, UploadPart, UploadState
-from lepton_core.api.datasets import Dataset, DatasetVersion
-from lepton_core.api.deployments import Deployment, Revision, RevisionState
+from lepton_core.api.artifacts import (
+    Artifact,
+    CodeFolder,
+    CommitManifestRequest,
+    CommitManifestResponse,
+    CompleteUploadRequest,
+    CreateUploadRequest,
+    FileEntry,
+    FindMissingRequest,
+    FindMissingResponse,
+    GetManifestResponse,
+    LocateRequest,
+    LocateResponse,
+    Location,
+    PutInlineResponse,
+    Upload,
+    UploadedPart,
+    UploadPart,
+    UploadState,
+)
+from lepton_core.api.datasets import (
+    CreateDatasetVersionRequest,
+    CreateDatasetVersionResponse,
+    Dataset,
+    DatasetVersion,
+    ListDatasetsResponse,
+    ListDatasetVersionsResponse,
+)
+from lepton_core.api.deployments import (
+    CreateDeploymentRequest,
+    Deployment,
+    ListDeploymentsResponse,
+    ListRevisionsResponse,
+    Revision,
+    RevisionState,
+    RollbackDeploymentRequest,
+    UpdateDeploymentRequest,
+)
 from lepton_core.api.errors import Error, FieldError
-from lepton_core.api.events import Event
+from lepton_core.api.events import Event, ListEventsResponse
 from lepton_core.api.lineage import Lineage, LineageDirection, LineageEdge, LineageNode
-from lepton_core.api.logs import LogChunk
-from lepton_core.api.metrics import MetricPoint
-from lepton_core.api.models import Alias, Model, ModelVersion
-from lepton_core.api.projects import ApiKey, Project
-from lepton_core.api.recipes import Recipe
-from lepton_core.api.runs import Attempt, AttemptState, Checkpoint, Run, RunState
-from lepton_core.api.workers import Worker
+from lepton_core.api.logs import LogChunk, ReadLogResponse
+from lepton_core.api.metrics import MetricPoint, QueryMetricsResponse
+from lepton_core.api.models import (
+    Alias,
+    ImportModelVersionRequest,
+    ImportModelVersionResponse,
+    ListModelsResponse,
+    ListModelVersionsResponse,
+    Model,
+    ModelVersion,
+    SetAliasRequest,
+    SetAliasResponse,
+)
+from lepton_core.api.projects import (
+    ApiKey,
+    Caller,
+    CreateKeyRequest,
+    CreateKeyResponse,
+    CreateProjectRequest,
+    ListKeysResponse,
+    ListProjectsResponse,
+    Project,
+)
+from lepton_core.api.recipes import ListRecipesResponse, Recipe
+from lepton_core.api.runs import (
+    Attempt,
+    AttemptState,
+    Checkpoint,
+    ListAttemptsResponse,
+    ListCheckpointsResponse,
+    ListRunsResponse,
+    Run,
+    RunState,
+)
+from lepton_core.api.workers import ListWorkersResponse, Worker
 from lepton_core.identity.principals import Role
 from lepton_core.jobs.spec import JobSpec
 
@@ -22,7 +85,19 @@ __all__ = [
     "Artifact",
     "Attempt",
     "AttemptState",
+    "Caller",
     "Checkpoint",
+    "CodeFolder",
+    "CommitManifestRequest",
+    "CommitManifestResponse",
+    "CompleteUploadRequest",
+    "CreateDatasetVersionRequest",
+    "CreateDatasetVersionResponse",
+    "CreateDeploymentRequest",
+    "CreateKeyRequest",
+    "CreateKeyResponse",
+    "CreateProjectRequest",
+    "CreateUploadRequest",
     "Dataset",
     "DatasetVersion",
     "Deployment",
@@ -30,23 +105,51 @@ __all__ = [
     "Event",
     "FieldError",
     "FileEntry",
+    "FindMissingRequest",
+    "FindMissingResponse",
+    "GetManifestResponse",
+    "ImportModelVersionRequest",
+    "ImportModelVersionResponse",
     "JobSpec",
     "Lineage",
     "LineageDirection",
     "LineageEdge",
     "LineageNode",
+    "ListAttemptsResponse",
+    "ListCheckpointsResponse",
+    "ListDatasetVersionsResponse",
+    "ListDatasetsResponse",
+    "ListDeploymentsResponse",
+    "ListEventsResponse",
+    "ListKeysResponse",
+    "ListModelVersionsResponse",
+    "ListModelsResponse",
+    "ListProjectsResponse",
+    "ListRecipesResponse",
+    "ListRevisionsResponse",
+    "ListRunsResponse",
+    "ListWorkersResponse",
+    "LocateRequest",
+    "LocateResponse",
     "Location",
     "LogChunk",
     "MetricPoint",
     "Model",
     "ModelVersion",
     "Project",
+    "PutInlineResponse",
+    "QueryMetricsResponse",
+    "ReadLogResponse",
     "Recipe",
     "Revision",
     "RevisionState",
     "Role",
+    "RollbackDeploymentRequest",
     "Run",
     "RunState",
+    "SetAliasRequest",
+    "SetAliasResponse",
+    "UpdateDeploymentRequest",
     "Upload",
     "UploadPart",
     "UploadState",

@@ -1,10 +1,13 @@
 """Files by digest, and how they move."""
 
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
-from lepton_core.api.base import Int32, Int64, Resource
+from lepton_core.api.base import Answer, Int32, Int64, Request, Resource
+from lepton_core.api.limits import MAX_DIGESTS, MAX_MANIFEST_FILES, MAX_UPLOAD_PARTS
 
 
 class Artifact(Resource):
@@ -61,3 +64,55 @@ class Location(Resource):
     url: str = ""
     offset: int = 0
     bytes: int = 0
+
+
+class FindMissingRequest(Request):
+    digests: list[str] = Field(max_length=MAX_DIGESTS)
+
+
+class FindMissingResponse(Answer):
+    digests: list[str]
+
+
+class PutInlineResponse(Answer):
+    artifacts: list[Artifact]
+
+
+class CreateUploadRequest(Request):
+    digest: str
+    bytes: int = Field(ge=0, lt=2**63)
+
+
+class CompleteUploadRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"id"})
+
+    parts: list[UploadedPart] = Field(max_length=MAX_UPLOAD_PARTS)
+
+
+class LocateRequest(Request):
+    digests: list[str] = Field(max_length=MAX_DIGESTS)
+
+
+class LocateResponse(Answer):
+    locations: list[Location]
+
+
+class CommitManifestRequest(Request):
+    files: list[FileEntry] = Field(max_length=MAX_MANIFEST_FILES)
+
+
+class CommitManifestResponse(Answer):
+    manifest_digest: str
+    bytes: int
+    files: int
+
+
+class GetManifestResponse(Answer):
+    files: list[FileEntry]
+    next_after: str
+
+
+class CodeFolder(Answer):
+    """A stored code folder."""
+
+    code: str = Field(description="Digest of its manifest.")

@@ -1,6 +1,7 @@
 """What all resources share."""
 
-from typing import Annotated, Any
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,3 +25,17 @@ class Resource(BaseModel):
         ser_json_inf_nan="strings",  # a diverging loss is NaN, which JSON cannot say as a number
         defer_build=True,  # most programs use a few of them: what is not used costs nothing at their start
     )
+
+
+class Answer(Resource):
+    """What a route answers with, when it is more than one resource: the fields of the RPC's answer."""
+
+
+class Request(BaseModel):
+    """The body of a request. It has the fields of its message in `lepton.v1`, without those of `in_path`, which the
+    URL holds. An unknown field is refused: it may be a misspelt one."""
+
+    # Not deferred as resources are: FastAPI takes the schema of a body apart, and pydantic warns of what it adds.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    in_path: ClassVar[AbstractSet[str]] = frozenset()

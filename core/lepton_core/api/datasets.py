@@ -1,8 +1,11 @@
 """Datasets and their versions."""
 
+from collections.abc import Set as AbstractSet
+from typing import ClassVar
+
 from pydantic import Field
 
-from lepton_core.api.base import Resource
+from lepton_core.api.base import Answer, Request, Resource
 
 
 class Dataset(Resource):
@@ -27,3 +30,25 @@ class DatasetVersion(Resource):
     message: str = ""
     created_by: str = ""
     created_at_us: int = 0
+
+
+class ListDatasetsResponse(Answer):
+    datasets: list[Dataset]
+    next_page_token: str
+
+
+class ListDatasetVersionsResponse(Answer):
+    versions: list[DatasetVersion]
+    next_page_token: str
+
+
+class CreateDatasetVersionRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"name"})
+
+    manifest_digest: str
+    message: str = ""
+
+
+class CreateDatasetVersionResponse(Answer):
+    version: DatasetVersion
+    created: bool = Field(description="False when the latest version already had exactly these files.")

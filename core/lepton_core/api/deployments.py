@@ -1,10 +1,12 @@
 """Deployments and their revisions."""
 
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
-from lepton_core.api.base import Resource
+from lepton_core.api.base import Answer, Request, Resource
 
 
 class RevisionState(StrEnum):
@@ -44,3 +46,30 @@ class Deployment(Resource):
     )
     created_at_us: int = 0
     updated_at_us: int = 0
+
+
+class CreateDeploymentRequest(Request):
+    name: str
+    model: str = Field(description="`digits@champion` follows the alias, `digits@2` stays at that version.")
+
+
+class UpdateDeploymentRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"name"})
+
+    model: str
+
+
+class RollbackDeploymentRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"name"})
+
+    revision: int = Field(
+        0, ge=0, lt=2**63, description="Number of the revision to go back to; 0: the one before the current."
+    )
+
+
+class ListDeploymentsResponse(Answer):
+    deployments: list[Deployment]
+
+
+class ListRevisionsResponse(Answer):
+    revisions: list[Revision]

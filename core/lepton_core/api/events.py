@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lepton_core.api.base import JsonObject, Resource
+from lepton_core.api.base import Answer, JsonObject, Resource
 
 
 class Event(Resource):
@@ -15,3 +15,8 @@ class Event(Resource):
     project: str = ""
     at_us: int = 0
     data: JsonObject = Field(default_factory=dict)
+
+
+class ListEventsResponse(Answer):
+    events: list[Event]
+    last_position: int

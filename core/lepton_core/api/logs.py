@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lepton_core.api.base import Resource
+from lepton_core.api.base import Answer, Resource
 
 
 class LogChunk(Resource):
@@ -11,3 +11,9 @@ class LogChunk(Resource):
     offset: int = 0
     data: bytes = b""
     at_us: int = 0
+
+
+class ReadLogResponse(Answer):
+    chunks: list[LogChunk]
+    next_cursor: str
+    end: bool

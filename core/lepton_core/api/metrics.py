@@ -1,6 +1,8 @@
 """Metric points."""
 
-from lepton_core.api.base import Resource
+from pydantic import Field
+
+from lepton_core.api.base import Answer, Resource
 
 
 class MetricPoint(Resource):
@@ -10,3 +12,9 @@ class MetricPoint(Resource):
     at_us: int = 0
     rank: int = 0
     attempt_id: str = ""
+
+
+class QueryMetricsResponse(Answer):
+    points: list[MetricPoint]
+    next_cursor: str
+    end: bool = Field(description="True when the run has ended and there is nothing after `next_cursor`.")

@@ -1,9 +1,13 @@
 """Models, versions, aliases."""
 
+from collections.abc import Set as AbstractSet
+from typing import ClassVar
+
 from pydantic import Field
 
 from lepton_core.api.artifacts import FileEntry
-from lepton_core.api.base import JsonObject, Resource
+from lepton_core.api.base import Answer, JsonObject, Request, Resource
+from lepton_core.api.limits import MAX_PACKAGE_FILES
 
 
 class Alias(Resource):
@@ -39,3 +43,37 @@ class ModelVersion(Resource):
     created_by: str = ""
     created_at_us: int = 0
     files: list[FileEntry] = Field(default_factory=list)
+
+
+class ListModelsResponse(Answer):
+    models: list[Model]
+    next_page_token: str
+
+
+class ListModelVersionsResponse(Answer):
+    versions: list[ModelVersion]
+    next_page_token: str
+
+
+class ImportModelVersionRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"name"})
+
+    files: list[FileEntry] = Field(max_length=MAX_PACKAGE_FILES)
+
+
+class ImportModelVersionResponse(Answer):
+    version: ModelVersion
+    created: bool
+
+
+class SetAliasRequest(Request):
+    in_path: ClassVar[AbstractSet[str]] = frozenset({"model", "alias"})
+
+    version: int = Field(ge=1, lt=2**63)
+    expected_version: int = Field(
+        0, ge=0, lt=2**63, description="Refused (409) if the alias is elsewhere by now; 0: do not check."
+    )
+
+
+class SetAliasResponse(Answer):
+    alias: Alias

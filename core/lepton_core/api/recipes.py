@@ -4,7 +4,7 @@ import warnings
 
 from pydantic import Field
 
-from lepton_core.api.base import JsonObject, Resource
+from lepton_core.api.base import Answer, JsonObject, Resource
 
 with warnings.catch_warnings():
     # pydantic keeps a deprecated method of that name; nobody calls it here.
@@ -21,3 +21,7 @@ with warnings.catch_warnings():
         )
         schema_digest: str = ""
         created_at_us: int = 0
+
+
+class ListRecipesResponse(Answer):
+    recipes: list[Recipe]

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from lepton_core.api.base import JsonObject, Resource
+from lepton_core.api.base import Answer, JsonObject, Resource
 
 # How the reason of a queued run begins that no worker could take, however idle.
 UNTAKEN = "no worker can take it now"
@@ -85,3 +85,16 @@ class Checkpoint(Resource):
     metrics: JsonObject = Field(default_factory=dict)
     created_at_us: int = 0
     score: float | None = Field(None, description="Higher is better; the run's best is kept. None: not measured.")
+
+
+class ListRunsResponse(Answer):
+    runs: list[Run]
+    next_page_token: str = Field(description="Ask again with it for the next page; empty at the end.")
+
+
+class ListAttemptsResponse(Answer):
+    attempts: list[Attempt]
+
+
+class ListCheckpointsResponse(Answer):
+    checkpoints: list[Checkpoint]

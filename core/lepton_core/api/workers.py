@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lepton_core.api.base import Resource
+from lepton_core.api.base import Answer, Resource
 
 
 class Worker(Resource):
@@ -19,3 +19,7 @@ class Worker(Resource):
     current_attempt_id: str = ""
     draining: bool = Field(False, description="Gets no more work until it is started anew.")
     isolates_scripts: bool = Field(False, description="Runs scripts as an operating-system user other than its own.")
+
+
+class ListWorkersResponse(Answer):
+    workers: list[Worker]

@@ -6,27 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport, part
 from lepton.transport.transfer import empty_folders, pull_files, push_folder, read_manifest
-from lepton_core.api import Dataset, DatasetVersion, FileEntry
+from lepton_core.api import (
+    CreateDatasetVersionRequest,
+    CreateDatasetVersionResponse,
+    Dataset,
+    DatasetVersion,
+    FileEntry,
+    ListDatasetsResponse,
+    ListDatasetVersionsResponse,
+)
 from lepton_core.ids import check_label
-
-
-class _Datasets(BaseModel):
-    datasets: list[Dataset]
-    next_page_token: str = ""
-
-
-class _Versions(BaseModel):
-    versions: list[DatasetVersion]
-    next_page_token: str = ""
-
-
-class _Created(BaseModel):
-    version: DatasetVersion
-    created: bool
+from lepton_core.validation import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +50,8 @@ class Datasets:
         """As `push`, and tells what was new."""
         check_label(name, "name")
         pushed = push_folder(self._transport, Path(path), title=name, progress=progress)
-        body = {"manifest_digest": pushed.manifest_digest, "message": message}
-        made = self._transport.send("POST", f"/v1/datasets/{name}/versions", _Created, body)
+        body = parse(CreateDatasetVersionRequest, {"manifest_digest": pushed.manifest_digest, "message": message})
+        made = self._transport.send("POST", f"/v1/datasets/{name}/versions", CreateDatasetVersionResponse, body)
         return DatasetPush(made.version, made.created, pushed.sent_bytes, tuple(empty_folders(Path(path))))
 
     def pull(self, reference: str, folder: str | Path, *, progress: bool = True) -> DatasetVersion:
@@ -73,7 +65,7 @@ class Datasets:
         return self._transport.get(f"/v1/datasets/{part(name, 'name')}", Dataset)
 
     def list(self) -> list[Dataset]:
-        return [each for page in self._transport.pages("/v1/datasets", _Datasets) for each in page.datasets]
+        return [each for page in self._transport.pages("/v1/datasets", ListDatasetsResponse) for each in page.datasets]
 
     def version(self, reference: str) -> DatasetVersion:
         """`digits`, `digits@latest`, `digits@3`, `digits@sha256:…`, or a version's id."""
@@ -81,7 +73,7 @@ class Datasets:
 
     def versions(self, name: str) -> Sequence[DatasetVersion]:
         """Newest first."""
-        pages = self._transport.pages(f"/v1/datasets/{part(name, 'name')}/versions", _Versions)
+        pages = self._transport.pages(f"/v1/datasets/{part(name, 'name')}/versions", ListDatasetVersionsResponse)
         return [each for page in pages for each in page.versions]
 
     def files(self, version: DatasetVersion, *, limit: int | None = None) -> Sequence[FileEntry]:

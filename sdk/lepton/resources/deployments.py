@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport, part
-from lepton_core.api import Deployment, Revision
+from lepton_core.api import (
+    CreateDeploymentRequest,
+    Deployment,
+    ListDeploymentsResponse,
+    ListRevisionsResponse,
+    Revision,
+    RollbackDeploymentRequest,
+    UpdateDeploymentRequest,
+)
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.validation import parse
 
 POLL_SECONDS = 0.2
-
-
-class _Deployments(BaseModel):
-    deployments: list[Deployment]
-
-
-class _Revisions(BaseModel):
-    revisions: list[Revision]
 
 
 class Deployments:
@@ -33,29 +32,31 @@ class Deployments:
         revision answers; raises FAILED_PRECONDITION with the reason if it cannot be served.
         """
         try:
-            body = {"name": name, "model": model}
-            deployment = self._transport.send("POST", "/v1/deployments", Deployment, body)
+            wanted = parse(CreateDeploymentRequest, {"name": name, "model": model})
+            deployment = self._transport.send("POST", "/v1/deployments", Deployment, wanted)
         except LeptonError as error:
             if error.code is not ErrorCode.ALREADY_EXISTS:
                 raise
-            deployment = self._transport.send("PATCH", self._path(name), Deployment, {"model": model})
+            change = parse(UpdateDeploymentRequest, {"model": model})
+            deployment = self._transport.send("PATCH", self._path(name), Deployment, change)
         return self.wait(deployment, timeout_seconds) if wait else deployment
 
     def get(self, name: str) -> Deployment:
         return self._transport.get(self._path(name), Deployment)
 
     def list(self) -> list[Deployment]:
-        return self._transport.get("/v1/deployments", _Deployments).deployments
+        return self._transport.get("/v1/deployments", ListDeploymentsResponse).deployments
 
     def revisions(self, name: str) -> Sequence[Revision]:
         """Newest first."""
-        return self._transport.get(f"{self._path(name)}/revisions", _Revisions).revisions
+        return self._transport.get(f"{self._path(name)}/revisions", ListRevisionsResponse).revisions
 
     def rollback(self, name: str, revision: int = 0, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
         """Serves again what an earlier revision served; 0: the one before the current."""
+        body = parse(RollbackDeploymentRequest, {"revision": revision})
         # With 0, a repeated request could go back twice.
         deployment = self._transport.send(
-            "POST", f"{self._path(name)}:rollback", Deployment, {"revision": revision}, repeatable=revision > 0
+            "POST", f"{self._path(name)}:rollback", Deployment, body, repeatable=revision > 0
         )
         return self.wait(deployment, timeout_seconds) if wait else deployment
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport, part
-from lepton_core.api import ApiKey
-
-
-class _Created(BaseModel):
-    key: ApiKey
-    secret: str
-
-
-class _Keys(BaseModel):
-    keys: list[ApiKey]
+from lepton_core.api import ApiKey, CreateKeyRequest, CreateKeyResponse, ListKeysResponse
+from lepton_core.validation import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +23,13 @@ class Keys:
 
     def create(self, name: str, *, role: str = "editor", ttl_seconds: int = 0, project: str = "") -> NewKey:
         """`ttl_seconds` 0: it does not expire. Only an operator may name another project."""
-        body = {"name": name, "role": role, "ttl_seconds": ttl_seconds, "project": project}
-        made = self._transport.send("POST", "/v1/keys", _Created, body, repeatable=False)
+        given = {"name": name, "role": role, "ttl_seconds": ttl_seconds, "project": project}
+        body = parse(CreateKeyRequest, given)
+        made = self._transport.send("POST", "/v1/keys", CreateKeyResponse, body, repeatable=False)
         return NewKey(made.key, made.secret)
 
     def list(self) -> list[ApiKey]:
-        return self._transport.get("/v1/keys", _Keys).keys
+        return self._transport.get("/v1/keys", ListKeysResponse).keys
 
     def revoke(self, key_id: str) -> ApiKey:
         return self._transport.send("DELETE", f"/v1/keys/{part(key_id, 'key_id')}", ApiKey)

@@ -7,23 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport
 from lepton.transport.sse import followed
-from lepton_core.api import LogChunk
+from lepton_core.api import ReadLogResponse
 from lepton_core.api import Run as RunResource
+from lepton_core.api.limits import MAX_LOG_CHUNKS
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 
 LAUNCHER = "launcher"
 # Every stream as it came.
 ALL = "all"
-
-
-class _Chunks(BaseModel):
-    chunks: list[LogChunk]
-    next_cursor: str
-    end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +46,7 @@ def read_pieces(transport: Transport, path: str, stream: str) -> Iterator[LogPie
     )
     chosen, cursor = _chosen(stream), ""
     while True:
-        page = transport.get(f"{path}/logs", _Chunks, {**chosen, "cursor": cursor, "limit": 1000})
+        page = transport.get(f"{path}/logs", ReadLogResponse, {**chosen, "cursor": cursor, "limit": MAX_LOG_CHUNKS})
         for found in page.chunks:
             text = decoders[found.attempt_id, found.stream].decode(found.data)
             yield LogPiece(found.attempt_id, found.stream, text)

@@ -6,32 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport, part
 from lepton.transport.transfer import pull_files, push_folder, read_manifest
-from lepton_core.api import Alias, Model, ModelVersion
+from lepton_core.api import (
+    Alias,
+    ImportModelVersionRequest,
+    ImportModelVersionResponse,
+    ListModelsResponse,
+    ListModelVersionsResponse,
+    Model,
+    ModelVersion,
+    SetAliasRequest,
+    SetAliasResponse,
+)
 from lepton_core.errors import invalid
 from lepton_core.ids import check_label
-
-
-class _Models(BaseModel):
-    models: list[Model]
-    next_page_token: str = ""
-
-
-class _Versions(BaseModel):
-    versions: list[ModelVersion]
-    next_page_token: str = ""
-
-
-class _Set(BaseModel):
-    alias: Alias
-
-
-class _Imported(BaseModel):
-    version: ModelVersion
-    created: bool
+from lepton_core.validation import parse
 
 
 class Models:
@@ -42,7 +32,7 @@ class Models:
         return self._transport.get(f"/v1/models/{part(name, 'name')}", Model)
 
     def list(self) -> list[Model]:
-        return [each for page in self._transport.pages("/v1/models", _Models) for each in page.models]
+        return [each for page in self._transport.pages("/v1/models", ListModelsResponse) for each in page.models]
 
     def version(self, reference: str) -> ModelVersion:
         """`digits@champion`, `digits@2`, `digits@latest`, or a version's id."""
@@ -50,7 +40,7 @@ class Models:
 
     def versions(self, name: str) -> Sequence[ModelVersion]:
         """Newest first."""
-        pages = self._transport.pages(f"/v1/models/{part(name, 'name')}/versions", _Versions)
+        pages = self._transport.pages(f"/v1/models/{part(name, 'name')}/versions", ListModelVersionsResponse)
         return [each for page in pages for each in page.versions]
 
     def promote(
@@ -63,9 +53,9 @@ class Models:
         if version is None:
             raise invalid("version", "the run registered no model", None, "a model version; set `register` in the job")
         found = self.version(version) if isinstance(version, str) else version
-        body = {"version": found.version, "expected_version": expected_version}
+        body = parse(SetAliasRequest, {"version": found.version, "expected_version": expected_version})
         path = f"/v1/models/{part(found.model, 'model')}/aliases/{part(alias, 'alias')}"
-        return self._transport.send("PUT", path, _Set, body).alias
+        return self._transport.send("PUT", path, SetAliasResponse, body).alias
 
     def download(self, reference: str, folder: str | Path, *, progress: bool = True) -> ModelVersion:
         """Writes the package's files into `folder`, each verified by its SHA-256."""
@@ -78,8 +68,8 @@ class Models:
         """Imports a package made elsewhere: `model.onnx`, `signature.json`, and what else belongs to it."""
         check_label(name, "name")
         pushed = push_folder(self._transport, Path(folder), title=name, progress=progress)
-        body = {"files": [file.model_dump() for file in pushed.files]}
-        return self._transport.send("POST", f"/v1/models/{name}/versions", _Imported, body).version
+        body = parse(ImportModelVersionRequest, {"files": pushed.files})
+        return self._transport.send("POST", f"/v1/models/{name}/versions", ImportModelVersionResponse, body).version
 
     def compare(self, *references: str) -> dict[str, dict[str, Any]]:
         """Metrics side by side: metric → reference → value (None where a version has no such metric)."""

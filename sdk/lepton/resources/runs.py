@@ -5,40 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from pydantic import BaseModel
-
 from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.resources.models import Models
 from lepton.transport.http import Transport, new_key, part
 from lepton.transport.progress import shown
 from lepton.transport.sse import followed
-from lepton_core.api import Attempt, Checkpoint, MetricPoint, ModelVersion, RunState
+from lepton_core.api import (
+    Attempt,
+    Checkpoint,
+    ListAttemptsResponse,
+    ListCheckpointsResponse,
+    ListRunsResponse,
+    MetricPoint,
+    ModelVersion,
+    QueryMetricsResponse,
+    RunState,
+)
 from lepton_core.api import Run as RunResource
+from lepton_core.api.limits import MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
 from lepton_core.api.runs import UNTAKEN
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 1.0
-
-
-class _Runs(BaseModel):
-    runs: list[RunResource]
-    next_page_token: str = ""
-
-
-class _Attempts(BaseModel):
-    attempts: list[Attempt]
-
-
-class _Checkpoints(BaseModel):
-    checkpoints: list[Checkpoint]
-
-
-class _Points(BaseModel):
-    points: list[MetricPoint]
-    next_cursor: str
-    end: bool
 
 
 class RunFailedError(LeptonError):
@@ -197,18 +187,18 @@ class Runs:
         return Run(self, resource)
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        return self._transport.get(f"{_path(run_id)}/attempts", _Attempts).attempts
+        return self._transport.get(f"{_path(run_id)}/attempts", ListAttemptsResponse).attempts
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
-        return self._transport.get(f"{_path(run_id)}/checkpoints", _Checkpoints).checkpoints
+        return self._transport.get(f"{_path(run_id)}/checkpoints", ListCheckpointsResponse).checkpoints
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
         """The recorded curve, in order; all metrics if no key is given."""
         found: list[MetricPoint] = []
         cursor = ""
         while True:
-            params = {"key": keys, "cursor": cursor, "limit": 10_000}
-            page = self._transport.get(f"{_path(run_id)}/metrics", _Points, params)
+            params = {"key": keys, "cursor": cursor, "limit": MAX_METRIC_POINTS}
+            page = self._transport.get(f"{_path(run_id)}/metrics", QueryMetricsResponse, params)
             found += page.points
             if not page.points:
                 return found
@@ -241,8 +231,8 @@ class Runs:
         """The newest runs first."""
         found: list[Run] = []
         params = {"state": _state(state).value} if state else {}
-        params["page_size"] = str(min(max(limit, 1), 1000))
-        for page in self._transport.pages("/v1/runs", _Runs, params):
+        params["page_size"] = str(min(max(limit, 1), MAX_PAGE_ENTRIES))
+        for page in self._transport.pages("/v1/runs", ListRunsResponse, params):
             found += [Run(self, run) for run in page.runs]
             if len(found) >= limit:
                 break

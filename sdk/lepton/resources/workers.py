@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-
 from lepton.transport.http import Transport, part
-from lepton_core.api import Worker
-
-
-class _Workers(BaseModel):
-    workers: list[Worker]
+from lepton_core.api import ListWorkersResponse, Worker
 
 
 class Workers:
@@ -25,4 +19,4 @@ class Workers:
 
     def list(self) -> list[Worker]:
         """All that ever came, in the order in which they announced themselves."""
-        return self._transport.get("/v1/workers", _Workers).workers
+        return self._transport.get("/v1/workers", ListWorkersResponse).workers

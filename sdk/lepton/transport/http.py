@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from lepton.transport.login import Login
+from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.http.problems import error_from_problem
 
@@ -54,7 +55,7 @@ class Transport:
         """All pages of a list whose answers name the next one in `next_page_token`."""
         token = ""
         while True:
-            page = self.get(path, model, {"page_size": 1000, **(params or {}), "page_token": token})
+            page = self.get(path, model, {"page_size": MAX_PAGE_ENTRIES, **(params or {}), "page_token": token})
             yield page
             token = getattr(page, "next_page_token", "")
             if not token:
@@ -65,13 +66,14 @@ class Transport:
         method: str,
         path: str,
         model: type[Model],
-        body: Any = None,
+        body: BaseModel | Mapping[str, Any] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
     ) -> Model:
         """Sends `body` as JSON and reads the answer as `model`."""
-        answer = self.request(method, path, json_body=body, headers=headers, repeatable=repeatable)
+        given = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+        answer = self.request(method, path, json_body=given, headers=headers, repeatable=repeatable)
         return self._read(answer, model)
 
     def request(

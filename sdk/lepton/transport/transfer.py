@@ -12,39 +12,34 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel
 
 from lepton.transport.http import RETRIED_STATUSES, Transport, backoff, is_local, part
 from lepton.transport.progress import transferring
-from lepton_core.api import FileEntry, Location, Upload, UploadedPart
+from lepton_core.api import (
+    CommitManifestRequest,
+    CommitManifestResponse,
+    CompleteUploadRequest,
+    CreateUploadRequest,
+    FileEntry,
+    FindMissingRequest,
+    FindMissingResponse,
+    GetManifestResponse,
+    LocateRequest,
+    LocateResponse,
+    Location,
+    Upload,
+    UploadedPart,
+)
+from lepton_core.api.limits import MAX_MANIFEST_PAGE
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.objects import transfer
 from lepton_core.objects.folder import hashed, scan
 from lepton_core.objects.inline_batch import MEDIA_TYPE, write_batch
 from lepton_core.objects.ranges import is_range, range_header
 from lepton_core.paths import check_path
+from lepton_core.validation import parse
 
 STORE_TIMEOUT_SECONDS = 60.0
-PAGE_FILES = 10_000
-
-
-class _Digests(BaseModel):
-    digests: list[str]
-
-
-class _Locations(BaseModel):
-    locations: list[Location]
-
-
-class _Committed(BaseModel):
-    manifest_digest: str
-    bytes: int
-    files: int
-
-
-class _Files(BaseModel):
-    files: list[FileEntry]
-    next_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +64,8 @@ def push_folder(transport: Transport, path: Path, *, title: str, progress: bool 
     with Wires(transport) as wires, transferring(f"{title}: sending", size, wanted=progress) as advance:
         sent = transfer.send(local, wires, advance=advance)
     entries = tuple(FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in local)
-    body = {"files": [entry.model_dump() for entry in entries]}
-    committed = transport.send("POST", "/v1/manifests", _Committed, body)
+    body = parse(CommitManifestRequest, {"files": entries})
+    committed = transport.send("POST", "/v1/manifests", CommitManifestResponse, body)
     return Pushed(committed.manifest_digest, entries, committed.bytes, sent)
 
 
@@ -111,8 +106,8 @@ def read_manifest(transport: Transport, digest: str, limit: int | None = None) -
     found: list[FileEntry] = []
     path, after = f"/v1/manifests/{part(digest, 'manifest_digest')}", ""
     while limit is None or len(found) < limit:
-        wanted = PAGE_FILES if limit is None else min(PAGE_FILES, limit - len(found))
-        page = transport.get(path, _Files, {"after": after, "limit": wanted})
+        wanted = MAX_MANIFEST_PAGE if limit is None else min(MAX_MANIFEST_PAGE, limit - len(found))
+        page = transport.get(path, GetManifestResponse, {"after": after, "limit": wanted})
         found += page.files
         after = page.next_after
         if not after:
@@ -154,17 +149,19 @@ class Wires:
         self._lock = threading.Lock()  # parts and ranges travel in several threads
 
     def find_missing(self, digests: Sequence[str]) -> Sequence[str]:
-        return self._gateway.send("POST", "/v1/artifacts:missing", _Digests, {"digests": list(digests)}).digests
+        body = parse(FindMissingRequest, {"digests": list(digests)})
+        return self._gateway.send("POST", "/v1/artifacts:missing", FindMissingResponse, body).digests
 
     def put_inline(self, files: Sequence[tuple[str, bytes]]) -> None:
         body, headers = write_batch(files), {"content-type": MEDIA_TYPE}
         self._gateway.request("POST", "/v1/artifacts:inline", content=body, headers=headers)
 
     def create_upload(self, digest: str, size: int) -> Upload:
-        return self._gateway.send("POST", "/v1/uploads", Upload, {"digest": digest, "bytes": size})
+        body = parse(CreateUploadRequest, {"digest": digest, "bytes": size})
+        return self._gateway.send("POST", "/v1/uploads", Upload, body)
 
     def complete_upload(self, id: str, parts: Sequence[UploadedPart]) -> Upload:
-        body = {"parts": [each.model_dump() for each in parts]}
+        body = parse(CompleteUploadRequest, {"parts": parts})
         return self._gateway.send("POST", f"/v1/uploads/{part(id, 'id')}:complete", Upload, body)
 
     def get_upload(self, id: str) -> Upload:
@@ -184,7 +181,8 @@ class Wires:
                 patience.wait_after(error)
 
     def locate(self, digests: Sequence[str]) -> Sequence[Location]:
-        return self._gateway.send("POST", "/v1/artifacts:locate", _Locations, {"digests": list(digests)}).locations
+        body = parse(LocateRequest, {"digests": list(digests)})
+        return self._gateway.send("POST", "/v1/artifacts:locate", LocateResponse, body).locations
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         """Exactly `length` bytes; a connection that breaks is taken up again where it broke."""

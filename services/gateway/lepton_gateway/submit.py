@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_core.api import Run
+from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Role, current_principal
 from lepton_core.jobs.spec import JobSpec, canonical_digest, canonical_json, check_submittable, parse_job
@@ -14,7 +15,6 @@ from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.registry import Registry
 
 CLIENT_NAMESPACE = "client"
-MAX_KEY_CHARACTERS = 255
 _HOW_TO_ISOLATE = (
     "An operator can start a worker that runs scripts as another user: LEPTON_TRAINER_RUN_AS=<user>, "
     "see docs/security.md."
@@ -106,10 +106,10 @@ class Submitter:
 
 
 def check_key(key: str) -> None:
-    if not key or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
+    if not key or len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         raise invalid(
             "idempotency_key",
             "every submission needs a key made by the client; the same key gives the same run",
             key or None,
-            f"1 to {MAX_KEY_CHARACTERS} printable characters, e.g. a UUID",
+            f"1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters, e.g. a UUID",
         )

@@ -4,11 +4,11 @@ import difflib
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
 from lepton_core.ids import check_label
 
 DEFAULT_PAGE = 50
-MAX_PAGE = 500
 MAX_NAMES = 500
 MAX_SUGGESTIONS = 10
 
@@ -33,8 +33,8 @@ def names_like(conn: sa.Connection, parents: sa.FromClause, project: str, name: 
 
 def page_size(asked: int) -> int:
     if asked < 0:
-        raise invalid("page_size", "is negative", asked, f"1 to {MAX_PAGE}; 0 for {DEFAULT_PAGE}")
-    return min(asked, MAX_PAGE) if asked else DEFAULT_PAGE
+        raise invalid("page_size", "is negative", asked, f"1 to {MAX_PAGE_ENTRIES}; 0 for {DEFAULT_PAGE}")
+    return min(asked, MAX_PAGE_ENTRIES) if asked else DEFAULT_PAGE
 
 
 def name_token(token: str) -> str:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from lepton_core.api.limits import MAX_RECIPE_SCHEMA_BYTES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.recipes import store
-from lepton_registry.recipes.schemas import MAX_SCHEMA_BYTES, check_schema
+from lepton_registry.recipes.schemas import check_schema
 
 
 async def announce(database, version="1", schema='{"type":"object"}', name="r"):
@@ -46,7 +47,7 @@ async def test_the_newest_version_is_the_one_announced_last(database):
         {"properties": {"a": {"$ref": "https://example.org/schema.json"}}},
         {"$defs": {"a": {"anyOf": [{"$dynamicRef": "file:///etc/passwd"}]}}},
         {"items": [{"items": {"pattern": "x"}}]},
-        {"title": "x" * MAX_SCHEMA_BYTES},
+        {"title": "x" * MAX_RECIPE_SCHEMA_BYTES},
         [],
         "text",
     ],

@@ -11,8 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from lepton_core.api.limits import MAX_RECIPE_SCHEMA_BYTES
 from lepton_core.errors import LeptonError
-from lepton_trainer.recipes.catalogue import MAX_SCHEMA_BYTES, load_catalogue, read_entry
+from lepton_trainer.recipes.catalogue import load_catalogue, read_entry
 from lepton_trainer.recipes.generate import OURS, schema_text
 
 
@@ -21,7 +22,7 @@ def test_the_committed_schema_is_the_one_of_the_settings(name: str) -> None:
     settings = importlib.import_module(name)
     committed = read_entry(settings).schema
     assert committed == json.loads(schema_text(settings)), "run: python -m lepton_trainer.recipes.generate"
-    assert len(schema_text(settings)) < MAX_SCHEMA_BYTES
+    assert len(schema_text(settings)) < MAX_RECIPE_SCHEMA_BYTES
     # A misspelt setting must be refused at submission.
     assert committed["additionalProperties"] is False
 
@@ -76,7 +77,7 @@ def test_a_package_adds_a_recipe_by_its_entry_point_and_a_broken_one_is_left_out
     [
         ({"properties": {"a": {"pattern": "(a+)+$"}}}, "pattern"),
         ({"properties": {"a": {"$ref": "https://example.com/schema.json"}}}, "leads elsewhere"),
-        ({"description": "x" * MAX_SCHEMA_BYTES}, "bytes"),
+        ({"description": "x" * MAX_RECIPE_SCHEMA_BYTES}, "bytes"),
     ],
 )
 def test_schemas_that_could_harm_other_services_are_refused(

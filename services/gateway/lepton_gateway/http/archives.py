@@ -10,11 +10,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from lepton_core.api import FileEntry
+from lepton_core import api
+from lepton_core.api.limits import MAX_PACKAGE_FILES
 from lepton_core.archives import ArchiveLimits, unpack
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_gateway.folders import FolderUpload
-from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 
 ARCHIVE_TYPES = ("application/zip", "application/x-tar", "application/gzip", "application/x-gzip")
@@ -59,8 +59,8 @@ class ArchiveIntake:
                 raise invalid("archive", "holds no file", allowed="at least one file")
             return await self._upload.send(folder)
 
-    async def files_of(self, manifest_digest: str) -> list[FileEntry]:
-        found = await self._registry.get_manifest(manifest_digest, "", 1000)
+    async def files_of(self, manifest_digest: str) -> list[api.FileEntry]:
+        found = await self._registry.get_manifest(manifest_digest, "", MAX_PACKAGE_FILES)
         return found.items
 
 
@@ -78,10 +78,10 @@ def routes(archives: ArchiveIntake) -> APIRouter:
             }
         },
     )
-    async def create_code(request: Request) -> bodies.CodeFolder:
+    async def create_code(request: Request) -> api.CodeFolder:
         """An archive as the body; the answer's digest is what a job's `script.code` takes."""
         if not is_archive(request):
             raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body must be one of {', '.join(ARCHIVE_TYPES[:3])}.")
-        return bodies.CodeFolder(code=await archives.receive(request))
+        return api.CodeFolder(code=await archives.receive(request))
 
     return router

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from lepton_core.api import Upload
+from lepton_core import api
+from lepton_core.api.limits import MAX_MANIFEST_PAGE
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.objects.inline_batch import MEDIA_TYPE, read_batch
-from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 
 
@@ -17,8 +17,8 @@ def routes(registry: Registry) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["artifacts"])
 
     @router.post("/artifacts:missing", summary="Which of these files the project does not have")
-    async def find_missing(body: bodies.FindMissingRequest) -> bodies.FindMissingResponse:
-        return bodies.FindMissingResponse(digests=await registry.find_missing(body.digests))
+    async def find_missing(body: api.FindMissingRequest) -> api.FindMissingResponse:
+        return api.FindMissingResponse(digests=await registry.find_missing(body.digests))
 
     @router.post(
         "/artifacts:inline",
@@ -31,42 +31,44 @@ def routes(registry: Registry) -> APIRouter:
             }
         },
     )
-    async def put_inline(request: Request) -> bodies.PutInlineResponse:
+    async def put_inline(request: Request) -> api.PutInlineResponse:
         """One line of JSON (a list of `[digest, bytes]`), a newline, then the files' bytes one after the other.
         At most 256 KiB a file and 16 MiB a batch."""
         if request.headers.get("content-type", "") != MEDIA_TYPE:
             raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body must be {MEDIA_TYPE}.")
         files = read_batch(await request.body())
-        return bodies.PutInlineResponse(artifacts=await registry.put_inline(files))
+        return api.PutInlineResponse(artifacts=await registry.put_inline(files))
 
     @router.post("/artifacts:locate", summary="Short-lived URLs to read files from")
-    async def locate(body: bodies.LocateRequest) -> bodies.LocateResponse:
-        return bodies.LocateResponse(locations=await registry.locate(body.digests))
+    async def locate(body: api.LocateRequest) -> api.LocateResponse:
+        return api.LocateResponse(locations=await registry.locate(body.digests))
 
     @router.post("/uploads", status_code=201, summary="Begin the upload of a large file")
-    async def create_upload(body: bodies.CreateUploadRequest) -> Upload:
+    async def create_upload(body: api.CreateUploadRequest) -> api.Upload:
         """Answers one presigned URL a part: PUT each part's bytes there, keep the ETag."""
         return await registry.create_upload(body.digest, body.bytes)
 
     @router.post("/uploads/{upload_id}:complete", status_code=202, summary="All parts are sent")
-    async def complete_upload(upload_id: str, body: bodies.CompleteUploadRequest) -> Upload:
+    async def complete_upload(upload_id: str, body: api.CompleteUploadRequest) -> api.Upload:
         """The registry now hashes what arrived; poll the upload until it is `committed` or `failed`."""
         return await registry.complete_upload(upload_id, body.parts)
 
     @router.get("/uploads/{upload_id}", summary="How an upload stands")
-    async def get_upload(upload_id: str) -> Upload:
+    async def get_upload(upload_id: str) -> api.Upload:
         return await registry.get_upload(upload_id)
 
     @router.post("/manifests", status_code=201, summary="Commit a folder of files")
-    async def commit_manifest(body: bodies.CommitManifestRequest) -> bodies.CommitManifestResponse:
+    async def commit_manifest(body: api.CommitManifestRequest) -> api.CommitManifestResponse:
         digest, size, files = await registry.commit_manifest(body.files)
-        return bodies.CommitManifestResponse(manifest_digest=digest, bytes=size, files=files)
+        return api.CommitManifestResponse(manifest_digest=digest, bytes=size, files=files)
 
     @router.get("/manifests/{manifest_digest}", summary="The files of a folder")
     async def get_manifest(
-        manifest_digest: str, after: str = "", limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000
-    ) -> bodies.GetManifestResponse:
+        manifest_digest: str,
+        after: str = "",
+        limit: Annotated[int, Query(ge=1, le=MAX_MANIFEST_PAGE)] = MAX_MANIFEST_PAGE,
+    ) -> api.GetManifestResponse:
         found = await registry.get_manifest(manifest_digest, after, limit)
-        return bodies.GetManifestResponse(files=found.items, next_after=found.next)
+        return api.GetManifestResponse(files=found.items, next_after=found.next)
 
     return router

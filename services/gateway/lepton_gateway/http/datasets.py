@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from lepton_core.api import Dataset, DatasetVersion
+from lepton_core import api
+from lepton_core.api.limits import MAX_MESSAGE_CHARS
 from lepton_core.validation import parse
-from lepton_gateway.http import bodies
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive
 from lepton_gateway.http.runs import PageSize
 from lepton_gateway.registry import Registry
@@ -18,46 +18,46 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["datasets"])
 
     @router.get("/datasets", summary="List datasets")
-    async def list_datasets(page_token: str = "", page_size: PageSize = 50) -> bodies.ListDatasetsResponse:
+    async def list_datasets(page_token: str = "", page_size: PageSize = 50) -> api.ListDatasetsResponse:
         found = await registry.list_datasets(page_token, page_size)
-        return bodies.ListDatasetsResponse(datasets=found.items, next_page_token=found.next)
+        return api.ListDatasetsResponse(datasets=found.items, next_page_token=found.next)
 
     @router.get("/datasets/{name}", summary="Get a dataset")
-    async def get_dataset(name: str) -> Dataset:
+    async def get_dataset(name: str) -> api.Dataset:
         return await registry.get_dataset(name)
 
     @router.post(
         "/datasets/{name}/versions",
         status_code=201,
         summary="Make a version",
-        openapi_extra=archive_body(bodies.CreateDatasetVersionRequest),
+        openapi_extra=archive_body(api.CreateDatasetVersionRequest),
     )
     async def create_dataset_version(
         name: str,
         request: Request,
         response: Response,
-        message: Annotated[str, Query(max_length=1000, description="With an archive: what changed.")] = "",
-    ) -> bodies.CreateDatasetVersionResponse:
+        message: Annotated[str, Query(max_length=MAX_MESSAGE_CHARS, description="With an archive: what changed.")] = "",
+    ) -> api.CreateDatasetVersionResponse:
         """From a committed manifest, or from an archive (zip, tar, tar.gz) sent as the body.
         The files of the latest version again give that version (200)."""
         if is_archive(request):
             digest = await archives.receive(request)
         else:
-            body = parse(bodies.CreateDatasetVersionRequest, await request.body())
+            body = parse(api.CreateDatasetVersionRequest, await request.body())
             digest, message = body.manifest_digest, body.message
         version, created = await registry.create_dataset_version(name, digest, message)
         response.status_code = 201 if created else 200
-        return bodies.CreateDatasetVersionResponse(version=version, created=created)
+        return api.CreateDatasetVersionResponse(version=version, created=created)
 
     @router.get("/datasets/{name}/versions", summary="List a dataset's versions, newest first")
     async def list_dataset_versions(
         name: str, page_token: str = "", page_size: PageSize = 50
-    ) -> bodies.ListDatasetVersionsResponse:
+    ) -> api.ListDatasetVersionsResponse:
         found = await registry.list_dataset_versions(name, page_token, page_size)
-        return bodies.ListDatasetVersionsResponse(versions=found.items, next_page_token=found.next)
+        return api.ListDatasetVersionsResponse(versions=found.items, next_page_token=found.next)
 
     @router.get("/dataset-versions/{reference}", summary="Get a version by reference")
-    async def get_dataset_version(reference: str) -> DatasetVersion:
+    async def get_dataset_version(reference: str) -> api.DatasetVersion:
         """`digits`, `digits@latest`, `digits@3`, `digits@sha256:…` or an id."""
         return await registry.get_dataset_version(reference)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from lepton_core.api import Deployment
-from lepton_gateway.http import bodies
+from lepton_core import api
 from lepton_gateway.registry import Registry
 
 
@@ -13,27 +12,27 @@ def routes(registry: Registry) -> APIRouter:
     router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
 
     @router.post("", status_code=201, summary="Serve a model")
-    async def create_deployment(body: bodies.CreateDeploymentRequest, response: Response) -> Deployment:
+    async def create_deployment(body: api.CreateDeploymentRequest, response: Response) -> api.Deployment:
         """The same name with the same model again answers the deployment there is (200)."""
         deployment, created = await registry.create_deployment(body.name, body.model)
         response.status_code = 201 if created else 200
         return deployment
 
     @router.get("", summary="List deployments")
-    async def list_deployments() -> bodies.ListDeploymentsResponse:
-        return bodies.ListDeploymentsResponse(deployments=await registry.list_deployments())
+    async def list_deployments() -> api.ListDeploymentsResponse:
+        return api.ListDeploymentsResponse(deployments=await registry.list_deployments())
 
     @router.get("/{name}", summary="Get a deployment")
-    async def get_deployment(name: str) -> Deployment:
+    async def get_deployment(name: str) -> api.Deployment:
         """`desired` is what should be served, `last_good` what was last seen warm."""
         return await registry.get_deployment(name)
 
     @router.patch("/{name}", summary="Point a deployment at another model version or alias")
-    async def update_deployment(name: str, body: bodies.UpdateDeploymentRequest) -> Deployment:
+    async def update_deployment(name: str, body: api.UpdateDeploymentRequest) -> api.Deployment:
         return await registry.update_deployment(name, body.model)
 
     @router.post("/{name}:rollback", summary="Go back to an earlier revision")
-    async def rollback_deployment(name: str, body: bodies.RollbackDeploymentRequest) -> Deployment:
+    async def rollback_deployment(name: str, body: api.RollbackDeploymentRequest) -> api.Deployment:
         """Makes a new revision of what the earlier one served, and stops following the alias."""
         return await registry.rollback_deployment(name, body.revision)
 
@@ -42,7 +41,7 @@ def routes(registry: Registry) -> APIRouter:
         await registry.delete_deployment(name)
 
     @router.get("/{name}/revisions", summary="List a deployment's revisions, newest first")
-    async def list_revisions(name: str) -> bodies.ListRevisionsResponse:
-        return bodies.ListRevisionsResponse(revisions=await registry.list_revisions(name))
+    async def list_revisions(name: str) -> api.ListRevisionsResponse:
+        return api.ListRevisionsResponse(revisions=await registry.list_revisions(name))
 
     return router

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from lepton_core.api import ApiKey, Project
+from lepton_core import api
 from lepton_core.identity import Role, current_principal
-from lepton_gateway.http import bodies
 from lepton_gateway.registry import Registry
 
 
@@ -17,33 +16,33 @@ def routes(registry: Registry, forget: Callable[[str], None]) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["keys"])
 
     @router.get("/whoami", summary="Who the presented key is")
-    async def whoami() -> bodies.Caller:
+    async def whoami() -> api.Caller:
         principal = current_principal()
-        return bodies.Caller(id=principal.id, project=principal.project, role=principal.role or Role.VIEWER)
+        return api.Caller(id=principal.id, project=principal.project, role=principal.role or Role.VIEWER)
 
     @router.post("/keys", status_code=201, summary="Make a key")
-    async def create_key(body: bodies.CreateKeyRequest) -> bodies.CreateKeyResponse:
+    async def create_key(body: api.CreateKeyRequest) -> api.CreateKeyResponse:
         """Nobody can give away more than they have: the role is at most the caller's own."""
         key, secret = await registry.create_key(body.name, body.role, body.ttl_seconds, body.project)
-        return bodies.CreateKeyResponse(key=key, secret=secret)
+        return api.CreateKeyResponse(key=key, secret=secret)
 
     @router.get("/keys", summary="List the project's keys")
-    async def list_keys() -> bodies.ListKeysResponse:
-        return bodies.ListKeysResponse(keys=await registry.list_keys())
+    async def list_keys() -> api.ListKeysResponse:
+        return api.ListKeysResponse(keys=await registry.list_keys())
 
     @router.delete("/keys/{key_id}", summary="Revoke a key")
-    async def revoke_key(key_id: str) -> ApiKey:
+    async def revoke_key(key_id: str) -> api.ApiKey:
         """Other processes may let it in until their cache ends (30 s unless set otherwise)."""
         key = await registry.revoke_key(key_id)
         forget(key_id)
         return key
 
     @router.post("/projects", status_code=201, tags=["projects"], summary="Make a project")
-    async def create_project(body: bodies.CreateProjectRequest) -> Project:
+    async def create_project(body: api.CreateProjectRequest) -> api.Project:
         return await registry.create_project(body.name)
 
     @router.get("/projects", tags=["projects"], summary="List projects")
-    async def list_projects() -> bodies.ListProjectsResponse:
-        return bodies.ListProjectsResponse(projects=await registry.list_projects())
+    async def list_projects() -> api.ListProjectsResponse:
+        return api.ListProjectsResponse(projects=await registry.list_projects())
 
     return router

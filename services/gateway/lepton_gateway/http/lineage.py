@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from lepton_core.api import Lineage
+from lepton_core.api.limits import MAX_LINEAGE_DEPTH
 from lepton_gateway.registry import Registry
 
 
@@ -17,7 +18,7 @@ def routes(registry: Registry) -> APIRouter:
     async def get_lineage(
         id: str,
         direction: Literal["up", "down", "both"] = "up",
-        max_depth: Annotated[int, Query(ge=1, le=64)] = 20,
+        max_depth: Annotated[int, Query(ge=1, le=MAX_LINEAGE_DEPTH)] = 20,
     ) -> Lineage:
         """`id`: of a prediction, revision, model version, run or dataset version, `code:sha256:…`, `env:sha256:…`,
         or a reference such as `digits@champion`. `up` leads to what it came from, `down` to what was made of it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from lepton_core.api import Model, ModelVersion
+from lepton_core import api
 from lepton_core.validation import parse
-from lepton_gateway.http import bodies
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive
 from lepton_gateway.http.runs import PageSize
 from lepton_gateway.registry import Registry
@@ -16,50 +15,48 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["models"])
 
     @router.get("/models", summary="List models")
-    async def list_models(page_token: str = "", page_size: PageSize = 50) -> bodies.ListModelsResponse:
+    async def list_models(page_token: str = "", page_size: PageSize = 50) -> api.ListModelsResponse:
         found = await registry.list_models(page_token, page_size)
-        return bodies.ListModelsResponse(models=found.items, next_page_token=found.next)
+        return api.ListModelsResponse(models=found.items, next_page_token=found.next)
 
     @router.get("/models/{name}", summary="Get a model with its aliases")
-    async def get_model(name: str) -> Model:
+    async def get_model(name: str) -> api.Model:
         return await registry.get_model(name)
 
     @router.get("/models/{name}/versions", summary="List a model's versions, newest first")
     async def list_model_versions(
         name: str, page_token: str = "", page_size: PageSize = 50
-    ) -> bodies.ListModelVersionsResponse:
+    ) -> api.ListModelVersionsResponse:
         found = await registry.list_model_versions(name, page_token, page_size)
-        return bodies.ListModelVersionsResponse(versions=found.items, next_page_token=found.next)
+        return api.ListModelVersionsResponse(versions=found.items, next_page_token=found.next)
 
     @router.post(
         "/models/{name}/versions",
         status_code=201,
         summary="Import a model made elsewhere",
-        openapi_extra=archive_body(bodies.ImportModelVersionRequest),
+        openapi_extra=archive_body(api.ImportModelVersionRequest),
     )
-    async def import_model_version(
-        name: str, request: Request, response: Response
-    ) -> bodies.ImportModelVersionResponse:
+    async def import_model_version(name: str, request: Request, response: Response) -> api.ImportModelVersionResponse:
         """From files already stored, or from an archive sent as the body. Every file is checked for what its name
         says it is: `model.onnx`, `weights.safetensors`, `signature.json`, `card.json`."""
         if is_archive(request):
             files = await archives.files_of(await archives.receive(request))
         else:
-            files = parse(bodies.ImportModelVersionRequest, await request.body()).files
+            files = parse(api.ImportModelVersionRequest, await request.body()).files
         version, created = await registry.import_model_version(name, files)
         response.status_code = 201 if created else 200
-        return bodies.ImportModelVersionResponse(version=version, created=created)
+        return api.ImportModelVersionResponse(version=version, created=created)
 
     @router.get("/model-versions/{reference}", summary="Get a version by reference")
-    async def get_model_version(reference: str) -> ModelVersion:
+    async def get_model_version(reference: str) -> api.ModelVersion:
         """`digits@champion`, `digits@2`, `digits@latest` or an id."""
         return await registry.get_model_version(reference)
 
     @router.put("/models/{name}/aliases/{alias}", summary="Move an alias")
-    async def set_alias(name: str, alias: str, body: bodies.SetAliasRequest) -> bodies.SetAliasResponse:
+    async def set_alias(name: str, alias: str, body: api.SetAliasRequest) -> api.SetAliasResponse:
         """Deployments that follow the alias get a new revision in the same transaction."""
         moved = await registry.set_alias(name, alias, body.version, body.expected_version)
-        return bodies.SetAliasResponse(alias=moved)
+        return api.SetAliasResponse(alias=moved)
 
     @router.delete("/models/{name}/aliases/{alias}", status_code=204, summary="Delete an alias")
     async def delete_alias(name: str, alias: str) -> None:

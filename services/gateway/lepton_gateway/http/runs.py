@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from lepton_core.api import Run, RunState
-from lepton_gateway.http import bodies
+from lepton_core import api
+from lepton_core.api.limits import MAX_LOG_CHUNKS, MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
 from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
-PageSize = Annotated[int, Query(ge=1, le=1000)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_ENTRIES)]
 
 
 def routes(registry: Registry, submitter: Submitter) -> APIRouter:
@@ -20,54 +20,54 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
 
     @router.get("", summary="List runs, newest first")
     async def list_runs(
-        state: RunState | None = None, page_token: str = "", page_size: PageSize = 50
-    ) -> bodies.ListRunsResponse:
+        state: api.RunState | None = None, page_token: str = "", page_size: PageSize = 50
+    ) -> api.ListRunsResponse:
         found = await registry.list_runs(state.value if state else "", page_token, page_size)
-        return bodies.ListRunsResponse(runs=found.items, next_page_token=found.next)
+        return api.ListRunsResponse(runs=found.items, next_page_token=found.next)
 
     @router.get("/{run_id}", summary="Get a run")
-    async def get_run(run_id: str) -> Run:
+    async def get_run(run_id: str) -> api.Run:
         return await registry.get_run(run_id)
 
     @router.post("/{run_id}:cancel", status_code=202, summary="Cancel a run")
-    async def cancel_run(run_id: str) -> Run:
+    async def cancel_run(run_id: str) -> api.Run:
         """A queued run ends at once; a running one when its processes are gone."""
         return await registry.cancel_run(run_id)
 
     @router.post("/{run_id}:retry", status_code=202, summary="Submit the same job again")
-    async def retry_run(run_id: str, response: Response, idempotency_key: str = IDEMPOTENCY_KEY) -> Run:
+    async def retry_run(run_id: str, response: Response, idempotency_key: str = IDEMPOTENCY_KEY) -> api.Run:
         """A new run of the same spec, on the same dataset version."""
         submission = await submitter.retry(run_id, idempotency_key)
         response.status_code = 202 if submission.created else 200
         return submission.run
 
     @router.get("/{run_id}/attempts", summary="List a run's attempts")
-    async def list_attempts(run_id: str) -> bodies.ListAttemptsResponse:
-        return bodies.ListAttemptsResponse(attempts=await registry.list_attempts(run_id))
+    async def list_attempts(run_id: str) -> api.ListAttemptsResponse:
+        return api.ListAttemptsResponse(attempts=await registry.list_attempts(run_id))
 
     @router.get("/{run_id}/checkpoints", summary="List a run's committed checkpoints")
-    async def list_checkpoints(run_id: str) -> bodies.ListCheckpointsResponse:
-        return bodies.ListCheckpointsResponse(checkpoints=await registry.list_checkpoints(run_id))
+    async def list_checkpoints(run_id: str) -> api.ListCheckpointsResponse:
+        return api.ListCheckpointsResponse(checkpoints=await registry.list_checkpoints(run_id))
 
     @router.get("/{run_id}/metrics", summary="Read metric points")
     async def query_metrics(
         run_id: str,
         key: Annotated[list[str], Query(description="Only these metrics; repeat for several.")] = [],  # noqa: B006
         cursor: str = "",
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-    ) -> bodies.QueryMetricsResponse:
+        limit: Annotated[int, Query(ge=1, le=MAX_METRIC_POINTS)] = 1000,
+    ) -> api.QueryMetricsResponse:
         tail = await registry.query_metrics(run_id, key, cursor, limit)
-        return bodies.QueryMetricsResponse(points=tail.items, next_cursor=tail.cursor, end=tail.end)
+        return api.QueryMetricsResponse(points=tail.items, next_cursor=tail.cursor, end=tail.end)
 
     @router.get("/{run_id}/logs", summary="Read log chunks")
     async def read_log(
         run_id: str,
         stream: Annotated[str, Query(description="`rank-0`, `launcher`, …; empty: all.")] = "",
         cursor: str = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> bodies.ReadLogResponse:
+        limit: Annotated[int, Query(ge=1, le=MAX_LOG_CHUNKS)] = 100,
+    ) -> api.ReadLogResponse:
         """Data is base64 in JSON; `/v1/runs/{run_id}/logs/stream` sends text."""
         tail = await registry.read_log(run_id, stream, cursor, limit)
-        return bodies.ReadLogResponse(chunks=tail.items, next_cursor=tail.cursor, end=tail.end)
+        return api.ReadLogResponse(chunks=tail.items, next_cursor=tail.cursor, end=tail.end)
 
     return router

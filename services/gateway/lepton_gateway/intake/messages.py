@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal, PrincipalKind, Role, reset_principal, set_principal
 from lepton_gateway.json_body import parse_object
@@ -58,7 +59,7 @@ def peek_message_id(data: object) -> str:
     except (LeptonError, TypeError):
         return ""
     found = body.get("message_id", "")
-    return found[:255] if isinstance(found, str) else ""
+    return found[:MAX_IDEMPOTENCY_KEY_CHARS] if isinstance(found, str) else ""
 
 
 class MessageSubmitter:

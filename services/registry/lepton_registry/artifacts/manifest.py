@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
+from lepton_core.api.limits import MAX_MANIFEST_FILES
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
 from lepton_core.paths import check_path
 
-MAX_FILES = 1_000_000
 MAX_FILE_BYTES = 1 << 50
 
 
@@ -45,10 +45,10 @@ def build_manifest(entries: Iterable[FileLike], field: str = "files") -> Manifes
     """Check, sort and name a folder. Raises INVALID for an unsafe path, a path twice, a file that is also a folder."""
     files = sorted((_checked(entry, f"{field}[{index}]") for index, entry in enumerate(entries)), key=lambda f: f.path)
     if not files:
-        raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_FILES} files")
-    if len(files) > MAX_FILES:
+        raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_MANIFEST_FILES} files")
+    if len(files) > MAX_MANIFEST_FILES:
         raise LeptonError(
-            ErrorCode.TOO_LARGE, f"{field}: {len(files)} files are too many; allowed: at most {MAX_FILES}"
+            ErrorCode.TOO_LARGE, f"{field}: {len(files)} files are too many; allowed: at most {MAX_MANIFEST_FILES}"
         )
     _check_distinct(files, field)
     return Manifest(digest_of(canonical(files)), sum(file.bytes for file in files), tuple(files))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lepton_core.api.limits import MAX_DIGESTS
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_digest
 from lepton_core.objects.store import ObjectStore
@@ -13,7 +14,6 @@ from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.database.engine import Database
 
-MAX_DIGESTS = 10_000
 MAX_CHECKS = 2
 SIGNED_AT_ONCE = 20
 

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_MANIFEST_PAGE
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import check_digest, new_id
 from lepton_registry.artifacts.blobs import PRESENT, chunks, refuse, require
@@ -28,7 +29,6 @@ __all__ = [
 
 MANIFESTS = table(ManifestRow)
 MANIFEST_FILES = table(ManifestFileRow)
-MAX_PAGE = 10_000
 SHOWN_FILES = 10
 
 
@@ -141,7 +141,7 @@ def manifest_files(
 
 def page(conn: sa.Connection, project: str, digest: str, after: str, limit: int) -> tuple[Sequence[File], str]:
     """One page and the path to go on after; empty at the end."""
-    size = min(limit, MAX_PAGE) if limit > 0 else MAX_PAGE
+    size = min(limit, MAX_MANIFEST_PAGE) if limit > 0 else MAX_MANIFEST_PAGE
     files = manifest_files(conn, project, digest, after=after, limit=size + 1)
     return files[:size], files[size - 1].path if len(files) > size else ""
 

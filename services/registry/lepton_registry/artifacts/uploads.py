@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_UPLOAD_PARTS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest
 from lepton_core.objects.store import ObjectStore
@@ -25,7 +26,6 @@ from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 log = logging.getLogger(__name__)
 
 MIN_PART_BYTES = 16 * 1024 * 1024
-MAX_PARTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Uploads:
                     conn,
                     project,
                     artifact=Stored(digest, size, key, 0),
-                    part_bytes=max(self._min_part_bytes, -(-size // MAX_PARTS)),
+                    part_bytes=max(self._min_part_bytes, -(-size // MAX_UPLOAD_PARTS)),
                     multipart_id=multipart_id,
                     expires_at_us=now_us() + self._upload_us,
                 )

@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_MESSAGE_CHARS
 from lepton_core.errors import ErrorCode, invalid
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.artifacts import store as artifacts
@@ -27,7 +28,6 @@ _LATEST = (
     .join(DATASETS, sa.and_(VERSIONS.c.dataset_id == DATASETS.c.id, VERSIONS.c.version == DATASETS.c.latest_version))
     .where(DATASETS.c.project == sa.bindparam("project"), DATASETS.c.name == sa.bindparam("name"))
 )
-MAX_MESSAGE_CHARS = 10_000
 REFERENCE_RULE = "name, name@latest, name@<version>, name@sha256:<digest> or dsv_<id>"
 
 

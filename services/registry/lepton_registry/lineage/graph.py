@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from lepton_registry.lineage.edges import EDGES, NODES
 
 DEFAULT_DEPTH = 16
-MAX_DEPTH = 64
 MAX_EDGES = 5_000
 _CHUNK = 1_000
 _KINDS = {"dsv": "dataset_version", "run": "run", "mv": "model_version", "rev": "revision", "pred": "prediction"}

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_LINEAGE_DEPTH
 from lepton_core.errors import invalid
 from lepton_proto.v1 import lineage_pb2 as pb
 from lepton_proto.v1 import lineage_pb2_grpc as rpc
@@ -24,9 +25,9 @@ class LineageServicer(rpc.LineageServiceServicer):
 
     async def GetLineage(self, request: pb.GetLineageRequest, context: Context) -> pb.GetLineageResponse:
         project = caller().project
-        if not 0 <= request.max_depth <= graph.MAX_DEPTH:
+        if not 0 <= request.max_depth <= MAX_LINEAGE_DEPTH:
             raise invalid(
-                "max_depth", "is out of range", request.max_depth, f"1 to {graph.MAX_DEPTH}; 0 for the default"
+                "max_depth", "is out of range", request.max_depth, f"1 to {MAX_LINEAGE_DEPTH}; 0 for the default"
             )
         direction = request.direction or pb.LINEAGE_DIRECTION_BOTH
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from lepton_core.api.limits import MAX_METRIC_POINTS
 from lepton_core.errors import invalid
 from lepton_core.identity import require_attempt
 from lepton_proto.v1 import metrics_pb2 as pb
@@ -18,7 +19,6 @@ from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_RECORDS_BYTES = 4 * 1024 * 1024
-MAX_POINTS = 10_000
 
 
 class MetricServicer(rpc.MetricServiceServicer):
@@ -48,7 +48,7 @@ class MetricServicer(rpc.MetricServiceServicer):
 
     async def QueryMetrics(self, request: pb.QueryMetricsRequest, context: Context) -> pb.QueryMetricsResponse:
         project, after = caller().project, position_of(request.cursor)
-        limit = page_limit(request.limit, MAX_POINTS)
+        limit = page_limit(request.limit, MAX_METRIC_POINTS)
         rows, end = await self._database.read(
             lambda conn: store.query(conn, project, request.run_id, keys=list(request.keys), after=after, limit=limit)
         )

@@ -7,10 +7,10 @@ fetch a URL or run a regular expression that never ends.
 import json
 from typing import Any
 
+from lepton_core.api.limits import MAX_RECIPE_SCHEMA_BYTES
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.ids import digest_of
 
-MAX_SCHEMA_BYTES = 64 * 1024
 _REFUSED = ("pattern", "patternProperties")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef", "$schema")
 # Under these keys the names are the user's own, not keywords.
@@ -20,8 +20,8 @@ _NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 def check_schema(text: str, field: str) -> str:
     """The digest of a schema that may enter the catalogue; INVALID otherwise."""
     encoded = text.encode()
-    if len(encoded) > MAX_SCHEMA_BYTES:
-        raise invalid(field, "too large", len(encoded), f"at most {MAX_SCHEMA_BYTES} bytes")
+    if len(encoded) > MAX_RECIPE_SCHEMA_BYTES:
+        raise invalid(field, "too large", len(encoded), f"at most {MAX_RECIPE_SCHEMA_BYTES} bytes")
     try:
         schema = json.loads(text)
         if not isinstance(schema, dict):

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.grpc.errors import error_message, public_error
@@ -25,7 +26,7 @@ from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import Key, Submission, Values
 
 Context = grpc.aio.ServicerContext[Any, Any]
-MAX_PAGE, DEFAULT_PAGE = 500, 50
+DEFAULT_PAGE = 50
 # Progress makes no event: a stream looks this often.
 PROGRESS_SECONDS = 1.0
 _STATE = pb.RunState.DESCRIPTOR
@@ -72,7 +73,7 @@ class RunServicer(rpc.RunServiceServicer):
         return pb.GetRunResponse(run=await self._database.read(lambda conn: _run(conn, project, request.id)))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        project, size = caller().project, page_limit(request.page_size, MAX_PAGE, DEFAULT_PAGE)
+        project, size = caller().project, page_limit(request.page_size, MAX_PAGE_ENTRIES, DEFAULT_PAGE)
         before = id_token(request.page_token, "run")
         state = enum_from_proto(request.state, _STATE, RunState)
         wanted = RunState(state) if state else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_core.jobs.spec import JobSpec, ScriptSpec, check_submittable, parse_job
@@ -22,7 +23,6 @@ from lepton_registry.runs.tables import RunRow
 
 RUNS = table(RunRow)
 CLIENT_NAMESPACE = "client"
-MAX_KEY_CHARS = 256
 _BY_KEY = sa.select(RUNS).where(
     RUNS.c.project == sa.bindparam("project"),
     RUNS.c.key_namespace == sa.bindparam("key_namespace"),
@@ -60,8 +60,8 @@ class Key:
 
     def __post_init__(self) -> None:
         for field, value in (("key_namespace", self.namespace), ("idempotency_key", self.key)):
-            if not 0 < len(value) <= MAX_KEY_CHARS:
-                raise invalid(field, "empty or too long", value, f"1 to {MAX_KEY_CHARS} characters")
+            if not 0 < len(value) <= MAX_IDEMPOTENCY_KEY_CHARS:
+                raise invalid(field, "empty or too long", value, f"1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters")
         if not self.digest:
             raise invalid("request_digest", "required")
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lepton_core.api import FileEntry
+from lepton_core.api.limits import MAX_PACKAGE_FILES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.jobs.spec import JobSpec
 from lepton_core.workspace_files import Outcome
@@ -24,7 +25,6 @@ from lepton_trainer.retrying import REFUSALS, retry
 
 _log = logging.getLogger(__name__)
 # Each is open while it is sent.
-MAX_PACKAGE_FILES = 200
 TAIL_BYTES = 4096
 
 

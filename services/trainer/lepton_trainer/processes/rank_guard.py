@@ -1,4 +1,4 @@
-"""Between the launcher and one rank: `rank_guard.py SOCKET`, started by torchrun in place of the program, without torch.
+"""Between the launcher and one rank: `rank_guard.py SOCKET`, started by torchrun in place of the program.
 
 It starts the real program when the supervisor says so, writes its output to the rank's log, and reports its end. When
 the socket to the supervisor closes, or the fence's deadline passes, it kills everything below it: the supervisor may be

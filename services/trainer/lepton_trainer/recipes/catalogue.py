@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from lepton_core.api.limits import MAX_RECIPE_SCHEMA_BYTES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label
 
 ENTRY_POINT_GROUP = "lepton.recipes"
 SCHEMA_FILE = "schema.json"
-MAX_SCHEMA_BYTES = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def load_catalogue() -> dict[tuple[str, str], RecipeEntry]:
 def read_entry(settings: ModuleType) -> RecipeEntry:
     """What a settings module announces. Raises INVALID for a schema that the catalogue would refuse."""
     text = importlib.resources.files(settings.__package__ or "").joinpath(SCHEMA_FILE).read_bytes()
-    if len(text) > MAX_SCHEMA_BYTES:
-        raise LeptonError(ErrorCode.INVALID, f"{SCHEMA_FILE} has {len(text)} bytes; allowed: {MAX_SCHEMA_BYTES}")
+    if len(text) > MAX_RECIPE_SCHEMA_BYTES:
+        raise LeptonError(ErrorCode.INVALID, f"{SCHEMA_FILE} has {len(text)} bytes; allowed: {MAX_RECIPE_SCHEMA_BYTES}")
     schema = json.loads(text)
     if problem := next(_problems(schema), None):
         raise LeptonError(ErrorCode.INVALID, f"{SCHEMA_FILE}: {problem}")

@@ -1,0 +1,25 @@
+"""Limits that both sides of a contract must know: one number each, for the door that refuses and the code behind it."""
+
+# Of a submission. The queue's message ids have the same bound, since they become such keys.
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+# Entries of one page of a list, and of one answer about events.
+MAX_PAGE_ENTRIES = 1_000
+# Metric points of one answer.
+MAX_METRIC_POINTS = 10_000
+# Log chunks of one answer.
+MAX_LOG_CHUNKS = 1_000
+# Digests in one question about files.
+MAX_DIGESTS = 10_000
+# Files of one folder, and of the answer that lists a part of them.
+MAX_MANIFEST_FILES = 1_000_000
+MAX_MANIFEST_PAGE = 10_000
+# Of one model's package.
+MAX_PACKAGE_FILES = 1_000
+# Parts of one upload.
+MAX_UPLOAD_PARTS = 1_000
+# What is said about a dataset's version.
+MAX_MESSAGE_CHARS = 10_000
+# Steps from the thing that a lineage starts at.
+MAX_LINEAGE_DEPTH = 64
+# Of a recipe's JSON Schema, as text.
+MAX_RECIPE_SCHEMA_BYTES = 64 * 1024
