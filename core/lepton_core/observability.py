@@ -1,16 +1,17 @@
-"""Logs: one line for each record, with service and request, and no credential whatever somebody logged.
+"""Logs: each record with its service and request; without credentials and control characters, whatever was logged."""
 
-Servers also take an `observe` callback (method, code, seconds): the place where metrics and traces attach.
-"""
-
-import json
 import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
+from lepton_core.plain_text import plain
 from lepton_core.request_context import request_id_or_none
+
+# Called after each request of a server: method, outcome (an HTTP status, "ok" or an error code), seconds.
+Observe = Callable[[str, str, float], None]
 
 # Our own tokens, Authorization headers, passwords within URLs, and signatures of presigned URLs.
 _CREDENTIALS = (
@@ -28,12 +29,10 @@ def redact(text: str) -> str:
     return text
 
 
-def configure_logging(
-    service: str, level: str = "INFO", *, json_lines: bool = False, stream: TextIO | None = None
-) -> None:
+def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Sets up the root logger of a service's process; called once, in `main.py`."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_JsonLines(service) if json_lines else _Plain(service))
+    handler.setFormatter(_Plain(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -59,25 +58,6 @@ class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         request_id = request_id_or_none()
         line = super().format(record)
-        return redact(f"{line} [{request_id}]" if request_id and not record.exc_info else line)
-
-
-class _JsonLines(logging.Formatter):
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time_us": int(record.created * 1_000_000),
-            "level": record.levelname.lower(),
-            "service": self._service,
-            "logger": record.name,
-            "message": redact(record.getMessage()),
-        }
-        request_id = request_id_or_none()
-        if request_id:
-            line["request_id"] = request_id
-        if record.exc_info:
-            line["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)
+        line = f"{line} [{request_id}]" if request_id and not record.exc_info else line
+        # Further lines are indented: what somebody sent must not look like a record of its own.
+        return redact(plain(line)).replace("\n", "\n  ")

@@ -15,6 +15,8 @@ from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_FIELD_ERRORS = 50
+# Of a JSON document. What reads or writes one deeper than a few hundred levels fails in ways of its own.
+MAX_JSON_DEPTH = 64
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 # Words for the limits that pydantic puts into an error's context.
@@ -82,12 +84,12 @@ def near_matches(name: str, names: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name[:128].lower(), list(names), n=3, cutoff=0.6)
 
 
-def unknown_name(field: str, name: str, known: Iterable[str]) -> FieldError:
-    """An unknown name, with what it may have meant."""
+def unknown_name(field: str, name: str, known: Iterable[str], kind: str = "field") -> FieldError:
+    """An unknown name of a field (or another `kind` of thing), with what it may have meant."""
     known = sorted(known)
     near = near_matches(name, known)
     hint = f", did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
-    return FieldError(field, f"unknown field{hint}", "", ", ".join(known))
+    return FieldError(field, f"unknown {kind}{hint}", "", ", ".join(known) or "none")
 
 
 def path_of(location: Sequence[str | int]) -> str:
@@ -160,6 +162,7 @@ def read_json(data: bytes | str) -> Any:
     """JSON of a stranger: INVALID for what is none, for NaN and infinity, and for nesting that would exhaust us."""
     try:
         value = json.loads(data, parse_constant=_refused_constant)
+        check_depth(value)
         canonical_json(value)
     except RecursionError:
         raise LeptonError(ErrorCode.INVALID, "the JSON is nested too deeply") from None
@@ -168,6 +171,21 @@ def read_json(data: bytes | str) -> Any:
     except ValueError as error:
         raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
     return value
+
+
+def check_depth(value: Any) -> None:
+    """Raises INVALID for JSON whose objects and lists are nested more than `MAX_JSON_DEPTH` deep."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise LeptonError(ErrorCode.INVALID, f"the JSON is nested too deeply; allowed: {MAX_JSON_DEPTH} levels")
 
 
 def canonical_json(value: Any) -> str:

@@ -6,8 +6,8 @@ import sys
 # fmt: off
 BASE = [
     "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.signature",
-    "objects.folder", "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths", "queue",
-    "request_context", "settings", "validation", "workspace_files",
+    "objects.folder", "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths",
+    "plain_text", "queue", "request_context", "settings", "validation", "workspace_files",
 ]
 HEAVY = [
     "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "torch", "httpx",

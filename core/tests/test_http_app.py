@@ -18,6 +18,7 @@ from lepton_core.binding import check_bind
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.http.app import build_app, methods_of
 from lepton_core.http.problems import error_from_problem
+from lepton_core.http.server import HttpServer
 from lepton_core.identity import (
     PUBLIC,
     OpenAuthenticator,
@@ -48,6 +49,8 @@ POLICIES = {
     "POST /things/{name}:stop": VIEWERS,
     "POST /raw": VIEWERS,
     "GET /stream": VIEWERS,
+    "GET /endless": VIEWERS,
+    "DELETE /things/{name}/{part}": VIEWERS,
     "GET /crash": VIEWERS,
 }
 
@@ -99,13 +102,11 @@ def make_app(**options: Any) -> FastAPI:
     async def raw(request: Request) -> int:
         return len(await request.body())
 
-    @app.get("/stream")
-    async def stream() -> StreamingResponse:
-        async def parts() -> AsyncIterator[bytes]:
-            yield b"half"
-            raise LeptonError(ErrorCode.UNAVAILABLE, "lost")
+    add_streams(app)
 
-        return StreamingResponse(parts())
+    @app.delete("/things/{name}/{part}")
+    async def delete_part(name: str, part: str) -> str:
+        return name + part
 
     @app.get("/crash")
     async def crash() -> None:
@@ -116,6 +117,25 @@ def make_app(**options: Any) -> FastAPI:
         return "open"
 
     return app
+
+
+def add_streams(app: FastAPI) -> None:
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise LeptonError(ErrorCode.UNAVAILABLE, "lost")
+
+        return StreamingResponse(parts())
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            while True:
+                yield b"more"
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(parts())
 
 
 @asynccontextmanager
@@ -228,7 +248,57 @@ async def test_unknown_paths_and_methods_are_problems() -> None:
         assert problem(await http.get("/things/a/../../etc/passwd%00"), 404)
         answer = await http.delete("/things/a")
         assert problem(answer, 405)["code"] == "unimplemented"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert "DELETE is not supported here; allowed: GET, HEAD" in answer.json()["detail"]
+
+
+async def test_head_is_get_without_the_body() -> None:
+    async with client() as http:
+        get, head = await http.get("/things/a"), await http.head("/things/a")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert (await http.head("/healthz")).status_code == 200
+        gone = await http.head("/things/gone")
+        assert (gone.status_code, gone.content) == (404, b"")
+
+
+async def test_head_of_an_endless_stream_ends() -> None:
+    async with client() as http:
+        async with asyncio.timeout(10):
+            answer = await http.head("/endless")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert (await http.get("/things/a")).status_code == 200
+
+
+async def test_what_a_route_would_not_read_is_refused_by_name() -> None:
+    async with client() as http:
+        body = problem(await http.get("/things/a?limti=3&key=x"), 422)
+        named = problem(await http.request("DELETE", "/things/a/b", json={"name": "x"}), 422)
+        problem(await http.request("GET", "/things/a", content=b"x"), 422)
+        assert (await http.request("DELETE", "/things/a/b")).status_code == 200
+        assert (await http.get("/healthz?nocache=1")).status_code == 200
+    assert [each["field"] for each in body["errors"]] == ["key", "limti"]
+    assert "did you mean 'limit'" in body["errors"][1]["message"]
+    assert body["errors"][1]["allowed"] == "limit"
+    assert named["errors"][0]["field"] == "body"
+
+
+@pytest.mark.parametrize("hosts", ["", "host: a\r\nhost: b\r\n"], ids=["none", "two"])
+async def test_a_request_needs_one_host(hosts: str) -> None:
+    head = f"GET /things/a HTTP/1.1\r\n{hosts}authorization: Bearer {KEY}\r\nconnection: close\r\n\r\n"
+    async with serving(make_app()) as port:
+        answer = await asyncio.to_thread(exchange, port, head.encode(), b"")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"exactly one Host header" in answer
+
+
+async def test_a_key_in_a_trailer_is_no_key() -> None:
+    head = "POST /raw HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ntrailer: authorization\r\n\r\n"
+    body = f"3\r\nabc\r\n0\r\nauthorization: Bearer {KEY}\r\n\r\n"
+    server = HttpServer(make_app(), "127.0.0.1:0", drain_seconds=1)
+    async with server.running():
+        answer = await asyncio.to_thread(exchange, server.port, (head + body).encode(), b"")
+    assert answer.startswith(b"HTTP/1.1 401")
 
 
 async def test_an_error_keeps_its_code_fields_and_retry_after() -> None:

@@ -102,6 +102,7 @@ async def raw_get(app: ASGIApp, path: str) -> tuple[int, bytes]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": unquote(path), "query_string": b"", "headers": []}
+    headers = [(b"host", b"x")]
+    scope = {"type": "http", "method": "GET", "path": unquote(path), "query_string": b"", "headers": headers}
     await app(scope, receive, send)
     return sent[0]["status"], b"".join(message["body"] for message in sent[1:])

@@ -13,7 +13,7 @@ from lepton_core.identity import (
     Role,
     TokenAuthenticator,
     attempt_token,
-    authorize,
+    authorize_by,
     encode_acting,
     methods_without_policy,
     new_api_key,
@@ -69,7 +69,7 @@ ATTEMPT = Principal(PrincipalKind.ATTEMPT, "att_1", attempt_id="att_1")
 
 def permitted(principal: Principal | None, method: str) -> bool:
     try:
-        authorize(principal, method)
+        authorize_by(POLICIES.get(method), principal, method)
     except LeptonError as error:
         return error.code not in (ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED)
     return True

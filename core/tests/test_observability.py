@@ -1,7 +1,6 @@
 """What a log line holds, and what it must never hold."""
 
 import io
-import json
 import logging
 from collections.abc import Iterator
 
@@ -55,23 +54,6 @@ def test_what_is_no_credential_stays() -> None:
     assert redact(line) == line
 
 
-def test_a_fault_is_one_json_line_with_its_request() -> None:
-    stream = io.StringIO()
-    configure_logging("gateway", "INFO", json_lines=True, stream=stream)
-    begin_request("r-1")
-    key = new_api_key(new_id("key"))
-    try:
-        raise ValueError(f"bad key {key}")
-    except ValueError:
-        logging.getLogger("lepton.x").exception("failed\nwith two lines")
-    line = json.loads(stream.getvalue())
-    assert stream.getvalue().count("\n") == 1
-    assert line["service"] == "gateway"
-    assert line["request_id"] == "r-1"
-    assert "ValueError" in line["exception"]
-    assert key not in stream.getvalue()
-
-
 def test_plain_lines_name_service_and_request() -> None:
     stream = io.StringIO()
     configure_logging("registry", "warning", stream=stream)
@@ -80,3 +62,26 @@ def test_plain_lines_name_service_and_request() -> None:
     logging.getLogger("lepton.y").warning("shown")
     assert stream.getvalue().endswith("WARNING registry lepton.y: shown [r-2]\n")
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("sent", ["\x1b[2J", "\u202edlrow", "\x9b31m", "\ud800", "\u2028next"], ids=ascii)
+def test_what_somebody_sent_cannot_change_how_a_line_reads(sent: str) -> None:
+    stream = io.StringIO()
+    configure_logging("gateway", stream=stream)
+    logging.getLogger("lepton.z").warning("refused %s", f"{sent}\n2026-01-01T00:00:00Z WARNING forged")
+    written = stream.getvalue()
+    assert sent not in written
+    assert "\ufffd" in written
+    assert written.splitlines()[1].startswith("  2026")
+
+
+def test_a_fault_keeps_its_traceback_without_credentials() -> None:
+    stream = io.StringIO()
+    configure_logging("gateway", stream=stream)
+    key = new_api_key(new_id("key"))
+    try:
+        raise ValueError(f"bad key {key}")
+    except ValueError:
+        logging.getLogger("lepton.x").exception("failed")
+    assert "ValueError: bad key lpk_" in stream.getvalue()
+    assert key not in stream.getvalue()

@@ -1,24 +1,24 @@
 """One way to build an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from lepton_core.binding import check_bind
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
 from lepton_core.http.docs import add_docs
-from lepton_core.http.guard import Guard, Observe, error_headers, problem_bytes
+from lepton_core.http.guard import Guard, error_headers, problem_bytes
 from lepton_core.http.openapi import DocumentedApp
 from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
 from lepton_core.http.routes import RouteIndex, routes_of
+from lepton_core.http.unread_input import refuse_unread_input
 from lepton_core.identity.authenticators import Authenticator
 from lepton_core.identity.policies import POLICIES, Policy
+from lepton_core.observability import Observe
 from lepton_core.validation import invalid_from, summary
 
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -31,25 +31,23 @@ def build_app(
     authenticator: Authenticator,
     *,
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-    body_limits: Mapping[str, int] | None = None,
     description: str = "",
     version: str = "1",
     ready: Callable[[], bool] | None = None,
     policies: Mapping[str, Policy] = POLICIES,
     observe: Observe | None = None,
-    lifespan: Any = None,
 ) -> DocumentedApp:
-    """`ready` decides /readyz. `body_limits` holds limits of single routes, by policy key."""
+    """`ready` decides /readyz; `observe` sees every request (see `Guard`)."""
     app = DocumentedApp(
         title=title,
         description=description,
         version=version,
-        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(refuse_unread_input)],
         responses={"default": {"description": "A problem document (RFC 9457)", "model": Problem}},
     )
     app.policies = policies
@@ -58,7 +56,6 @@ def build_app(
         routes=lambda: RouteIndex(routes_of(app)),
         authenticator=authenticator,
         max_body_bytes=max_body_bytes,
-        body_limits=body_limits,
         policies=policies,
         observe=observe,
     )
@@ -125,7 +122,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         problem = found[0].get("ctx", {}).get("error", "not JSON")
         return problem_response(LeptonError(ErrorCode.INVALID, f"the body is not JSON: {problem}"))
     if any(isinstance(each.get("input"), bytes) for each in found):
-        # What curl sends with -d, unless it is told: FastAPI leaves a body of another type unread.
+        # What curl sends with -d, unless it is given a type: FastAPI leaves a body of another type unread.
         sent = request.headers.get("content-type", "")
         unread = LeptonError(
             ErrorCode.INVALID,
@@ -164,4 +161,4 @@ def _body_model(request: Request) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-__all__ = ["DEFAULT_MAX_BODY_BYTES", "Problem", "build_app", "check_bind", "methods_of", "problem_response"]
+__all__ = ["DEFAULT_MAX_BODY_BYTES", "Problem", "build_app", "methods_of", "problem_response"]

@@ -1,4 +1,4 @@
-"""What stands before an HTTP service, as one ASGI layer: request id → route → authenticate → policy → body limit.
+"""What stands before an HTTP service, as one ASGI layer: request id → Host → route → authenticate → policy → limits.
 
 Whatever leaves it as an error is a problem document. Nothing behind it sees a request that has no row in the policy
 table, so a route that somebody adds is closed until it is given one.
@@ -8,17 +8,19 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from lepton_core.http.routes import RouteIndex
 from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
 from lepton_core.identity.policies import POLICIES, Policy, authorize_by
 from lepton_core.identity.principals import set_principal
+from lepton_core.observability import Observe
 from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
 
 # How long, and how much, a refused body is read on, so that its sender gets to read the answer (a socket closed
@@ -28,13 +30,13 @@ LINGER_BYTES = 4 * 1024 * 1024
 
 log = logging.getLogger("lepton.http")
 
-# Called after each request: policy key, HTTP status, seconds.
-Observe = Callable[[str, int, float], None]
+_NO_END = nullcontext()
 _ACTING, _REQUEST_ID = ACTING_KEY.encode(), REQUEST_ID_HEADER.encode()
 
 
 class Guard:
-    """`routes` is asked at the first request, when the app has all of them. `body_limits`: bytes by policy key."""
+    """`routes` is asked at the first request, when the app has all of them. `observe` gets the policy key of each
+    request (or "unknown"), its HTTP status and its seconds."""
 
     def __init__(
         self,
@@ -43,7 +45,6 @@ class Guard:
         routes: Callable[[], RouteIndex],
         authenticator: Authenticator,
         max_body_bytes: int,
-        body_limits: Mapping[str, int] | None = None,
         policies: Mapping[str, Policy] = POLICIES,
         observe: Observe | None = None,
     ) -> None:
@@ -52,14 +53,11 @@ class Guard:
         self._routes: RouteIndex | None = None
         self._authenticator = authenticator
         self._max_body_bytes = max_body_bytes
-        self._body_limits = body_limits or {}
         self._policies = policies
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             await self._serve(_Exchange(scope, receive, send))
         # No service here speaks WebSocket; without an answer the server refuses the handshake.
 
@@ -69,24 +67,26 @@ class Guard:
         try:
             key = self._route(exchange)
             await self._admit(exchange, key)
-            exchange.limit(self._body_limits.get(key, self._max_body_bytes))
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            exchange.limit(self._max_body_bytes)
+            with exchange.ending or _NO_END:
+                await self._app(exchange.scope, exchange.receive, exchange.send)
             if exchange.over_limit:
                 raise too_large(exchange.limit_bytes)
         except LeptonError as error:
             await exchange.refuse(error)
         except Exception as error:
             log.error("%s failed (request %s)", key, current_request_id(), exc_info=error)
-            # Nothing of an unexpected fault is told: it may hold paths, SQL or somebody else's data.
+            # The answer says nothing of an unexpected fault: it may hold paths, SQL or somebody else's data.
             await exchange.refuse(LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}"))
         finally:
             if self._observe:
-                self._observe(key, exchange.status, time.perf_counter() - started)
+                self._observe(key, str(exchange.status), time.perf_counter() - started)
 
     def _route(self, exchange: "_Exchange") -> str:
         if self._routes is None:
             self._routes = self._make_routes()
-        method, path = exchange.scope["method"], exchange.scope["path"]
+        exchange.check_host()
+        method, path = exchange.method, exchange.scope["path"]
         key = self._routes.find(method, path)
         if key is None:
             allowed = self._routes.allowed(path)
@@ -94,7 +94,9 @@ class Guard:
                 raise LeptonError(ErrorCode.NOT_FOUND, "no such path")
             exchange.problem_status = 405
             exchange.problem_headers.append((b"allow", ", ".join(allowed).encode()))
-            raise LeptonError(ErrorCode.UNIMPLEMENTED, f"this path knows {', '.join(allowed)}, not {method[:20]}")
+            raise LeptonError(
+                ErrorCode.UNIMPLEMENTED, f"Method {method[:20]} is not supported here; allowed: {', '.join(allowed)}"
+            )
         return key
 
     async def _admit(self, exchange: "_Exchange", key: str) -> None:
@@ -112,7 +114,12 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
+        self.method: str = scope["method"]
+        # HEAD is GET without the body (RFC 9110, 9.3.2). The server keeps its own scope, which still says HEAD.
+        self._is_head = self.method == "HEAD"
+        self.scope = {**scope, "method": "GET"} if self._is_head else scope
+        # Ends the app's work once there is nothing more to send: the body of a HEAD may be a stream without end.
+        self.ending = anyio.CancelScope() if self._is_head else None
         self.receive = receive
         self._receive = receive
         self._send = send
@@ -125,6 +132,7 @@ class _Exchange:
         self.authorization = self.acting = ""
         self._content_length = -1
         self._chunked = False
+        self._hosts = 0
         self._received = 0
         request_id = ""
         for name, value in scope["headers"]:
@@ -134,11 +142,23 @@ class _Exchange:
                 self._content_length = int(value) if value.isdigit() else -1
             elif name == b"transfer-encoding":
                 self._chunked = True
+            elif name == b"host":
+                self._hosts += 1
             elif name == _REQUEST_ID:
                 request_id = value.decode("latin-1")
             elif name == _ACTING:
                 self.acting = value.decode("latin-1")
         begin_request(request_id)
+
+    def check_host(self) -> None:
+        """Refuses what RFC 9112, 3.2 wants refused: with no Host, or two, proxy and server may mean different ones."""
+        if self._hosts == 1 or (self._hosts == 0 and self.scope.get("http_version") == "1.0"):
+            return
+        self.problem_status = 400
+        message = "a request needs exactly one Host header"
+        raise LeptonError(
+            ErrorCode.INVALID, f"{message} (got {self._hosts})", [FieldError("host", message, str(self._hosts), "1")]
+        )
 
     def limit(self, limit_bytes: int) -> None:
         """Refuses a body that says it is too long, and counts one that says nothing."""
@@ -166,11 +186,16 @@ class _Exchange:
             message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, current_request_id().encode())]
         elif self.over_limit and not self.started:
             return
+        elif self._is_head:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            if self.ending is not None:
+                self.ending.cancel()
+            return
         await self._send(message)
 
     async def refuse(self, error: LeptonError) -> None:
         if self.started:
-            # Half an answer is out: only a broken connection still tells the caller that it is not whole.
+            # Half an answer is out: only a broken connection can still say that it is not whole.
             raise error
         request_id = current_request_id()
         problem = problem_of(error, request_id, status=self.problem_status)

@@ -67,6 +67,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_since = self._heard_at
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the head, these are trailers. They must never count as headers (RFC 9110, 6.5.1): a key or a length in
+        # them would be believed although no proxy on the way has looked at it.
+        if self._head_since is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._head_since = None
         # What came in one piece with the rest of the head is at most one read of the socket.

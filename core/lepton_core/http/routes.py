@@ -35,8 +35,9 @@ class RouteIndex:
         return found or self._walk(method, path)
 
     def allowed(self, path: str) -> list[str]:
-        """The methods that a path knows."""
-        return sorted({method for method, pattern, _ in self._patterns if pattern.match(path)})
+        """The methods that a path supports: HEAD is there wherever GET is."""
+        found = {method for method, pattern, _ in self._patterns if pattern.match(path)}
+        return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def _walk(self, method: str, path: str) -> str | None:
         for each, pattern, key in self._patterns:

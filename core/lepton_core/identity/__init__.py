@@ -13,7 +13,6 @@ from lepton_core.identity.policies import (
     POLICIES,
     PUBLIC,
     Policy,
-    authorize,
     authorize_by,
     methods_without_policy,
 )
@@ -53,7 +52,6 @@ __all__ = [
     "TokenAuthenticator",
     "VerifyKey",
     "attempt_token",
-    "authorize",
     "authorize_by",
     "current_principal",
     "encode_acting",

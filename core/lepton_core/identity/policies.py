@@ -224,13 +224,8 @@ def methods_without_policy(methods: Iterable[str]) -> list[str]:
     return sorted(method for method in methods if method not in POLICIES)
 
 
-def authorize(principal: Principal | None, method: str) -> None:
-    """Raises UNAUTHENTICATED or PERMISSION_DENIED unless `principal` may call `method`."""
-    authorize_by(POLICIES.get(method), principal, method)
-
-
 def authorize_by(policy: Policy | None, principal: Principal | None, method: str) -> None:
-    """`authorize` for a row that was looked up before."""
+    """Raises UNAUTHENTICATED or PERMISSION_DENIED unless `policy`, the row of `method`, lets `principal` call it."""
     if policy is None:
         raise LeptonError(ErrorCode.PERMISSION_DENIED, f"{method} is open to nobody: it has no row in the policy table")
     if policy.public:

@@ -12,7 +12,7 @@ from rich.text import Text
 from lepton.cli import complete, render
 from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
-from lepton.plain_text import plain
+from lepton_core.plain_text import plain
 
 app = typer.Typer(no_args_is_help=True)
 

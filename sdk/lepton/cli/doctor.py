@@ -15,11 +15,11 @@ from rich.text import Text
 
 from lepton.cli import render
 from lepton.cli.session import Json
-from lepton.plain_text import plain
 from lepton.transport.http import is_local
 from lepton.transport.login import find_login, login_file
 from lepton_core.api.runs import UNTAKEN
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.plain_text import plain
 
 if TYPE_CHECKING:
     from lepton.client import Client

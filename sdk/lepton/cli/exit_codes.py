@@ -9,9 +9,9 @@ from enum import IntEnum
 from rich.console import Console
 from rich.text import Text
 
-from lepton.plain_text import plain
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.http.problems import problem_of
+from lepton_core.plain_text import plain
 
 
 class Exit(IntEnum):

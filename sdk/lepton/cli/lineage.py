@@ -11,9 +11,9 @@ from rich.tree import Tree
 
 from lepton.cli import render
 from lepton.cli.session import Json, connect
-from lepton.plain_text import plain
 from lepton_core.api import Lineage, LineageNode
 from lepton_core.errors import invalid
+from lepton_core.plain_text import plain
 
 # How a relation reads from the later thing to the earlier one, and the other way round.
 RELATIONS = {

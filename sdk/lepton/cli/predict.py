@@ -17,9 +17,9 @@ from rich.console import Group, RenderableType
 
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
-from lepton.plain_text import plain
 from lepton.resources.predictions import Prediction
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.plain_text import plain
 
 if TYPE_CHECKING:
     from lepton.client import Client

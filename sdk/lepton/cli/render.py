@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lepton.plain_text import plain
+from lepton_core.plain_text import plain
 
 STATE_STYLES = {
     "queued": "yellow",

@@ -16,11 +16,11 @@ from lepton.cli.job import accepted
 from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watch import made, scores, standing, summary, watch_run
-from lepton.plain_text import plain
 from lepton.resources.logs import LogPiece
 from lepton.resources.runs import Run, resume_steps
 from lepton_core.api import Attempt, RunState
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.plain_text import plain
 from lepton_core.validation import near_matches
 
 app = typer.Typer(no_args_is_help=True)

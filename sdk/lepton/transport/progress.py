@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lepton.plain_text import plain
 from lepton_core.api import RunState
+from lepton_core.plain_text import plain
 
 Advance = Callable[[int], None]
 

@@ -11,6 +11,7 @@ from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Role, current_principal
 from lepton_core.jobs.spec import JobSpec, canonical_digest, canonical_json, check_submittable, parse_job
+from lepton_core.validation import check_depth
 from lepton_gateway.catalogue import Catalogue
 from lepton_gateway.registry import Registry
 
@@ -42,6 +43,7 @@ class Submitter:
         PERMISSION_DENIED or FAILED_PRECONDITION for a script that may not run here.
         """
         check_key(key)
+        check_depth(body)
         digest = canonical_digest(body)
         try:
             spec, version = await self._validated(body)

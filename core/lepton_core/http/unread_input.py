@@ -1,0 +1,37 @@
+"""Refuses what a route would not read. A parameter that is silently ignored looks as if it had worked."""
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.validation import summary, unknown_name
+
+# Methods whose requests have no content that anything defined by HTTP would read (RFC 9110, 9.3).
+BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE"})
+
+
+async def refuse_unread_input(request: Request) -> None:
+    """For every route of a service: raises INVALID naming an unknown query parameter, or a body that nothing reads."""
+    if request.method in BODILESS_METHODS and _has_body(request):
+        message = f"a {request.method} request takes no body"
+        raise LeptonError(ErrorCode.INVALID, message, [FieldError("body", message, "", "an empty body")])
+    route = request.scope.get("route")
+    # Health checks are asked by programs of all kinds, some of which add parameters against caches.
+    if not request.query_params or not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    known = _query_names(route.dependant)
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        fields = [unknown_name(name[:128], name, known, "query parameter") for name in unknown]
+        raise LeptonError(ErrorCode.INVALID, summary(fields), fields)
+
+
+def _has_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_query_names(inner) for inner in dependant.dependencies))

@@ -1,0 +1,21 @@
+"""Text from elsewhere, as it may be written to a terminal or a log."""
+
+import unicodedata
+
+# Control and format characters (escape sequences, text that runs backwards), half characters, separators of lines.
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def plain(text: str) -> str:
+    """`text` with U+FFFD for each character that could move the cursor, colour the screen or reorder other text.
+
+    Line feeds and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if letter not in "\n\t" and unicodedata.category(letter) in _UNSAFE_CATEGORIES
+        else letter
+        for letter in text
+    )
