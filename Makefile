@@ -71,7 +71,7 @@ test: setup  ## everything but the two long suites
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --ignore=tests/faults --ignore=tests/install
 
 test-faults: setup  ## kill, cut off and corrupt real processes
-	$(BIN)/pytest tests/faults
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile tests/faults
 
 test-install: setup  ## each dist alone, in clean virtual environments
 	$(BIN)/pytest tests/install
