@@ -14,8 +14,9 @@ import pytest
 
 from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.other_user import folder_for_others, python_for_others
-from lepton_fixtures.processes import wait_until
+from lepton_fixtures.processes import stays, wait_until
 from lepton_proto.v1 import runs_pb2
+from lepton_trainer.processes.user_processes import processes_of
 from trainer.stack import Stack
 
 SUCCEEDED, FAILED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED
@@ -271,3 +272,47 @@ def test_a_worker_that_was_killed_finds_what_slipped_away(stack: Stack, uid: int
     assert gone(first)
     stack.cancel(run_id)
     stack.wait(run_id)
+
+
+# Each process lives for a millisecond, in a session of its own, without the marker: no list of processes finds it.
+STORMS = """
+import os, sys, time
+until = time.monotonic() + 60
+if os.fork() == 0:
+    os.execve(sys.executable, [sys.executable, "-c", sys.argv[1], str(until)], {})
+time.sleep(float(sys.argv[2]))
+"""
+CHAIN = """
+import os, sys, time
+while time.monotonic() < float(sys.argv[1]):
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    if os.fork():
+        os._exit(0)
+    time.sleep(0.001)
+"""
+
+
+def storm(stack: Stack, tmp_path: Path, seconds: float) -> str:
+    return stack.script(tmp_path / "code", STORMS, isolated=True, args=[CHAIN, str(seconds)], retries=0)
+
+
+def test_a_storm_of_forks_ends_with_its_attempt(stack: Stack, uid: int, tmp_path: Path) -> None:
+    assert stack.wait(storm(stack, tmp_path, 1)).state == SUCCEEDED
+    # The next attempt is not given out before nothing of the user is left, so what runs now can only be its own.
+    program = "import json, os; print(json.dumps({'uid': os.getuid()}))"
+    assert told(stack, stack.script(tmp_path / "code", program, isolated=True)) == {"uid": uid}
+    wait_until(lambda: not processes_of(uid), 20, "the program to be gone")
+    stays(lambda: not processes_of(uid), 1, "none of the storm")
+
+
+def test_a_worker_that_was_killed_ends_a_storm_before_it_takes_work(stack: Stack, uid: int, tmp_path: Path) -> None:
+    run_id = storm(stack, tmp_path, 600)
+    wait_until(lambda: processes_of(uid), 30, "the storm")
+    stack.kill_one("supervisor", signal.SIGSTOP)
+    stack.servers["trainer"].kill()
+    stack.start("trainer")
+    stack.cancel(run_id)
+    stack.wait(run_id)
+    wait_until(lambda: not processes_of(uid), 20, "all to be gone")
+    stays(lambda: not processes_of(uid), 1, "none of the storm")

@@ -13,7 +13,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.components import DRAIN_ORDER, Part, Wiring, build_parts, port_names
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
-from lepton_local.leftovers import end_orphans
+from lepton_local.leftovers import end_leftovers
 from lepton_local.ports import choose_ports, is_free
 from lepton_local.processes import Supervisor, Watched
 from lepton_local.settings import LocalSettings
@@ -58,7 +58,7 @@ class Platform:
         with runner_lock(self._home), _stop_signals() as signals:
             # The trainer opens its own folder; the way there is ours.
             self._home.let_through(others=bool(self._environ.get("LEPTON_TRAINER_RUN_AS")))
-            end_orphans(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
+            end_leftovers(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
             self._look_at_given()
             try:
                 if self._start(ensure_keys(self._home), signals.stop):
@@ -194,7 +194,7 @@ def down(home: Home, say: Say, seconds: float = DOWN_SECONDS) -> bool:
         return False
     runner = find_runner(home)
     if runner is None:
-        return end_orphans(home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, say) > 0
+        return end_leftovers(home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, say) > 0
     deadline = time.monotonic() + seconds
     asked = False
     while (runner := find_runner(home)) is not None:

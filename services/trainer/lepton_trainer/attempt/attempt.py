@@ -16,6 +16,7 @@ from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
 from lepton_trainer.processes.guard_clients import Guards
 from lepton_trainer.processes.process_tree import kill_descendants, reap_orphans
+from lepton_trainer.processes.user_processes import kill_user
 from lepton_trainer.reporting.checkpoints import CheckpointShipper
 from lepton_trainer.reporting.progress import ControlFollower
 from lepton_trainer.reporting.registry import AttemptRegistry, Result
@@ -25,6 +26,9 @@ from lepton_trainer.retrying import AbandonedError
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
+# How long the tree may take to end before the scripts' user is emptied, and how long that may take.
+END_TREE_SECONDS = 0.5
+END_SCRIPTS_SECONDS = 10.0
 DISK_LOOK_SECONDS = 2.0
 # How long programs may take to leave when the platform asks for their place.
 DRAIN_SECONDS = 15.0
@@ -71,7 +75,7 @@ class Attempt:
         self._shipping.start()
         self._checkpoints.start()
         self._watch()
-        kill_descendants()
+        self._end_programs()
         reap_orphans(self._launched.pids)
         if self._control.abandoned.is_set():
             return None
@@ -85,6 +89,14 @@ class Attempt:
             return None
         finally:
             self._lease.end()
+
+    def _end_programs(self) -> None:
+        if self._order.user is not None:
+            # Guards first: they would report the death of their programs as a failure. In a time that a program which
+            # forks without pause cannot draw out.
+            kill_descendants(END_TREE_SECONDS)
+            kill_user(self._order.user.uid, END_SCRIPTS_SECONDS)
+        kill_descendants()
 
     def _watch(self) -> None:
         """Until the launcher has ended, or its tree has to be killed."""

@@ -58,6 +58,16 @@ class WorkerFolder:
         write_file(file, f"{incarnation}\n".encode())
         return incarnation
 
+    @property
+    def script_user(self) -> int | None:
+        """Id of the user as which scripts of this worker ran, in this life or an earlier one."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int((self.home / "script-user").read_text())
+        return None
+
+    def note_script_user(self, uid: int) -> None:
+        write_file(self.home / "script-user", f"{uid}\n".encode())
+
     def new_workspace(self, attempt_id: str) -> Path:
         workspace = self.attempts / attempt_id
         remove_folder(workspace)

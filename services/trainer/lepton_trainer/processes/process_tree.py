@@ -2,18 +2,27 @@
 
 A parent sees its descendants; a child subreaper (Linux) also those whose own parent died; the marker in the environment
 finds what outlived even the subreaper. Process groups reach no rank: torchrun gives each a session of its own.
+
+Programs may fork as fast as they can while we look. So whatever is seen is signalled at once, with its whole process
+group (the kernel signals a group in one step, with no fork in between), and "none is left" has to be seen twice.
 """
 
 import contextlib
 import os
+import signal
+import sys
 import time
-from collections.abc import Callable, Container
+from collections.abc import Container, Iterator
+from pathlib import Path
 
 import psutil
 
+from lepton_core.processes import LOOK_AGAIN_SECONDS, find_with_variable, is_alive, kill_until_none, pid_is_alive
+
 MARKER = "LEPTON_TREE"
-_LOOK_AGAIN_SECONDS = 0.01
 _STOP_SECONDS = 2.0
+# Looks in a row that must find the same processes, all of them dead.
+_QUIET_LOOKS = 3
 
 
 def kill_descendants(seconds: float | None = None) -> bool:
@@ -21,8 +30,19 @@ def kill_descendants(seconds: float | None = None) -> bool:
 
     Direct children are left as zombies, so that whoever started them can still read their exit code.
     """
-    me = psutil.Process()
-    return _kill_until_none(lambda: _alive(me.children(recursive=True)), seconds)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    quiet = 0
+    seen: set[int] = set()
+    while quiet < _QUIET_LOOKS:
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        found, living = _signal_descendants(os.getpid(), signal.SIGKILL)
+        # A program that forks and exits faster than we look leaves a new zombie each time.
+        quiet = quiet + 1 if not living and found <= seen else 0
+        if living and found <= seen:
+            time.sleep(LOOK_AGAIN_SECONDS)
+        seen = found
+    return True
 
 
 def kill_marked(marker: str, seconds: float | None = None) -> bool:
@@ -31,50 +51,90 @@ def kill_marked(marker: str, seconds: float | None = None) -> bool:
     And what descends from one, since a program can drop its marker, and another user's need not be readable. All are
     stopped first: while nobody dies, nobody's children pass to init, where they would be anybody's.
     """
-    doomed = _stopped(lambda: _with_descendants(find_marked(marker)))
-    return not doomed or _kill_until_none(lambda: _alive([*find_marked(marker), *doomed]), seconds)
+    stopped = _stop_marked(marker)
+    return not stopped or kill_until_none(lambda: _marked_and(stopped, marker), seconds)
 
 
 def find_marked(marker: str) -> list[psutil.Process]:
     """Living processes, other than this one, that carry the marker or one below it."""
-    found = []
-    for process in psutil.process_iter():
-        # Other users' processes cannot be read, and ours may end while we look.
-        with contextlib.suppress(psutil.Error, OSError):
-            value = process.environ().get(MARKER, "")
-            if (value == marker or value.startswith(f"{marker}/")) and process.pid != os.getpid():
-                found.append(process)
-    return _alive(found)
-
-
-def _with_descendants(processes: list[psutil.Process]) -> list[psutil.Process]:
-    found = set(processes)
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            found.update(process.children(recursive=True))
-    return [process for process in _alive(list(found)) if process.pid != os.getpid()]
-
-
-def _stopped(find: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
-    """SIGSTOP to what is found, until nothing new is; what cannot be stopped in time is told all the same."""
-    stopped: set[psutil.Process] = set()
-    until = time.monotonic() + _STOP_SECONDS
-    while (new := [process for process in find() if process not in stopped]) and time.monotonic() < until:
-        for process in new:
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                process.suspend()
-        stopped.update(new)
-    return list(stopped)
+    return list(_each_marked(marker))
 
 
 def reap_orphans(own: Container[int]) -> None:
     """Clear away ended processes that came to us as the subreaper; `own` are the ones somebody here waits for."""
     if not _has_ended_child():
         return
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error, ChildProcessError):
-            if child.pid not in own and child.status() == psutil.STATUS_ZOMBIE:
-                os.waitpid(child.pid, os.WNOHANG)
+    for pid in _children(os.getpid()):
+        with contextlib.suppress(ChildProcessError):
+            if pid not in own and not pid_is_alive(pid):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _each_marked(marker: str) -> Iterator[psutil.Process]:
+    return find_with_variable(MARKER, lambda value: value == marker or value.startswith(f"{marker}/"))
+
+
+def _marked_and(others: set[psutil.Process], marker: str) -> Iterator[psutil.Process]:
+    yield from _each_marked(marker)
+    yield from (process for process in others if is_alive(process))
+
+
+def _stop_marked(marker: str) -> set[psutil.Process]:
+    """SIGSTOP until nothing new is found; what cannot be stopped in time is given back all the same."""
+    stopped: set[psutil.Process] = set()
+    until = time.monotonic() + _STOP_SECONDS
+    known = -1
+    while len(stopped) > known and time.monotonic() < until:
+        known = len(stopped)
+        for process in _each_marked(marker):
+            if process not in stopped:
+                stopped.add(process)
+                _signal(process.pid, signal.SIGSTOP)
+            for pid in _signal_descendants(process.pid, signal.SIGSTOP)[0]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    stopped.add(psutil.Process(pid))
+    return stopped
+
+
+def _signal_descendants(root: int, number: int) -> tuple[set[int], int]:
+    """Signal all below the process, from the top down: the ids that were seen, and how many of them are alive."""
+    seen: set[int] = set()
+    living = 0
+    # From the top down: a guard that outlived its program would report the program's death as its failure.
+    pending = _children(root)
+    while pending:
+        pid = pending.pop(0)
+        if pid in seen or pid == os.getpid():
+            continue
+        seen.add(pid)
+        below = _children(pid)
+        if pid_is_alive(pid):
+            living += 1
+            _signal(pid, number)
+        pending += below
+    return seen, living
+
+
+def _signal(pid: int, number: int) -> None:
+    """The process, and its group where the group can hold nothing but descendants of the same attempt."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        group = os.getpgid(pid)
+        # Groups do not reach over sessions: in one that is not ours, or that we lead, nobody else's programs are.
+        if group not in (0, os.getpgid(0)) and (os.getsid(pid) != os.getsid(0) or os.getsid(0) == os.getpid()):
+            os.killpg(group, number)
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process, zombies included; the newest first. Empty when it has gone."""
+    if sys.platform == "linux":
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            threads = Path(f"/proc/{pid}/task").iterdir()
+            return [int(word) for thread in threads for word in (thread / "children").read_bytes().split()][::-1]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children()]
+    return []
 
 
 def _has_ended_child() -> bool:
@@ -85,25 +145,3 @@ def _has_ended_child() -> bool:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return False
-
-
-def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    living = []
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                living.append(process)
-    return living
-
-
-def _kill_until_none(find: Callable[[], list[psutil.Process]], seconds: float | None) -> bool:
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while living := find():
-        for process in living:
-            # psutil compares start times first: a process id that was given out again is safe.
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                process.kill()
-        if deadline is not None and time.monotonic() > deadline:
-            return False
-        time.sleep(_LOOK_AGAIN_SECONDS)
-    return True

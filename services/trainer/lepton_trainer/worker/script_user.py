@@ -5,7 +5,6 @@ have one. Another user with the right to change users would have to hand it on t
 start: the kernel takes capabilities away only from processes that cease to be root's.
 """
 
-import contextlib
 import importlib.util
 import os
 import pwd
@@ -17,13 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from lepton_core.errors import LeptonError, invalid
 from lepton_trainer.assignment import ScriptUser
 from lepton_trainer.files.private_dir import remove_folder
 from lepton_trainer.processes.environment import attempt_environment
 from lepton_trainer.processes.isolation import PROGRAM_UMASK, hand_over, make_folders, user_environment
+from lepton_trainer.processes.user_processes import processes_of
 
 FIELD = "LEPTON_TRAINER_RUN_AS"
 ALLOWED = "an operating-system user made for scripts alone: no login, no files, a group of its own"
@@ -113,14 +111,15 @@ def try_out(user: ScriptUser, attempts: Path, secret_files: list[Path]) -> None:
 def require_unused(user: ScriptUser, seconds: float = 5.0) -> None:
     """Raises INVALID if other processes of the user are still there after `seconds`.
 
-    Scripts would have power over them, and they over scripts. Nobody can tell whose they are, so we do not kill them.
+    Scripts would have power over them, and they over scripts. Asked before the worker uses the user for the first time:
+    nobody can tell whose they are, so they are not killed. From then on every process of the user is a script's.
     """
     until = time.monotonic() + seconds
-    while found := _processes_of(user):
+    while found := processes_of(user.uid):
         if time.monotonic() > until:
-            pids = ", ".join(str(process.pid) for process in found[:5])
+            shown = ", ".join(map(str, found[:5]))
             raise _refused(
-                user.name, f"other processes run as this user (process {pids}); nothing but this worker may use it"
+                user.name, f"other processes run as this user (process {shown}); nothing but this worker may use it"
             )
         time.sleep(0.05)
 
@@ -138,16 +137,6 @@ def reserve(user: ScriptUser) -> socket.socket:
         held.close()
         raise _refused(user.name, "another worker on this machine runs its scripts as this user") from None
     return held
-
-
-def _processes_of(user: ScriptUser) -> list[psutil.Process]:
-    """Living processes that have the user's id in any way."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if user.uid in process.uids() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 def first_closed(place: Path, user: ScriptUser) -> Path | None:

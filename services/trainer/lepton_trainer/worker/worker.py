@@ -18,6 +18,7 @@ from lepton_trainer.files.cache import InputCache
 from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.process_tree import kill_descendants, kill_marked, reap_orphans
+from lepton_trainer.processes.user_processes import kill_user, processes_of
 from lepton_trainer.recipes.catalogue import RecipeEntry
 from lepton_trainer.reporting.registry import PoolRegistry
 from lepton_trainer.settings import TrainerSettings
@@ -27,6 +28,8 @@ from lepton_trainer.worker.supervisor_handle import SupervisorProcess
 
 _log = logging.getLogger(__name__)
 LONGEST_DELAY_SECONDS = 5.0
+# Between two complaints about processes that do not end.
+END_SCRIPTS_SECONDS = 10.0
 
 
 class Worker:
@@ -56,10 +59,13 @@ class Worker:
         # Whatever an earlier life of this worker left running would share the machine with the next attempt.
         kill_marked(self._folder.worker_id)
         if self._script_user is not None:
-            require_unused(self._script_user)
             self._reserved = reserve(self._script_user)
+            if self._folder.script_user != self._script_user.uid:
+                require_unused(self._script_user)
+                self._folder.note_script_user(self._script_user.uid)
+        self._end_scripts()
         self._folder.clear()
-        if not self._register():
+        if self.drain.is_set() or not self._register():
             return
         if self._settings.ready_file is not None:
             self._settings.ready_file.write_text(f"{self._folder.worker_id}\n")
@@ -97,6 +103,15 @@ class Worker:
                 return True
         return False
 
+    def _end_scripts(self) -> None:
+        """Nothing runs as the scripts' user when this returns, or the worker is drained: it would read the next
+        attempt's files."""
+        if self._script_user is None:
+            return
+        while not kill_user(self._script_user.uid, END_SCRIPTS_SECONDS) and not self.drain.is_set():
+            left = ", ".join(map(str, processes_of(self._script_user.uid)[:5]))
+            _log.error("processes of %s cannot be ended, so no work is taken: %s", self._script_user.name, left)
+
     def _claim(self) -> Assignment | None:
         try:
             assignment = self._registry.claim(self._folder.worker_id, self._incarnation, self._claim_id)
@@ -129,6 +144,7 @@ class Worker:
         # no others.
         kill_descendants()
         reap_orphans(())
+        self._end_scripts()
         _log.info("attempt %s of run %s: %s", assignment.attempt_id, assignment.run_id, result or "lost")
         if result is None:
             # Nobody speaks for the attempt any more. A new incarnation tells the registry so, and it need not wait
