@@ -115,11 +115,17 @@ class LeptonError(Exception):
         """Whether the same request may succeed later without a change."""
         return self.row.retryable
 
+    @property
+    def message(self) -> str:
+        """The detail with what is allowed in place of the first wrong field's value: foreign clients show no more."""
+        allowed = self.fields[0].allowed if self.fields else ""
+        return f"{self.detail}; allowed: {allowed}" if allowed not in self.detail else self.detail
+
     def __str__(self) -> str:
         """The detail with what is allowed; of several wrong fields, the first ones, a line each."""
-        first = self.fields[0] if self.fields else FieldError("", "")
         if len(self.fields) < 2:
-            return f"{self.detail}; allowed: {first.allowed}" if first.allowed not in self.detail else self.detail
+            return self.message
+        first = self.fields[0]
         # A summary of the fields says the first of them, which the list below says again.
         repeats = self.detail.startswith(f"{first.field}: {first.message}")
         lines = [_line(alike) for alike in _alike(self.fields)]

@@ -53,7 +53,7 @@ def test_both_transports_carry_the_exact_code(code: ErrorCode) -> None:
     error = LeptonError(code, "why", [FieldError("f", "m", "v", "a")])
     problem = problem_of(error, "r")
     read = error_from_problem(int(problem["status"]), json.dumps(problem).encode())
-    assert (read.code, read.detail, read.fields) == (code, "why", error.fields)
+    assert (read.code, read.detail, read.fields) == (code, error.message, error.fields)
     message = errors_pb2.Error(code=code.value)
     assert ErrorCode(errors_pb2.Error.FromString(message.SerializeToString()).code) is code
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lepton_core.errors import ERROR_TABLE, ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.grpc.client import Channel, open_channel, open_sync_channel
-from lepton_core.grpc.server import Registration, RpcServer, build_server
+from lepton_core.grpc.server import PUBLIC_READS, Registration, RpcServer, build_server
 from lepton_core.identity import (
     Principal,
     PrincipalKind,
@@ -27,6 +29,7 @@ from lepton_core.identity import (
 )
 from lepton_core.ids import new_id
 from lepton_core.request_context import current_request_id
+from lepton_fixtures.processes import most_memory
 from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc, runs_pb2, runs_pb2_grpc
 
 KEY_ID = new_id("key")
@@ -156,7 +159,7 @@ async def test_every_error_comes_back_exactly(code: ErrorCode) -> None:
     for got in (error, caught.value):
         assert (got.code, got.detail, got.fields, got.retry_after_seconds) == (
             sent.code,
-            sent.detail,
+            sent.message,
             sent.fields,
             1.5,
         )
@@ -171,13 +174,13 @@ def sync_get(address: str) -> None:
 @pytest.mark.parametrize("code", list(ErrorCode))
 async def test_a_foreign_client_sees_the_status_of_the_table(code: ErrorCode) -> None:
     async with serving() as (_, address, jobs), grpc.aio.insecure_channel(address) as channel:
-        jobs.asked = [LeptonError(code, "why")]
+        jobs.asked = [LeptonError(code, "why", [FieldError("f", "m", "v", "all")])]
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await jobs_pb2_grpc.JobServiceStub(channel).Get(
                 jobs_pb2.GetRequest(), metadata=[("authorization", f"Bearer {KEY}")]
             )
     assert caught.value.code().name == ERROR_TABLE[code].grpc_status
-    assert caught.value.details() == "why"
+    assert caught.value.details() == "why; allowed: all"
 
 
 async def test_an_error_with_far_too_many_fields_still_arrives() -> None:
@@ -303,3 +306,93 @@ async def test_what_was_observed() -> None:
             while len(seen) < 2:  # noqa: ASYNC110 - the callback knows no event
                 await asyncio.sleep(0.01)
     assert seen == [("/lepton.v1.JobService/Get", "ok"), ("/lepton.v1.JobService/Get", "invalid")]
+
+
+async def test_a_strangers_message_is_not_received() -> None:
+    """In a process of its own, whose memory is the server's alone."""
+    program = [sys.executable, "-c", SERVER]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as server:  # noqa: ASYNC220 - starts at once
+        try:
+            assert server.stdout is not None
+            address = f"127.0.0.1:{await asyncio.to_thread(server.stdout.readline)}".strip()
+            before = most_memory(server.pid)
+            await asyncio.gather(*(refused_megabytes(address) for _ in range(8)))
+            assert most_memory(server.pid) - before < 100 * 1024 * 1024
+        finally:
+            server.kill()
+
+
+SERVER = """
+import asyncio
+from lepton_core.grpc.server import build_server
+from lepton_core.identity import TokenAuthenticator
+from lepton_proto.v1 import jobs_pb2_grpc
+
+async def main():
+    servicer = jobs_pb2_grpc.JobServiceServicer
+    server = build_server([(jobs_pb2_grpc.add_JobServiceServicer_to_server, servicer())], TokenAuthenticator())
+    print(server.bind("127.0.0.1:0"), flush=True)
+    await server.start()
+    await server.wait()
+
+asyncio.run(main())
+"""
+
+
+async def refused_megabytes(address: str) -> None:
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        call: Any = channel.unary_unary("/lepton.v1.JobService/Submit")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\n" + b"x" * (31 * 1024 * 1024))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "method", ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"]
+)
+async def test_a_malformed_call_of_a_public_method_is_invalid_and_not_logged(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"\xff\xff not protobuf"
+
+    async with serving() as (_, address, _jobs), grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.stream_stream(method)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _answer in call(broken()):
+                pass
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caplog.records == []
+
+
+async def test_who_never_sends_a_health_checks_request_does_not_keep_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lepton_core.grpc.server.PUBLIC_READ_SECONDS", 0.2)
+    async with serving() as (_, address, _jobs), grpc.aio.insecure_channel(address) as channel:
+        silent: Any = channel.stream_stream("/grpc.health.v1.Health/Check")
+        calls = [silent(silence()) for _ in range(PUBLIC_READS + 2)]
+        stub = health_pb2_grpc.HealthStub(channel)
+        async with asyncio.timeout(10):
+            answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert await calls[0].code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        for each in calls:
+            each.cancel()
+
+
+async def silence() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def test_health_can_be_watched() -> None:
+    async with serving() as (server, address, _jobs), grpc.aio.insecure_channel(address) as channel:
+        seen = []
+        async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+            seen.append(answer.status)
+            if len(seen) == 2:
+                break
+            await server.set_serving(False)
+    assert seen == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]

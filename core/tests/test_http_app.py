@@ -307,7 +307,7 @@ async def test_an_error_keeps_its_code_fields_and_retry_after() -> None:
     body = problem(answer, 404)
     assert body["type"] == "urn:lepton:error:not_found"
     error = error_from_problem(answer.status_code, answer.content, answer.headers["retry-after"])
-    assert (error.code, error.detail) == (ErrorCode.NOT_FOUND, "no such thing")
+    assert (error.code, error.detail) == (ErrorCode.NOT_FOUND, "no such thing; allowed: one of a, b")
     assert error.fields == (FieldError("name", "no such thing", '"gone"', "one of a, b"),)
     assert error.retry_after_seconds == 2.0
     assert error.request_id == body["request_id"]

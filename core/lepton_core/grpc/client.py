@@ -1,6 +1,7 @@
 """One way to call a gRPC server: token and acting principal on every call, a deadline, and LeptonErrors back.
 
-The channels here wrap gRPC's own instead of using its interceptors, which cost a task for each call.
+The channels here wrap gRPC's own instead of using its interceptors, which cost a task for each call and know neither
+our errors nor default deadlines. What each kind of call does is written for asyncio and for threads.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -53,13 +54,37 @@ class _Stamp:
         return found
 
 
-class Channel(grpc.aio.Channel):
-    """A grpc.aio channel for generated stubs. Unary calls have a deadline unless they name one; streams have none."""
+class _Stubs:
+    """What generated stubs ask of a channel, with and without asyncio: a callable for each kind of method."""
 
-    def __init__(self, channel: grpc.aio.Channel, stamp: _Stamp, timeout_seconds: float) -> None:
+    def __init__(self, channel: Any, stamp: _Stamp, timeout_seconds: float) -> None:
         self._channel = channel
         self._stamp = stamp
         self._timeout_seconds = timeout_seconds
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._single(self._channel.unary_unary(*args, **kwargs))
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._single(self._channel.stream_unary(*args, **kwargs))
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        return self._streaming(self._channel.unary_stream(*args, **kwargs))
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        return self._streaming(self._channel.stream_stream(*args, **kwargs))
+
+    def _single(self, inner: Any) -> Any:
+        """`inner`, which gives one answer, with metadata, a deadline and LeptonErrors."""
+        raise NotImplementedError
+
+    def _streaming(self, inner: Any) -> Any:
+        """The same for a stream of answers, which has no deadline."""
+        raise NotImplementedError
+
+
+class Channel(_Stubs, grpc.aio.Channel):
+    """A grpc.aio channel for generated stubs. Unary calls have a deadline unless they name one; streams have none."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,18 +103,6 @@ class Channel(grpc.aio.Channel):
 
     async def channel_ready(self) -> None:
         await self._channel.channel_ready()
-
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._single(self._channel.unary_unary(*args, **kwargs))
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._single(self._channel.stream_unary(*args, **kwargs))
-
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._streaming(self._channel.unary_stream(*args, **kwargs))
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._streaming(self._channel.stream_stream(*args, **kwargs))
 
     def _single(self, inner: Any) -> Any:
         stamp, seconds = self._stamp, self._timeout_seconds
@@ -119,13 +132,8 @@ class Channel(grpc.aio.Channel):
         return answers
 
 
-class SyncChannel(grpc.Channel):
+class SyncChannel(_Stubs, grpc.Channel):
     """The same for threads."""
-
-    def __init__(self, channel: grpc.Channel, stamp: _Stamp, timeout_seconds: float) -> None:
-        self._channel = channel
-        self._stamp = stamp
-        self._timeout_seconds = timeout_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -141,18 +149,6 @@ class SyncChannel(grpc.Channel):
 
     def unsubscribe(self, callback: Any) -> None:
         self._channel.unsubscribe(callback)
-
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._single(self._channel.unary_unary(*args, **kwargs))
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._single(self._channel.stream_unary(*args, **kwargs))
-
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._streaming(self._channel.unary_stream(*args, **kwargs))
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._streaming(self._channel.stream_stream(*args, **kwargs))
 
     def _single(self, inner: Any) -> Any:
         stamp, seconds = self._stamp, self._timeout_seconds

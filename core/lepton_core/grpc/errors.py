@@ -14,7 +14,7 @@ log = logging.getLogger("lepton.grpc")
 
 ERROR_KEY = "lepton-error-bin"
 RETRY_AFTER_KEY = "retry-after-ms"
-# gRPC refuses headers above 8 KiB unless both ends were told otherwise, and foreign clients were not.
+# gRPC refuses headers above 8 KiB unless both ends are set otherwise, and foreign clients are not.
 MAX_ERROR_BYTES = 4096
 MAX_STATUS_CHARS = 512
 
@@ -24,7 +24,7 @@ def status_of(error: LeptonError) -> grpc.StatusCode:
 
 
 def public_error(error: Exception, method: str) -> LeptonError:
-    """What the caller of `method` is told. Of an unexpected fault nothing but its request: the log has the rest."""
+    """What the caller of `method` gets. Of an unexpected fault only the request's id: the log has the rest."""
     if isinstance(error, LeptonError):
         return error
     log.error("%s failed (request %s)", method, current_request_id(), exc_info=error)
@@ -34,7 +34,7 @@ def public_error(error: Exception, method: str) -> LeptonError:
 
 def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
     """The error as a message; fields that would not fit into a header are left out."""
-    message = errors_pb2.Error(code=error.code.value, detail=error.detail[:2000], request_id=request_id)
+    message = errors_pb2.Error(code=error.code.value, detail=error.message[:2000], request_id=request_id)
     size = message.ByteSize()
     for each in error.fields:
         field = errors_pb2.FieldError(
@@ -48,7 +48,7 @@ def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
 
 
 def error_of(message: errors_pb2.Error) -> LeptonError:
-    """The LeptonError that a message tells. Raises ValueError for a code that this version does not know."""
+    """The LeptonError that a message describes. Raises ValueError for a code that this version does not know."""
     fields = [FieldError(each.field, each.message, each.value, each.allowed) for each in message.fields]
     return LeptonError(ErrorCode(message.code), message.detail, fields, request_id=message.request_id)
 

@@ -1,14 +1,20 @@
 """One way to build a gRPC server: who calls, may they, what went wrong, health, reflection.
 
-Every method is wrapped once, when it is registered, so that a call costs no interceptor chain; its order is
-request id → authenticate → policy → parse → handler → error mapping. The request is parsed only after its sender was
-let in. A method without a row in the policy table is refused.
+Every method is wrapped once, when it is registered, so that a call costs no chain of interceptors; its order is
+request id → authenticate → policy → read → parse → handler → error mapping. A method without a row in the policy table
+is refused.
+
+grpc.aio receives the request of a unary method before any code of ours runs, interceptors excepted, and these cannot
+stop it from being received. So every method is registered as one with a stream of requests, which is the same on the
+wire: its message is read by us, after its sender was let in. Until then HTTP/2's flow control holds the sender back,
+and strangers cannot fill the memory with large messages.
 """
 
+import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -21,19 +27,25 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc.errors import MAX_STATUS_CHARS, error_metadata, public_error, status_of
 from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
-from lepton_core.identity.policies import POLICIES, Policy, authorize_by
+from lepton_core.identity.policies import POLICIES, PUBLIC, Policy, authorize_by
 from lepton_core.identity.principals import set_principal
+from lepton_core.observability import Observe
 from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+# Public methods (health, reflection) read from anybody. This many messages may be on their way at a time, each for this
+# long, which bounds what they hold: this many times the largest message.
+PUBLIC_READS = 4
+PUBLIC_READ_SECONDS = 2.0
 
 log = logging.getLogger("lepton.grpc")
 
 # The generated `add_…Servicer_to_server` and the servicer it takes.
 Registration = tuple[Callable[[Any, Any], object], Any]
-# Called after each RPC: method, code ("ok" or an ErrorCode), seconds.
-Observe = Callable[[str, str, float], None]
+# Reads what a method takes, one message or a stream of them, from the call's context.
+Take = Callable[[Any], Awaitable[Any]]
+OK = "ok"
 
 
 class RpcServer:
@@ -58,7 +70,7 @@ class RpcServer:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def set_serving(self, serving: bool) -> None:
-        """What health checks are told, for a server that is up but has nothing to offer yet."""
+        """What health checks get, for a server that is up but has nothing to offer yet."""
         status = health_pb2.HealthCheckResponse
         await self._health.set("", status.SERVING if serving else status.NOT_SERVING)
 
@@ -76,29 +88,39 @@ def build_server(
     authenticator: Authenticator,
     *,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    max_concurrent_calls: int | None = None,
     policies: Mapping[str, Policy] = POLICIES,
     observe: Observe | None = None,
 ) -> RpcServer:
     """A grpc.aio server with the servicers, health and reflection. Call it within the running event loop."""
-    server = grpc.aio.server(options=_options(max_message_bytes), maximum_concurrent_rpcs=max_concurrent_calls)
-    found = _Registrar()
-    for add, servicer in servicers:
-        add(servicer, found)
-    methods: list[str] = []
-    for service, handlers in found.services.items():
+    server = grpc.aio.server(options=_options(max_message_bytes))
+    ours = _registered(servicers)
+    health = HealthServicer()
+    names = (*ours, "grpc.health.v1.Health", REFLECTION)
+    standard = _registered(
+        [
+            (health_pb2_grpc.add_HealthServicer_to_server, health),
+            (reflection_pb2_grpc.add_ServerReflectionServicer_to_server, ReflectionServicer(names)),
+        ]
+    )
+    public_reads = asyncio.Semaphore(PUBLIC_READS)
+    for service, handlers in (ours | standard).items():
         guarded = {}
         for name, handler in handlers.items():
             method = f"/{service}/{name}"
-            methods.append(method)
-            guarded[name] = _Guard(method, policies.get(method), authenticator, observe).wrap(handler)
+            policy = PUBLIC if service in standard else policies.get(method)
+            guarded[name] = _Guard(method, policy, authenticator, public_reads, observe).wrap(handler)
         # Not also as registered methods: grpc.aio then keeps a task for each of them, and waits on all at every call.
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
-    health = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = (*found.services, "grpc.health.v1.Health", REFLECTION)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(ReflectionServicer(names), server)  # type: ignore[no-untyped-call]
+    methods = [f"/{service}/{name}" for service, handlers in ours.items() for name in handlers]
     return RpcServer(server, health, methods)
+
+
+def _registered(servicers: Sequence[Registration]) -> dict[str, dict[str, Any]]:
+    """The handlers of each service, by the names of their methods."""
+    found = _Registrar()
+    for add, servicer in servicers:
+        add(servicer, found)
+    return found.services
 
 
 class _Registrar:
@@ -118,39 +140,42 @@ class _Guard:
     """What stands before one method."""
 
     def __init__(
-        self, method: str, policy: Policy | None, authenticator: Authenticator, observe: Observe | None
+        self,
+        method: str,
+        policy: Policy | None,
+        authenticator: Authenticator,
+        public_reads: asyncio.Semaphore,
+        observe: Observe | None,
     ) -> None:
         self._method = method
         self._policy = policy
         self._authenticator = authenticator
+        self._public_reads = public_reads if policy is not None and policy.public else None
         self._observe = observe
 
     def wrap(self, handler: Any) -> Any:
-        """The same method with the guard around it; requests stay bytes until the caller was let in."""
-        if handler.request_streaming:
-            kind = "stream_stream" if handler.response_streaming else "stream_unary"
-        else:
-            kind = "unary_stream" if handler.response_streaming else "unary_unary"
-        behaviour = getattr(handler, kind)
+        """The same method with the guard around it; it gives requests as bytes, which the guard reads and parses."""
+        requests = "stream" if handler.request_streaming else "unary"
+        behaviour = getattr(handler, f"{requests}_{'stream' if handler.response_streaming else 'unary'}")
         parse = _parser(self._method, handler.request_deserializer)
-        take = _each(parse) if handler.request_streaming else parse
-        fits = inspect.isasyncgenfunction if handler.response_streaming else inspect.iscoroutinefunction
-        if not fits(behaviour):
-            # A method of the contract that this server has not overridden.
-            behaviour = _unimplemented_stream if handler.response_streaming else _unimplemented
-        guard = self._streaming(behaviour, take) if handler.response_streaming else self._single(behaviour, take)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(guard, None, handler.response_serializer)
+        take = self._all(parse) if handler.request_streaming else self._only(parse)
+        if handler.response_streaming:
+            guard: Any = self._streaming(_generating(behaviour), take)
+            return grpc.stream_stream_rpc_method_handler(guard, None, handler.response_serializer)
+        # Anything else is a method of the contract that this server has not overridden.
+        is_ours = inspect.iscoroutinefunction(behaviour)
+        guard = self._single(behaviour if is_ours else _unimplemented, take)
+        return grpc.stream_unary_rpc_method_handler(guard, None, handler.response_serializer)
 
-    def _single(self, behaviour: Callable[..., Any], take: Callable[[Any], Any]) -> Callable[..., Any]:
-        async def call(raw: Any, context: Any) -> Any:
+    def _single(self, behaviour: Callable[..., Any], take: Take) -> Callable[..., Any]:
+        async def call(_raw: Any, context: Any) -> Any:
             started = time.perf_counter() if self._observe else 0.0
-            code = "ok"
+            code = OK
             try:
                 await self._admit(context)
-                return await behaviour(take(raw), context)
-            except Exception as error:  # noqa: BLE001 - told to the caller, whatever it is
-                code = error.code.value if isinstance(error, LeptonError) else ErrorCode.INTERNAL.value
+                return await behaviour(await take(context), context)
+            except Exception as error:  # noqa: BLE001 - the caller gets it, whatever it is
+                code = _code_of(error)
                 await self._fail(error, context)
             finally:
                 if self._observe:
@@ -158,22 +183,54 @@ class _Guard:
 
         return call
 
-    def _streaming(self, behaviour: Callable[..., Any], take: Callable[[Any], Any]) -> Callable[..., Any]:
-        async def call(raw: Any, context: Any) -> AsyncIterator[Any]:
+    def _streaming(self, behaviour: Callable[..., Any], take: Take) -> Callable[..., Any]:
+        async def call(_raw: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter() if self._observe else 0.0
-            code = "ok"
+            code = OK
             try:
                 await self._admit(context)
-                async for answer in behaviour(take(raw), context):
+                async for answer in behaviour(await take(context), context):
                     yield answer
-            except Exception as error:  # noqa: BLE001 - told to the caller, whatever it is
-                code = error.code.value if isinstance(error, LeptonError) else ErrorCode.INTERNAL.value
+            except Exception as error:  # noqa: BLE001 - the caller gets it, whatever it is
+                code = _code_of(error)
                 await self._fail(error, context)
             finally:
                 if self._observe:
                     self._observe(self._method, code, time.perf_counter() - started)
 
         return call
+
+    def _only(self, parse: Callable[[bytes], Any]) -> Take:
+        async def take(context: Any) -> Any:
+            raw = await self._read(context)
+            if raw is grpc.aio.EOF:
+                raise LeptonError(ErrorCode.INVALID, f"{self._method} takes one message; none was sent")
+            return parse(raw)
+
+        return take
+
+    def _all(self, parse: Callable[[bytes], Any]) -> Take:
+        async def messages(context: Any) -> AsyncIterator[Any]:
+            while (raw := await self._read(context)) is not grpc.aio.EOF:
+                yield parse(raw)
+
+        async def take(context: Any) -> Any:
+            return messages(context)
+
+        return take
+
+    async def _read(self, context: Any) -> Any:
+        """The next message as bytes, or EOF."""
+        if self._public_reads is None:
+            return await context.read()
+        async with self._public_reads:
+            try:
+                async with asyncio.timeout(PUBLIC_READ_SECONDS):
+                    return await context.read()
+            except TimeoutError:
+                raise LeptonError(
+                    ErrorCode.TIMEOUT, f"the request did not arrive within {PUBLIC_READ_SECONDS:g} s"
+                ) from None
 
     async def _admit(self, context: Any) -> None:
         authorization = acting = request_id = ""
@@ -198,12 +255,36 @@ class _Guard:
         """Ends the call with the error's status. Raises, always: that is how grpc.aio aborts a call."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        told = public_error(error, self._method)
-        if told is error and log.isEnabledFor(logging.DEBUG):
-            log.debug("%s refused: %s %s", self._method, told.code, told.detail)
-        metadata = error_metadata(told, current_request_id())
-        await context.abort(status_of(told), told.detail[:MAX_STATUS_CHARS], metadata)
+        answer = public_error(error, self._method)
+        if answer is error and log.isEnabledFor(logging.DEBUG):
+            log.debug("%s refused: %s %s", self._method, answer.code, answer.detail)
+        metadata = error_metadata(answer, current_request_id())
+        await context.abort(status_of(answer), answer.message[:MAX_STATUS_CHARS], metadata)
         raise AssertionError("abort() always raises")
+
+
+def _code_of(error: Exception) -> str:
+    if isinstance(error, grpc.aio.AbortError):
+        return "aborted"
+    return error.code.value if isinstance(error, LeptonError) else ErrorCode.INTERNAL.value
+
+
+def _generating(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    """A method with a stream of answers as an async generator."""
+    if inspect.isasyncgenfunction(behaviour):
+        return behaviour
+    if not inspect.iscoroutinefunction(behaviour):
+        # A method of the contract that this server has not overridden.
+        return _unimplemented_stream
+
+    async def writing(request: object, context: object) -> AsyncIterator[None]:
+        # It writes its answers itself, as the health service's Watch does.
+        await behaviour(request, context)
+        none: tuple[None, ...] = ()
+        for answer in none:
+            yield answer
+
+    return writing
 
 
 def _parser(method: str, deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -214,14 +295,6 @@ def _parser(method: str, deserialize: Callable[[bytes], Any]) -> Callable[[bytes
             raise LeptonError(ErrorCode.INVALID, f"the request of {method} is not a message of its type") from None
 
     return parse
-
-
-def _each(parse: Callable[[bytes], Any]) -> Callable[[AsyncIterator[bytes]], AsyncIterator[Any]]:
-    async def messages(raw: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for each in raw:
-            yield parse(each)
-
-    return messages
 
 
 async def _unimplemented(_request: object, _context: object) -> None:

@@ -15,7 +15,7 @@ def problem_of(error: LeptonError, request_id: str, *, status: int | None = None
         "type": f"{TYPE_PREFIX}{error.code.value}",
         "title": error.row.title,
         "status": status or error.row.http_status,
-        "detail": error.detail,
+        "detail": error.message,
         "code": error.code.value,
         "errors": [
             {"field": each.field, "message": each.message, "value": each.value, "allowed": each.allowed}
