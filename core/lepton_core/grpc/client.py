@@ -86,6 +86,8 @@ class _Stubs:
 class Channel(_Stubs, grpc.aio.Channel):
     """A grpc.aio channel for generated stubs. Unary calls have a deadline unless they name one; streams have none."""
 
+    _channel: grpc.aio.Channel
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -134,6 +136,8 @@ class Channel(_Stubs, grpc.aio.Channel):
 
 class SyncChannel(_Stubs, grpc.Channel):
     """The same for threads."""
+
+    _channel: grpc.Channel
 
     def __enter__(self) -> Self:
         return self
