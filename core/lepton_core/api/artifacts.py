@@ -61,9 +61,10 @@ class Location(Resource):
     """Where bytes lie: a short-lived URL, and the range within that object."""
 
     digest: str = ""
-    url: str = ""
-    offset: int = 0
+    url: str = Field("", description="Of the object. Small files lie together in one, so send the Range header too.")
+    offset: int = Field(0, description="Of the file's first byte within the object.")
     bytes: int = 0
+    range: str = Field("", description="The Range header to send: `bytes=0-99`. Empty for a file without bytes.")
 
 
 class FindMissingRequest(Request):

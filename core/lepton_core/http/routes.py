@@ -1,4 +1,8 @@
-"""Which route template a request is for, by the same patterns and in the same order as Starlette's router."""
+"""Which route template a request is for, by the same patterns and in the same order as Starlette's router.
+
+Starlette's own answer, `scope["route"]`, is there only once the route runs, which is too late: the guard looks up who
+may call the route before it lets a request in.
+"""
 
 import re
 from collections.abc import Iterable

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flepton_proto/v1/artifacts.proto\x12\tlepton.v1\"@\n\x08\x41rtifact\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x15\n\rcreated_at_us\x18\x03 \x01(\x03\"8\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"H\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"\xa6\x01\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.lepton.v1.UploadState\x12$\n\x05parts\x18\x05 \x03(\x0b\x32\x15.lepton.v1.UploadPart\x12\x15\n\rexpires_at_us\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\",\n\x0cUploadedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"F\n\x08Location\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"*\n\nInlineFile\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"&\n\x13\x46indMissingResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"8\n\x10PutInlineRequest\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.lepton.v1.InlineFile\";\n\x11PutInlineResponse\x12&\n\tartifacts\x18\x01 \x03(\x0b\x32\x13.lepton.v1.Artifact\"4\n\x13\x43reateUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"9\n\x14\x43reateUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\"K\n\x15\x43ompleteUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05parts\x18\x02 \x03(\x0b\x32\x17.lepton.v1.UploadedPart\";\n\x16\x43ompleteUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x11GetUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\" \n\rLocateRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"8\n\x0eLocateResponse\x12&\n\tlocations\x18\x01 \x03(\x0b\x32\x13.lepton.v1.Location\"%\n\x13ReportDamageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\")\n\x14ReportDamageResponse\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\"<\n\x15\x43ommitManifestRequest\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.lepton.v1.FileEntry\"O\n\x16\x43ommitManifestResponse\x12\x17\n\x0fmanifest_digest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\r\n\x05\x66iles\x18\x03 \x01(\x03\"K\n\x12GetManifestRequest\x12\x17\n\x0fmanifest_digest\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"N\n\x13GetManifestResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x12\n\nnext_after\x18\x02 \x01(\t*\x93\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1a\n\x16UPLOAD_STATE_VERIFYING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMMITTED\x10\x03\x12\x17\n\x13UPLOAD_STATE_FAILED\x10\x04\x32\xcc\x05\n\x0f\x41rtifactService\x12L\n\x0b\x46indMissing\x12\x1d.lepton.v1.FindMissingRequest\x1a\x1e.lepton.v1.FindMissingResponse\x12\x46\n\tPutInline\x12\x1b.lepton.v1.PutInlineRequest\x1a\x1c.lepton.v1.PutInlineResponse\x12O\n\x0c\x43reateUpload\x12\x1e.lepton.v1.CreateUploadRequest\x1a\x1f.lepton.v1.CreateUploadResponse\x12U\n\x0e\x43ompleteUpload\x12 .lepton.v1.CompleteUploadRequest\x1a!.lepton.v1.CompleteUploadResponse\x12\x46\n\tGetUpload\x12\x1b.lepton.v1.GetUploadRequest\x1a\x1c.lepton.v1.GetUploadResponse\x12=\n\x06Locate\x12\x18.lepton.v1.LocateRequest\x1a\x19.lepton.v1.LocateResponse\x12O\n\x0cReportDamage\x12\x1e.lepton.v1.ReportDamageRequest\x1a\x1f.lepton.v1.ReportDamageResponse\x12U\n\x0e\x43ommitManifest\x12 .lepton.v1.CommitManifestRequest\x1a!.lepton.v1.CommitManifestResponse\x12L\n\x0bGetManifest\x12\x1d.lepton.v1.GetManifestRequest\x1a\x1e.lepton.v1.GetManifestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flepton_proto/v1/artifacts.proto\x12\tlepton.v1\"@\n\x08\x41rtifact\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x15\n\rcreated_at_us\x18\x03 \x01(\x03\"8\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"H\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"\xa6\x01\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.lepton.v1.UploadState\x12$\n\x05parts\x18\x05 \x03(\x0b\x32\x15.lepton.v1.UploadPart\x12\x15\n\rexpires_at_us\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\",\n\x0cUploadedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"U\n\x08Location\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\x12\r\n\x05range\x18\x05 \x01(\t\"*\n\nInlineFile\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"&\n\x13\x46indMissingResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"8\n\x10PutInlineRequest\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.lepton.v1.InlineFile\";\n\x11PutInlineResponse\x12&\n\tartifacts\x18\x01 \x03(\x0b\x32\x13.lepton.v1.Artifact\"4\n\x13\x43reateUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"9\n\x14\x43reateUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\"K\n\x15\x43ompleteUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05parts\x18\x02 \x03(\x0b\x32\x17.lepton.v1.UploadedPart\";\n\x16\x43ompleteUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x11GetUploadResponse\x12!\n\x06upload\x18\x01 \x01(\x0b\x32\x11.lepton.v1.Upload\" \n\rLocateRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"8\n\x0eLocateResponse\x12&\n\tlocations\x18\x01 \x03(\x0b\x32\x13.lepton.v1.Location\"%\n\x13ReportDamageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\")\n\x14ReportDamageResponse\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\"<\n\x15\x43ommitManifestRequest\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.lepton.v1.FileEntry\"O\n\x16\x43ommitManifestResponse\x12\x17\n\x0fmanifest_digest\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\r\n\x05\x66iles\x18\x03 \x01(\x03\"K\n\x12GetManifestRequest\x12\x17\n\x0fmanifest_digest\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"N\n\x13GetManifestResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x12\n\nnext_after\x18\x02 \x01(\t*\x93\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1a\n\x16UPLOAD_STATE_VERIFYING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMMITTED\x10\x03\x12\x17\n\x13UPLOAD_STATE_FAILED\x10\x04\x32\xcc\x05\n\x0f\x41rtifactService\x12L\n\x0b\x46indMissing\x12\x1d.lepton.v1.FindMissingRequest\x1a\x1e.lepton.v1.FindMissingResponse\x12\x46\n\tPutInline\x12\x1b.lepton.v1.PutInlineRequest\x1a\x1c.lepton.v1.PutInlineResponse\x12O\n\x0c\x43reateUpload\x12\x1e.lepton.v1.CreateUploadRequest\x1a\x1f.lepton.v1.CreateUploadResponse\x12U\n\x0e\x43ompleteUpload\x12 .lepton.v1.CompleteUploadRequest\x1a!.lepton.v1.CompleteUploadResponse\x12\x46\n\tGetUpload\x12\x1b.lepton.v1.GetUploadRequest\x1a\x1c.lepton.v1.GetUploadResponse\x12=\n\x06Locate\x12\x18.lepton.v1.LocateRequest\x1a\x19.lepton.v1.LocateResponse\x12O\n\x0cReportDamage\x12\x1e.lepton.v1.ReportDamageRequest\x1a\x1f.lepton.v1.ReportDamageResponse\x12U\n\x0e\x43ommitManifest\x12 .lepton.v1.CommitManifestRequest\x1a!.lepton.v1.CommitManifestResponse\x12L\n\x0bGetManifest\x12\x1d.lepton.v1.GetManifestRequest\x1a\x1e.lepton.v1.GetManifestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton_proto.v1.artifacts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLOADSTATE']._serialized_start=1587
-  _globals['_UPLOADSTATE']._serialized_end=1734
+  _globals['_UPLOADSTATE']._serialized_start=1602
+  _globals['_UPLOADSTATE']._serialized_end=1749
   _globals['_ARTIFACT']._serialized_start=46
   _globals['_ARTIFACT']._serialized_end=110
   _globals['_FILEENTRY']._serialized_start=112
@@ -44,45 +44,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADEDPART']._serialized_start=413
   _globals['_UPLOADEDPART']._serialized_end=457
   _globals['_LOCATION']._serialized_start=459
-  _globals['_LOCATION']._serialized_end=529
-  _globals['_INLINEFILE']._serialized_start=531
-  _globals['_INLINEFILE']._serialized_end=573
-  _globals['_FINDMISSINGREQUEST']._serialized_start=575
-  _globals['_FINDMISSINGREQUEST']._serialized_end=612
-  _globals['_FINDMISSINGRESPONSE']._serialized_start=614
-  _globals['_FINDMISSINGRESPONSE']._serialized_end=652
-  _globals['_PUTINLINEREQUEST']._serialized_start=654
-  _globals['_PUTINLINEREQUEST']._serialized_end=710
-  _globals['_PUTINLINERESPONSE']._serialized_start=712
-  _globals['_PUTINLINERESPONSE']._serialized_end=771
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=773
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=825
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=827
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=884
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=886
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=961
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=963
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1022
-  _globals['_GETUPLOADREQUEST']._serialized_start=1024
-  _globals['_GETUPLOADREQUEST']._serialized_end=1054
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1056
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1110
-  _globals['_LOCATEREQUEST']._serialized_start=1112
-  _globals['_LOCATEREQUEST']._serialized_end=1144
-  _globals['_LOCATERESPONSE']._serialized_start=1146
-  _globals['_LOCATERESPONSE']._serialized_end=1202
-  _globals['_REPORTDAMAGEREQUEST']._serialized_start=1204
-  _globals['_REPORTDAMAGEREQUEST']._serialized_end=1241
-  _globals['_REPORTDAMAGERESPONSE']._serialized_start=1243
-  _globals['_REPORTDAMAGERESPONSE']._serialized_end=1284
-  _globals['_COMMITMANIFESTREQUEST']._serialized_start=1286
-  _globals['_COMMITMANIFESTREQUEST']._serialized_end=1346
-  _globals['_COMMITMANIFESTRESPONSE']._serialized_start=1348
-  _globals['_COMMITMANIFESTRESPONSE']._serialized_end=1427
-  _globals['_GETMANIFESTREQUEST']._serialized_start=1429
-  _globals['_GETMANIFESTREQUEST']._serialized_end=1504
-  _globals['_GETMANIFESTRESPONSE']._serialized_start=1506
-  _globals['_GETMANIFESTRESPONSE']._serialized_end=1584
-  _globals['_ARTIFACTSERVICE']._serialized_start=1737
-  _globals['_ARTIFACTSERVICE']._serialized_end=2453
+  _globals['_LOCATION']._serialized_end=544
+  _globals['_INLINEFILE']._serialized_start=546
+  _globals['_INLINEFILE']._serialized_end=588
+  _globals['_FINDMISSINGREQUEST']._serialized_start=590
+  _globals['_FINDMISSINGREQUEST']._serialized_end=627
+  _globals['_FINDMISSINGRESPONSE']._serialized_start=629
+  _globals['_FINDMISSINGRESPONSE']._serialized_end=667
+  _globals['_PUTINLINEREQUEST']._serialized_start=669
+  _globals['_PUTINLINEREQUEST']._serialized_end=725
+  _globals['_PUTINLINERESPONSE']._serialized_start=727
+  _globals['_PUTINLINERESPONSE']._serialized_end=786
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=788
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=840
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=842
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=899
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=901
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=976
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=978
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1037
+  _globals['_GETUPLOADREQUEST']._serialized_start=1039
+  _globals['_GETUPLOADREQUEST']._serialized_end=1069
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1071
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1125
+  _globals['_LOCATEREQUEST']._serialized_start=1127
+  _globals['_LOCATEREQUEST']._serialized_end=1159
+  _globals['_LOCATERESPONSE']._serialized_start=1161
+  _globals['_LOCATERESPONSE']._serialized_end=1217
+  _globals['_REPORTDAMAGEREQUEST']._serialized_start=1219
+  _globals['_REPORTDAMAGEREQUEST']._serialized_end=1256
+  _globals['_REPORTDAMAGERESPONSE']._serialized_start=1258
+  _globals['_REPORTDAMAGERESPONSE']._serialized_end=1299
+  _globals['_COMMITMANIFESTREQUEST']._serialized_start=1301
+  _globals['_COMMITMANIFESTREQUEST']._serialized_end=1361
+  _globals['_COMMITMANIFESTRESPONSE']._serialized_start=1363
+  _globals['_COMMITMANIFESTRESPONSE']._serialized_end=1442
+  _globals['_GETMANIFESTREQUEST']._serialized_start=1444
+  _globals['_GETMANIFESTREQUEST']._serialized_end=1519
+  _globals['_GETMANIFESTRESPONSE']._serialized_start=1521
+  _globals['_GETMANIFESTRESPONSE']._serialized_end=1599
+  _globals['_ARTIFACTSERVICE']._serialized_start=1752
+  _globals['_ARTIFACTSERVICE']._serialized_end=2468
 # @@protoc_insertion_point(module_scope)

@@ -79,16 +79,18 @@ class UploadedPart(_message.Message):
     def __init__(self, number: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class Location(_message.Message):
-    __slots__ = ("digest", "url", "offset", "bytes")
+    __slots__ = ("digest", "url", "offset", "bytes", "range")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
     digest: str
     url: str
     offset: int
     bytes: int
-    def __init__(self, digest: _Optional[str] = ..., url: _Optional[str] = ..., offset: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    range: str
+    def __init__(self, digest: _Optional[str] = ..., url: _Optional[str] = ..., offset: _Optional[int] = ..., bytes: _Optional[int] = ..., range: _Optional[str] = ...) -> None: ...
 
 class InlineFile(_message.Message):
     __slots__ = ("digest", "data")

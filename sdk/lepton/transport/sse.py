@@ -1,4 +1,8 @@
-"""Server-sent events, as the gateway sends them (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Server-sent events, as the gateway sends them (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+httpx-sse would replace `messages` alone, and be one more package in users' environments: going on after a broken
+connection and knowing the end stay ours.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from lepton.transport.http import Transport, backoff
 from lepton_core.errors import ErrorCode, LeptonError
 
 MAX_FAILURES = 8
+NO_CONTENT = 204
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +61,14 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
     while True:
         try:
             with transport.stream(path, params, last) as answer:
+                if answer.status_code == NO_CONTENT:
+                    # The end was sent before, to a connection that broke.
+                    return
                 for message in messages(answer.iter_lines()):
                     if message.event == "end":
                         return
-                    if message.event == "error":
-                        raise _told(message)
+                    if message.event == "problem":
+                        raise _problem(message)
                     failures = 0
                     last = message.id or last
                     yield message
@@ -78,7 +86,7 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
         time.sleep(backoff(failures))
 
 
-def _told(message: Message) -> LeptonError:
+def _problem(message: Message) -> LeptonError:
     problem = message.json()
     try:
         code = ErrorCode(problem["code"])

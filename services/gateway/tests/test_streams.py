@@ -53,5 +53,5 @@ async def test_an_error_in_the_middle_is_told_in_the_stream() -> None:
     sent = [message async for message in with_keep_alive(messages())]
     assert sent[0].startswith(":")
     assert sent[1] == "data: 1\n\n"
-    assert sent[2].startswith("event: error")
+    assert sent[2].startswith("event: problem")
     assert "unavailable" in sent[2]

@@ -41,6 +41,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.post("/artifacts:locate", summary="Short-lived URLs to read files from")
     async def locate(body: api.LocateRequest) -> api.LocateResponse:
+        """GET each `url` with the header `Range: <range>`: several small files may lie in one object."""
         return api.LocateResponse(locations=await registry.locate(body.digests))
 
     @router.post("/uploads", status_code=201, summary="Begin the upload of a large file")

@@ -1,18 +1,23 @@
-"""Live streams as server-sent events. Every message's id is a cursor: a client that comes back with
-`Last-Event-ID` goes on where it was (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Live streams as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+Every message's id is a cursor: a client that comes back with `Last-Event-ID` goes on after it. A stream that has an end
+says so with a message `end`; who comes back after the end is answered 204, which stops a browser's EventSource. What
+breaks a stream is a message `problem`: `error` would reach the handlers of EventSource's own errors.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from lepton_core.api import LogChunk, MetricPoint
+from lepton_core.api import LogChunk, MetricPoint, RunState
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_gateway.registry import Registry
 from lepton_gateway.registry.runs import Tail
@@ -28,11 +33,19 @@ SERVER_SENT: dict[str, Any] = {
     "response_class": StreamingResponse,
     "responses": {
         200: {
-            "description": "Server-sent events. The `id` of the last one, sent as `Last-Event-ID`, goes on after it.",
+            "description": "Server-sent events. The `id` of the last one, sent as `Last-Event-ID`, goes on after it. "
+            "The last message is `end` where a stream has an end, or `problem` with a code and a detail.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
+        },
+        204: {"description": "There is nothing after `Last-Event-ID`, and there will be nothing."},
     },
 }
+# A run's last event, by its type.
+LAST_EVENTS = frozenset(
+    f"dev.lepton.run.{state}.v1" for state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+)
+# The leader numbers events well within this time after a run's end. Later, a last event that is missing was deleted.
+NUMBERING_US = 60_000_000
 
 LastEventId = Annotated[str, Header(alias="last-event-id", description="Go on after this message.")]
 Read = Callable[[str], Awaitable[Tail]]
@@ -58,9 +71,12 @@ def routes(registry: Registry) -> APIRouter:
         summary="Events of one run",
         **SERVER_SENT,
     )
-    async def stream_run_events(run_id: str, last_event_id: LastEventId = "") -> StreamingResponse:
-        await registry.get_run(run_id)
-        return server_sent(events(registry, position(last_event_id, 0), run_id))
+    async def stream_run_events(run_id: str, last_event_id: LastEventId = "") -> Response:
+        """Ends with the event that says how the run ended."""
+        after = position(last_event_id, 0)
+        if await nothing_after(registry, run_id, after):
+            return ended(last_event_id)
+        return server_sent(run_events(registry, run_id, after))
 
     @router.get(
         "/runs/{run_id}/metrics/stream",
@@ -71,22 +87,22 @@ def routes(registry: Registry) -> APIRouter:
         run_id: str,
         key: Annotated[list[str], Query(description="Only these metrics.")] = [],  # noqa: B006
         last_event_id: LastEventId = "",
-    ) -> StreamingResponse:
+    ) -> Response:
         await registry.get_run(run_id)
 
         async def read(cursor: str) -> Tail:
             return await registry.query_metrics(run_id, key, cursor, POINTS_A_POLL)
 
-        return server_sent(tail(read, "metrics", last_event_id, await first(read, last_event_id)))
+        return await tailed(read, "metrics", last_event_id)
 
     @router.get("/runs/{run_id}/logs/stream", summary="Log of a run", **SERVER_SENT)
-    async def stream_logs(run_id: str, stream: str = "", last_event_id: LastEventId = "") -> StreamingResponse:
+    async def stream_logs(run_id: str, stream: str = "", last_event_id: LastEventId = "") -> Response:
         await registry.get_run(run_id)
 
         async def read(cursor: str) -> Tail:
             return await registry.read_log(run_id, stream, cursor, CHUNKS_A_POLL)
 
-        return server_sent(tail(read, "logs", last_event_id, await first(read, last_event_id)))
+        return await tailed(read, "logs", last_event_id)
 
     return router
 
@@ -110,6 +126,44 @@ async def events(registry: Registry, after: int, subject: str) -> AsyncIterator[
             yield message(event.type, event.model_dump_json(), str(event.position))
 
 
+async def nothing_after(registry: Registry, run_id: str, after: int) -> bool:
+    """Whether the run has ended and its last event is not after this position."""
+    run = await registry.get_run(run_id)
+    if run.state in (RunState.QUEUED, RunState.RUNNING) or (await registry.list_events(after, 1, run_id))[0]:
+        return False
+    received, _ = await registry.list_events(max(after - 1, 0), 1, run_id)
+    if received:
+        return received[0].type in LAST_EVENTS
+    return time.time_ns() // 1000 - run.finished_at_us > NUMBERING_US
+
+
+async def run_events(registry: Registry, run_id: str, after: int) -> AsyncIterator[str]:
+    async for batch in registry.watch_events(after, run_id):
+        for event in batch:
+            yield message(event.type, event.model_dump_json(), str(event.position))
+            if event.type in LAST_EVENTS:
+                yield message("end", "{}", str(event.position))
+                return
+
+
+async def tailed(read: Read, name: str, last_event_id: str) -> Response:
+    found = await first(read, last_event_id)
+    if last_event_id and found.end and not found.items:
+        return ended(last_event_id)
+    return server_sent(tail(read, name, last_event_id, found))
+
+
+def ended(last_event_id: str) -> Response:
+    """Of a stream that has nothing more: a client that was there before must not come back again."""
+    if last_event_id:
+        return Response(status_code=204)
+    return server_sent(only_the_end())
+
+
+async def only_the_end() -> AsyncIterator[str]:
+    yield message("end", "{}", "0")
+
+
 async def first(read: Read, last_event_id: str) -> Tail:
     """Read before the status line leaves: a client must not come back for ever with an id that nobody gave it."""
     try:
@@ -128,7 +182,8 @@ async def tail(read: Read, name: str, cursor: str, found: Tail) -> AsyncIterator
             cursor = found.cursor
             yield message(name, json.dumps([texts.shown(item) for item in found.items]), cursor)
         elif found.end:
-            yield message("end", "{}", cursor)
+            # The registry's word for "here", never an empty one: with that, a browser would begin anew.
+            yield message("end", "{}", found.cursor)
             return
         else:
             await asyncio.sleep(POLL_SECONDS)
@@ -161,7 +216,7 @@ def server_sent(messages: AsyncIterator[str]) -> StreamingResponse:
 
 
 async def with_keep_alive(messages: AsyncIterator[str]) -> AsyncIterator[str]:
-    """A comment whenever nothing else was sent for a while; an error becomes a last message `error`."""
+    """A comment whenever nothing else was sent for a while; an error becomes a last message `problem`."""
     iterator = aiter(messages)
     waiting: asyncio.Future[str] | None = None
     # Headers leave at once, so that a client knows it is connected before the first message.
@@ -179,7 +234,7 @@ async def with_keep_alive(messages: AsyncIterator[str]) -> AsyncIterator[str]:
             except StopAsyncIteration:
                 return
             except LeptonError as error:
-                yield f"event: error\ndata: {json.dumps({'code': error.code, 'detail': error.detail})}\n\n"
+                yield f"event: problem\ndata: {json.dumps({'code': error.code, 'detail': error.message})}\n\n"
                 return
     finally:
         if waiting is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 
 from lepton_core.ids import check_digest
+from lepton_core.objects.ranges import range_header
 from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
@@ -62,7 +63,13 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         found = await self._reading.locate(principal.project, request.digests)
         return pb.LocateResponse(
             locations=[
-                pb.Location(digest=place.digest, url=place.url, offset=place.offset, bytes=place.bytes)
+                pb.Location(
+                    digest=place.digest,
+                    url=place.url,
+                    offset=place.offset,
+                    bytes=place.bytes,
+                    range=range_header(place.offset, place.bytes) if place.bytes else "",
+                )
                 for place in found
             ]
         )
