@@ -68,12 +68,12 @@ from lepton_registry.recipes.servicer import RecipeServicer
 from lepton_registry.refusal import RefusedToStart
 from lepton_registry.runs import attempt_access, checkpoints
 from lepton_registry.runs import store as runs
-from lepton_registry.runs.attempt_servicer import AttemptServicer
 from lepton_registry.runs.servicer import RunServicer
-from lepton_registry.runs.sweeper import Sweeper
+from lepton_registry.scheduling.attempt_servicer import AttemptServicer
+from lepton_registry.scheduling.sweeper import Sweeper
+from lepton_registry.scheduling.worker_servicer import WorkerServicer
 from lepton_registry.settings import RegistrySettings
 from lepton_registry.wakeups import Waker
-from lepton_registry.workers.servicer import WorkerServicer
 
 log = logging.getLogger("lepton.registry")
 

@@ -32,9 +32,10 @@ from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, open_database
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
-from lepton_registry.runs import checkpoints, claims, completion, store, submission, sweeper
+from lepton_registry.runs import checkpoints, completion, store, submission
 from lepton_registry.runs.states import AttemptState
 from lepton_registry.runs.submission import Submission
+from lepton_registry.scheduling import claims, sweeper
 from lepton_registry.settings import RegistrySettings
 from lepton_registry.workers import store as workers
 

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.runs import leases, store
+from lepton_registry.runs import store
+from lepton_registry.scheduling import leases
 from lepton_registry.workers import store as workers
 
 

@@ -11,7 +11,7 @@ from lepton_registry.database.leadership import Leadership
 from lepton_registry.events import outbox, store
 from lepton_registry.events.relay import Relay
 from lepton_registry.events.sinks import Hinter, Stream
-from lepton_registry.runs.sweeper import Sweeper
+from lepton_registry.scheduling.sweeper import Sweeper
 from lepton_registry.wakeups import Waker
 
 

@@ -3,7 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from lepton_registry.runs import queue_reason, store
+from lepton_registry.runs import store
+from lepton_registry.scheduling import queue_reason
 from lepton_registry.workers import store as workers
 
 

@@ -21,9 +21,10 @@ from lepton_registry.database.write_batcher import Gathering
 from lepton_registry.events.feed import Feed
 from lepton_registry.paging import id_token, page_limit
 from lepton_registry.rows import from_values, to_message
-from lepton_registry.runs import attempts, checkpoints, queue_reason, store, submission
+from lepton_registry.runs import attempts, checkpoints, store, submission
 from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import Key, Submission, Values
+from lepton_registry.scheduling import queue_reason
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DEFAULT_PAGE = 50

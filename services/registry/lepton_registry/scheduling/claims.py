@@ -10,9 +10,10 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_registry.database.engine import hold_lock, now_us, table
 from lepton_registry.events import outbox
-from lepton_registry.runs import attempts, checkpoints, leases, queue_query
+from lepton_registry.runs import attempts, checkpoints
 from lepton_registry.runs.states import AttemptState, RunState
 from lepton_registry.runs.tables import AttemptRow, RunRow
+from lepton_registry.scheduling import leases, queue_query
 from lepton_registry.workers import store as workers
 
 RUNS = table(RunRow)

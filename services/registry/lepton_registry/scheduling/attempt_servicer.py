@@ -13,10 +13,11 @@ from lepton_proto.v1 import attempts_pb2_grpc as rpc
 from lepton_proto.v1 import runs_pb2
 from lepton_registry.database.engine import Database
 from lepton_registry.rows import to_message
-from lepton_registry.runs import checkpoints, claims, completion
-from lepton_registry.runs.claims import Claimed
+from lepton_registry.runs import checkpoints, completion
 from lepton_registry.runs.result_checks import check_numbers, check_object
 from lepton_registry.runs.states import REPORTED, AttemptState
+from lepton_registry.scheduling import claims
+from lepton_registry.scheduling.claims import Claimed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATE = runs_pb2.AttemptState.DESCRIPTOR

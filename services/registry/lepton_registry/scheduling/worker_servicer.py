@@ -12,7 +12,8 @@ from lepton_proto.v1 import workers_pb2_grpc as rpc
 from lepton_registry.database.engine import Database
 from lepton_registry.recipes.store import Announced
 from lepton_registry.rows import to_message
-from lepton_registry.runs import attempts, sweeper
+from lepton_registry.runs import attempts
+from lepton_registry.scheduling import sweeper
 from lepton_registry.workers import store
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -12,9 +12,10 @@ from lepton_core.errors import LeptonError
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, table
 from lepton_registry.database.leadership import Leadership, NotLeader
-from lepton_registry.runs import attempts, leases, queue_query
+from lepton_registry.runs import attempts
 from lepton_registry.runs.states import AttemptState
 from lepton_registry.runs.tables import AttemptRow
+from lepton_registry.scheduling import leases, queue_query
 
 log = logging.getLogger(__name__)
 ATTEMPTS = table(AttemptRow)
