@@ -12,8 +12,8 @@ from lepton_core.identity.authenticators import WORKER_SERVICE
 from lepton_core.identity.tokens import attempt_token, parse_token, refused, same, token_sha256
 from lepton_core.ids import is_ulid
 from lepton_registry.database.engine import Database, now_us
+from lepton_registry.module import AttemptPolicy
 from lepton_registry.refusal import RefusedToStart
-from lepton_registry.runs import attempts
 
 # A worker that was cut off for hours still hears that its attempt is stale; after this its token is worth nothing.
 ENDED_ATTEMPT_SECONDS = 24 * 3600
@@ -35,10 +35,17 @@ def read_service_hashes(file: Path) -> dict[str, str]:
 class RegistryAuthenticator:
     """API keys are not let in: people's requests come through the gateway, which names them as acting principal."""
 
-    def __init__(self, database: Database, service_hashes: Mapping[str, str], attempt_secret: bytes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        service_hashes: Mapping[str, str],
+        attempt_secret: bytes,
+        attempts: AttemptPolicy,
+    ) -> None:
         self._database = database
         self._service_hashes = dict(service_hashes)
         self._attempt_secret = attempt_secret
+        self._attempts = attempts
         self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
 
     def cached(self, token: str) -> Principal | None:
@@ -68,7 +75,7 @@ class RegistryAuthenticator:
     async def _attempt(self, token: str, attempt_id: str) -> Principal:
         if not same(attempt_token(attempt_id, self._attempt_secret), token):
             raise refused()
-        row = await self._database.read(lambda conn: attempts.find(conn, attempt_id))
+        row = await self._database.read(lambda conn: self._attempts.find(conn, attempt_id))
         if row is None or 0 < row.finished_at_us < now_us() - ENDED_ATTEMPT_SECONDS * 1_000_000:
             raise refused()
         return Principal(

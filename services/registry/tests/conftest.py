@@ -30,6 +30,7 @@ from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, open_database
+from lepton_registry.deployments.store import Followers
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
 from lepton_registry.runs import checkpoints, completion, store, submission
@@ -138,7 +139,7 @@ class Scene:
         state = AttemptState(outcome)
         digest = more.pop("digest", f"{outcome}{more}")
         report = completion.Report(attempt_id, state, digest, **more)
-        return await self.database.write(lambda conn: completion.finish(conn, report))
+        return await self.database.write(lambda conn: completion.finish(conn, report, [Followers()]))
 
     async def checkpoint(self, attempt_id: str, step: int, **more: Any) -> sa.Row[Any]:
         files = await self.files(more.pop("content", f"weights {attempt_id} {step}"))

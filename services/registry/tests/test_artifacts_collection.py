@@ -25,7 +25,7 @@ PROJECT, OTHER = "prj_a", "prj_b"
 UNUSED_AT_ONCE = {"unused_file_seconds": -1}
 PATIENT = DEFAULT_RETENTION.model_copy(update=UNUSED_AT_ONCE)
 AT_ONCE = PATIENT.model_copy(update={"deletion_wait_seconds": -1, "orphan_object_seconds": -1})
-REFERENCES = [datasets.references, models.references]
+REFERENCES = [datasets.DATASET.keeps_manifest, models.MODEL.keeps_manifest]
 
 
 @pytest.fixture

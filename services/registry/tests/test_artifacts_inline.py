@@ -10,7 +10,7 @@ from lepton_core.objects.inline_batch import MAX_FILE_BYTES
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import blobs, packs, store
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.artifacts.read_urls import Reading
+from lepton_registry.artifacts.read_urls import ReadUrls
 
 PROJECT, OTHER = "prj_a", "prj_b"
 
@@ -23,8 +23,8 @@ def objects(s3) -> ObjectStore:
 
 
 @pytest.fixture
-def reading(database, objects) -> Reading:
-    return Reading(database, objects)
+def reading(database, objects) -> ReadUrls:
+    return ReadUrls(database, objects)
 
 
 def keys(objects: ObjectStore) -> list[str]:
@@ -134,7 +134,7 @@ async def test_a_torn_or_lost_object_is_damage(database, start_s3, harm):
     else:
         path.unlink()
     server.start()
-    assert await Reading(database, objects).report_damage(PROJECT, digest_of(b"x" * 1000))
+    assert await ReadUrls(database, objects).report_damage(PROJECT, digest_of(b"x" * 1000))
 
 
 async def test_a_copy_is_verified(database, objects, reading, s3, tmp_path):

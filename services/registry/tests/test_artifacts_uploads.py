@@ -13,7 +13,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import blobs, upload_tokens
-from lepton_registry.artifacts.read_urls import Reading
+from lepton_registry.artifacts.read_urls import ReadUrls
 from lepton_registry.artifacts.uploads import Uploads
 
 PROJECT, OTHER = "prj_a", "prj_b"
@@ -64,7 +64,7 @@ async def test_parts_become_an_artifact_that_no_url_can_change(database, objects
     await uploads.complete(PROJECT, ticket.row.id, parts)
     row = await settled(uploads, ticket.row.id)
     assert (row.state, row.error) == ("committed", "")
-    [place] = await Reading(database, objects).locate(PROJECT, [DIGEST])
+    [place] = await ReadUrls(database, objects).locate(PROJECT, [DIGEST])
     assert (place.offset, place.bytes) == (0, len(BIG))
     with pytest.raises(urllib.error.HTTPError) as refused:
         await asyncio.to_thread(send, ticket.parts[0].url, b"other bytes")

@@ -16,6 +16,8 @@ from lepton_registry.models import store as models
 
 PROJECT, OTHER = "prj_a", "prj_b"
 
+FOLLOWERS = [store.Followers()]
+
 
 @pytest.fixture
 async def three_versions(database: Database) -> None:
@@ -36,7 +38,14 @@ async def three_versions(database: Database) -> None:
 async def move(database: Database, version: int) -> None:
     await database.write(
         lambda conn: aliases.set_alias(
-            conn, PROJECT, model="digits", alias="champion", version=version, expected_version=0, updated_by="key_1"
+            conn,
+            PROJECT,
+            model="digits",
+            alias="champion",
+            version=version,
+            expected_version=0,
+            updated_by="key_1",
+            followers=FOLLOWERS,
         )
     )
 
@@ -173,7 +182,9 @@ async def test_a_deleted_name_can_be_used_again_and_lineage_keeps_the_old_one(da
 async def test_an_alias_that_is_followed_cannot_be_deleted(database):
     await create(database)
     with pytest.raises(LeptonError, match="followed by: digits"):
-        await database.write(lambda conn: aliases.delete_alias(conn, PROJECT, model="digits", alias="champion"))
+        await database.write(
+            lambda conn: aliases.delete_alias(conn, PROJECT, model="digits", alias="champion", followers=FOLLOWERS)
+        )
 
 
 async def test_a_missing_model_names_the_field(database):

@@ -142,7 +142,7 @@ async def test_who_resigns_leaves_an_empty_chair(database):
 
 async def test_only_one_of_many_takes_the_chair(database):
     rivals = [Leadership(database, alone=True) for _ in range(6)]
-    assert (await database.read(leadership.look)).term == 0
+    assert (await database.read(leadership.read_lock)).term == 0
     took = await asyncio.gather(*[database.write(lambda conn: leadership.take(conn, "me", 0, 0)) for _ in rivals])
     assert [term for term in took if term is not None] == [1]
 

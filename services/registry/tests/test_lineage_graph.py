@@ -46,7 +46,14 @@ async def story(database: Database) -> dict[str, str]:
             run_id=run_id,
         )
         aliases.set_alias(
-            conn, PROJECT, model="digits", alias="champion", version=1, expected_version=0, updated_by="me"
+            conn,
+            PROJECT,
+            model="digits",
+            alias="champion",
+            version=1,
+            expected_version=0,
+            updated_by="me",
+            followers=(),
         )
         deployment, _ = deployments.create(conn, PROJECT, name="api", model="digits@champion", created_by="me")
         return {

@@ -36,6 +36,7 @@ async def point(database: Database, version: int, expected: int = 0, alias: str 
             version=version,
             expected_version=expected,
             updated_by="key_1",
+            followers=(),
         )
     )
 
@@ -126,7 +127,7 @@ async def test_a_deleted_alias_is_gone(database):
     await point(database, 1)
 
     def delete(conn):
-        aliases.delete_alias(conn, PROJECT, model="digits", alias="champion")
+        aliases.delete_alias(conn, PROJECT, model="digits", alias="champion", followers=())
 
     await database.write(delete)
     assert (await refused(database.write(delete))).code is ErrorCode.NOT_FOUND

@@ -10,7 +10,7 @@ from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import packs
 from lepton_registry.artifacts.manifest import File
-from lepton_registry.artifacts.read_urls import Reading
+from lepton_registry.artifacts.read_urls import ReadUrls
 from lepton_registry.models.package import PackageInspector
 
 onnx = pytest.importorskip("onnx")
@@ -52,7 +52,7 @@ PICKLE = pickle.dumps(Harmful())
 def inspect(database, s3):
     objects = ObjectStore(s3.endpoint, s3.access_key, s3.secret_key, bucket=s3.bucket)
     objects.ensure_bucket()
-    inspector = PackageInspector(Reading(database, objects))
+    inspector = PackageInspector(ReadUrls(database, objects))
 
     async def run(**files: bytes):
         named = {name.replace("__", "."): data for name, data in files.items()}
@@ -110,7 +110,7 @@ async def test_a_damaged_file_is_named_as_damaged(database, s3):
     data[10] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(LeptonError) as raised:
-        await PackageInspector(Reading(database, objects)).inspect(
+        await PackageInspector(ReadUrls(database, objects)).inspect(
             PROJECT, [File(name, digest_of(data), len(data)) for name, data in files.items()]
         )
     assert raised.value.code is ErrorCode.CORRUPT

@@ -105,7 +105,7 @@ async def test_the_files_of_a_checkpoint_that_was_dropped_are_collected(scene, o
     for step, files in made.items():
         await scene.checkpoint(attempt.id, step=step, content=f"weights {step}")
         assert files
-    references = [checkpoints.references, runs.references]
+    references = [checkpoints.keeps_manifest, runs.keeps_manifest]
     await Collector(scene.database, objects, references, retention=AT_ONCE, leadership=leadership).collect()
     digests = [files[0].digest for files in made.values()]
     missing = await scene.database.read(lambda conn: blobs.find_missing(conn, scene.project, digests))

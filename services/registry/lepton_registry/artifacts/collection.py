@@ -4,28 +4,23 @@ Each step is safe to repeat after a crash: rows go after bytes, and an object th
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import islice
 
 import sqlalchemy as sa
 
-from lepton_core.errors import LeptonError
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import keys, upload_tokens
 from lepton_registry.artifacts.blobs import ARTIFACTS, DEAD
+from lepton_registry.artifacts.orphans import delete_orphans
 from lepton_registry.artifacts.store import MANIFEST_FILES, MANIFESTS
 from lepton_registry.artifacts.upload_tokens import UPLOADS
 from lepton_registry.database.engine import Database, now_us
-from lepton_registry.database.leadership import Leadership, NotLeader
+from lepton_registry.database.leadership import Leadership
+from lepton_registry.module import KeepsManifest
 from lepton_registry.settings import RetentionSettings
 
-log = logging.getLogger(__name__)
-
-# Whether some resource needs a row of the manifests table, e.g. datasets.store.references.
-Reference = Callable[[sa.Table], sa.ColumnElement[bool]]
 _SECOND = 1_000_000
 _BATCH = 500
 
@@ -40,52 +35,39 @@ class Collected:
 
 
 class Collector:
-    """`references` must name every resource that keeps manifests: what none of them refers to is deleted."""
+    """`keeps_manifest`: one condition of every resource that keeps manifests. What none of them keeps is deleted."""
 
     def __init__(
         self,
         database: Database,
         objects: ObjectStore,
-        references: Sequence[Reference],
+        keeps_manifest: Sequence[KeepsManifest],
         *,
         retention: RetentionSettings,
         leadership: Leadership,
-        pause_seconds: float = 600.0,
     ) -> None:
-        assert references, "without references everything would be collected"
+        assert keeps_manifest, "everything would be collected"
         self._database = database
         self._objects = objects
-        self._references = list(references)
+        self._keeps_manifest = list(keeps_manifest)
         self._retention = retention
         self._leadership = leadership
-        self._pause_seconds = pause_seconds
 
-    async def run(self) -> None:
-        """For ever; in one process at a time."""
-        while True:
-            await asyncio.sleep(self._pause_seconds)
-            if self._leadership.term is None:
-                continue
-            try:
-                done = await self.collect()
-            except NotLeader as error:
-                self._leadership.lost(error)
-                continue
-            except LeptonError as error:
-                log.warning("collection stopped, and will be tried again: %s", error.detail)
-                continue
-            if any(getattr(done, field.name) for field in fields(done)):
-                log.info("collected: %s", done)
+    async def work(self) -> str:
+        """One round, for `periodic.leader_task`."""
+        done = await self.collect()
+        return str(done) if any(getattr(done, field.name) for field in fields(done)) else ""
 
     async def collect(self) -> Collected:
         keep = self._retention
         done = Collected()
         done.uploads = await self._end_uploads()
         before = now_us() - keep.unused_file_seconds * _SECOND
-        done.manifests = await self._leadership.write(lambda conn: drop_manifests(conn, self._references, before))
+        done.manifests = await self._leadership.write(lambda conn: drop_manifests(conn, self._keeps_manifest, before))
         done.marked = await self._leadership.write(lambda conn: mark_dead(conn, before))
         done.objects = await self._delete_dead(now_us() - keep.deletion_wait_seconds * _SECOND)
-        done.orphans = await self._delete_orphans(now_us() - keep.orphan_object_seconds * _SECOND)
+        old = now_us() - keep.orphan_object_seconds * _SECOND
+        done.orphans = await delete_orphans(self._database, self._objects, keys.PREFIX, known_objects, old)
         return done
 
     async def _end_uploads(self) -> int:
@@ -106,22 +88,10 @@ class Collector:
         await self._leadership.write(lambda conn: forget_dead(conn, before_us))
         return len(dead)
 
-    async def _delete_orphans(self, before_us: int) -> int:
-        """Compares the store's listing with the rows. A key is used once, so an old one gets no new row."""
-        orphans = 0
-        listing = self._objects.list_keys(keys.PREFIX)
-        while chunk := await asyncio.to_thread(lambda: list(islice(listing, _BATCH))):
-            old = [key for key in chunk if (keys.made_at_us(key) or before_us) < before_us]
-            known = await self._database.read(partial(known_objects, keys=old))
-            for key in set(old) - known:
-                await asyncio.to_thread(self._objects.delete, key)
-                orphans += 1
-        return orphans
 
-
-def drop_manifests(conn: sa.Connection, references: Sequence[Reference], before_us: int) -> int:
+def drop_manifests(conn: sa.Connection, keeps_manifest: Sequence[KeepsManifest], before_us: int) -> int:
     """Folders that nothing refers to. A transaction that uses one meanwhile moves `used_at_us`, and so keeps it."""
-    unused = sa.and_(MANIFESTS.c.used_at_us < before_us, *(~reference(MANIFESTS) for reference in references))
+    unused = sa.and_(MANIFESTS.c.used_at_us < before_us, *(~keeps(MANIFESTS) for keeps in keeps_manifest))
     dropped = list(conn.scalars(sa.delete(MANIFESTS).where(unused).returning(MANIFESTS.c.id)))
     for start in range(0, len(dropped), _BATCH):
         part = dropped[start : start + _BATCH]

@@ -28,7 +28,7 @@ class Place:
     bytes: int
 
 
-class Reading:
+class ReadUrls:
     """All of it only within the project that owns a row for the digest."""
 
     def __init__(self, database: Database, objects: ObjectStore, *, url_seconds: int = 900) -> None:

@@ -11,9 +11,9 @@ from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
 from lepton_registry.artifacts import blobs, packs, store
-from lepton_registry.artifacts.access_check import Fence
+from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.artifacts.manifest import build_manifest
-from lepton_registry.artifacts.read_urls import Reading, check_count, check_digests
+from lepton_registry.artifacts.read_urls import ReadUrls, check_count, check_digests
 from lepton_registry.artifacts.uploads import Ticket, Uploads
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
@@ -24,13 +24,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class ArtifactServicer(rpc.ArtifactServiceServicer):
     def __init__(
-        self, database: Database, objects: ObjectStore, uploads: Uploads, reading: Reading, fence: Fence
+        self, database: Database, objects: ObjectStore, uploads: Uploads, read_urls: ReadUrls, access: AccessCheck
     ) -> None:
         self._database = database
-        self._fence = fence
+        self._access = access
         self._objects = objects
         self._uploads = uploads
-        self._reading = reading
+        self._read_urls = read_urls
 
     async def FindMissing(self, request: pb.FindMissingRequest, context: Context) -> pb.FindMissingResponse:
         project = await self._sender()
@@ -59,8 +59,8 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def Locate(self, request: pb.LocateRequest, context: Context) -> pb.LocateResponse:
         principal = caller()
         check_digests(request.digests)
-        await self._fence.reads(principal, request.digests)
-        found = await self._reading.locate(principal.project, request.digests)
+        await self._access.reads(principal, request.digests)
+        found = await self._read_urls.locate(principal.project, request.digests)
         return pb.LocateResponse(
             locations=[
                 pb.Location(
@@ -77,8 +77,8 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def ReportDamage(self, request: pb.ReportDamageRequest, context: Context) -> pb.ReportDamageResponse:
         principal = caller()
         check_digest(request.digest, "digest")
-        await self._fence.reads(principal, [request.digest])
-        confirmed = await self._reading.report_damage(principal.project, request.digest)
+        await self._access.reads(principal, [request.digest])
+        confirmed = await self._read_urls.report_damage(principal.project, request.digest)
         return pb.ReportDamageResponse(confirmed=confirmed)
 
     async def CommitManifest(self, request: pb.CommitManifestRequest, context: Context) -> pb.CommitManifestResponse:
@@ -91,7 +91,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def GetManifest(self, request: pb.GetManifestRequest, context: Context) -> pb.GetManifestResponse:
         principal = caller()
         project = principal.project
-        await self._fence.lists(principal, request.manifest_digest)
+        await self._access.lists(principal, request.manifest_digest)
         files, after = await self._database.read(
             lambda conn: store.page(conn, project, request.manifest_digest, request.after, request.limit)
         )
@@ -103,7 +103,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def _sender(self) -> str:
         """The project that the caller may add files to."""
         principal = caller()
-        await self._fence.sends(principal)
+        await self._access.sends(principal)
         return principal.project
 
 

@@ -10,27 +10,20 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Field, SQLModel
+from sqlmodel import SQLModel
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_registry.database.tables import LockRow
 from lepton_registry.refusal import RefusedToStart
 
 Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
 # Bounds the parameters of one statement, and how many texts are kept.
 MAX_ROWS_A_STATEMENT = 32
-
-
-class LockRow(SQLModel, table=True):
-    """A row to hold while deciding something that two transactions must not decide at once."""
-
-    __tablename__: ClassVar[str] = "locks"
-
-    name: str = Field(primary_key=True)
 
 
 def now_us() -> int:

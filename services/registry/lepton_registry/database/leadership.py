@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from lepton_core.ids import new_ulid
 from lepton_registry.database.engine import Database, Result, Work, insert_new, table
-from lepton_registry.events.tables import LeaderRow
+from lepton_registry.database.tables import LeaderRow
 
 LEADERS = table(LeaderRow)
-OFFICE = "registry"
+LOCK_NAME = "registry"
 log = logging.getLogger(__name__)
 _BEAT = (
     sa.update(LEADERS)
-    .where(LEADERS.c.name == sa.bindparam("office"), LEADERS.c.term == sa.bindparam("held"))
+    .where(LEADERS.c.name == sa.bindparam("lock"), LEADERS.c.term == sa.bindparam("held"))
     .values(beat=LEADERS.c.beat + 1)
 )
 
@@ -29,11 +29,11 @@ class NotLeader(Exception):
 
 def check(conn: sa.Connection, term: int) -> None:
     """In every transaction of the leader, first. It holds the row until the end, and shows that the leader lives."""
-    if conn.execute(_BEAT, {"office": OFFICE, "held": term}).rowcount != 1:
+    if conn.execute(_BEAT, {"lock": LOCK_NAME, "held": term}).rowcount != 1:
         raise NotLeader(f"term {term} is over")
 
 
-class Chair(NamedTuple):
+class LeaderLock(NamedTuple):
     """Who leads; `holder` is empty and `term` 0 before the first."""
 
     holder: str = ""
@@ -41,28 +41,28 @@ class Chair(NamedTuple):
     beat: int = 0
 
 
-def look(conn: sa.Connection) -> Chair:
-    statement = sa.select(LEADERS.c.holder, LEADERS.c.term, LEADERS.c.beat).where(LEADERS.c.name == OFFICE)
+def read_lock(conn: sa.Connection) -> LeaderLock:
+    statement = sa.select(LEADERS.c.holder, LEADERS.c.term, LEADERS.c.beat).where(LEADERS.c.name == LOCK_NAME)
     row = conn.execute(statement).first()
-    return Chair(*row) if row else Chair()
+    return LeaderLock(*row) if row else LeaderLock()
 
 
 def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
     """The new term, unless the leader of `term` has moved since its `beat`. Term 0: there was none yet."""
     if term == 0:
-        row = {"name": OFFICE, "holder": holder, "term": 1, "beat": 0}
+        row = {"name": LOCK_NAME, "holder": holder, "term": 1, "beat": 0}
         return 1 if insert_new(conn, LEADERS, row) else None
     taken = conn.execute(
         sa.update(LEADERS)
-        .where(LEADERS.c.name == OFFICE, LEADERS.c.term == term, LEADERS.c.beat == beat)
+        .where(LEADERS.c.name == LOCK_NAME, LEADERS.c.term == term, LEADERS.c.beat == beat)
         .values(holder=holder, term=term + 1, beat=0)
     )
     return term + 1 if taken.rowcount == 1 else None
 
 
 def resign(conn: sa.Connection, term: int) -> None:
-    """Leaves an empty chair, so that the next process need not wait."""
-    conn.execute(sa.update(LEADERS).where(LEADERS.c.name == OFFICE, LEADERS.c.term == term).values(holder=""))
+    """Leaves the lock without a holder, so that the next process need not wait."""
+    conn.execute(sa.update(LEADERS).where(LEADERS.c.name == LOCK_NAME, LEADERS.c.term == term).values(holder=""))
 
 
 class Leadership:
@@ -84,7 +84,7 @@ class Leadership:
         """Call it now and then; true when this process leads."""
         if self.term is not None:
             return True
-        holder, term, beat = await self._database.read(look)
+        holder, term, beat = await self._database.read(read_lock)
         now = time.monotonic()
         if self._watched != (term, beat):
             self._watched, self._since = (term, beat), now
@@ -105,7 +105,7 @@ class Leadership:
             raise NotLeader("this process has no term")
 
         def while_it_lasts(conn: sa.Connection) -> Result:
-            if look(conn).term != term:
+            if read_lock(conn).term != term:
                 raise NotLeader(f"term {term} is over")
             return work(conn)
 

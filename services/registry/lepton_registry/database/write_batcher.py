@@ -17,7 +17,7 @@ Waiting = tuple[Item, asyncio.Future[Result]]
 MAX_TOGETHER = 128
 
 
-class Gathering(Generic[Item, Result]):
+class WriteBatcher(Generic[Item, Result]):
     """`work` gets all waiting items, and answers a result or an error for each. One transaction at a time."""
 
     def __init__(

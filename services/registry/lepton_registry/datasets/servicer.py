@@ -3,13 +3,14 @@
 from typing import Any
 
 import grpc
+import sqlalchemy as sa
 
 from lepton_proto.v1 import datasets_pb2 as pb
 from lepton_proto.v1 import datasets_pb2_grpc as rpc
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
 from lepton_registry.datasets import store
-from lepton_registry.name_lookup import name_token, number_token, page_size
+from lepton_registry.paging import name_token, number_token, page_size
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,12 +38,14 @@ class DatasetServicer(rpc.DatasetServiceServicer):
 
     async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.GetDatasetResponse:
         project = caller().project
-        row = await self._database.read(lambda conn: store.get(conn, project, request.name))
+        row = await self._database.read(lambda conn: store.DATASET.get(conn, project, request.name))
         return pb.GetDatasetResponse(dataset=to_message(row, pb.Dataset))
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
         project, size, after = caller().project, page_size(request.page_size), name_token(request.page_token)
-        rows = await self._database.read(lambda conn: store.list_datasets(conn, project, after=after, limit=size + 1))
+        rows = await self._database.read(
+            lambda conn: store.DATASET.list_parents(conn, project, after=after, limit=size + 1)
+        )
         return pb.ListDatasetsResponse(
             datasets=[to_message(row, pb.Dataset) for row in rows[:size]],
             next_page_token=rows[size - 1].name if len(rows) > size else "",
@@ -59,9 +62,12 @@ class DatasetServicer(rpc.DatasetServiceServicer):
         self, request: pb.ListDatasetVersionsRequest, context: Context
     ) -> pb.ListDatasetVersionsResponse:
         project, size, before = caller().project, page_size(request.page_size), number_token(request.page_token)
-        rows = await self._database.read(
-            lambda conn: store.list_versions(conn, project, request.name, before=before, limit=size + 1)
-        )
+
+        def read(conn: sa.Connection) -> list[sa.Row[Any]]:
+            dataset = store.DATASET.get(conn, project, request.name)
+            return store.DATASET.list_versions(conn, dataset.id, before=before, limit=size + 1)
+
+        rows = await self._database.read(read)
         return pb.ListDatasetVersionsResponse(
             versions=[to_message(row, pb.DatasetVersion) for row in rows[:size]],
             next_page_token=str(rows[size - 1].version) if len(rows) > size else "",

@@ -8,18 +8,17 @@ from lepton_core.api.limits import MAX_MESSAGE_CHARS
 from lepton_core.errors import ErrorCode, invalid
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.artifacts import store as artifacts
-from lepton_registry.database.engine import insert_new, now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.datasets.tables import DatasetRow, DatasetVersionRow
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
-from lepton_registry.name_lookup import names_like, not_there
+from lepton_registry.name_lookup import not_found
+from lepton_registry.versioned import Versioned
 
 DATASETS = table(DatasetRow)
 VERSIONS = table(DatasetVersionRow)
+DATASET = Versioned("dataset", DATASETS, VERSIONS, parent_prefix="ds")
 # Every submission asks these two: built once, since building a statement costs more than running it.
-_BY_NAME = sa.select(DATASETS).where(
-    DATASETS.c.project == sa.bindparam("project"), DATASETS.c.name == sa.bindparam("name")
-)
 _BY_NUMBER = sa.select(VERSIONS).where(
     VERSIONS.c.dataset_id == sa.bindparam("dataset_id"), VERSIONS.c.version == sa.bindparam("version")
 )
@@ -43,17 +42,11 @@ def create_version(
     if len(message) > MAX_MESSAGE_CHARS:
         raise invalid("message", "is too long", message, f"at most {MAX_MESSAGE_CHARS} characters")
     manifest = artifacts.require_manifest(conn, project, manifest_digest, missing=ErrorCode.FAILED_PRECONDITION)
-    dataset = _parent(conn, project, name)
-    latest = _version_row(conn, VERSIONS.c.dataset_id == dataset.id, VERSIONS.c.version == dataset.latest_version)
+    dataset = DATASET.lock_or_create(conn, project, name)
+    latest = DATASET.of_parent(conn, dataset.id, VERSIONS.c.version == dataset.latest_version)
     if latest is not None and latest.digest == manifest.digest:
         return latest, False
-    # The lock on the parent is held, so this is the next number, without a gap.
-    version = conn.scalar(
-        sa.update(DATASETS)
-        .where(DATASETS.c.id == dataset.id)
-        .values(latest_version=DATASETS.c.latest_version + 1)
-        .returning(DATASETS.c.latest_version)
-    )
+    version = DATASET.next_version(conn, dataset.id)
     values = {
         "id": new_id("dsv"),
         "project": project,
@@ -84,72 +77,24 @@ def resolve(
 ) -> sa.Row[Any]:
     """The exact version that a reference means now. `missing` is the code when there is none (submit: INVALID)."""
     if is_id(reference, "dsv"):
-        row = _version_row(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
+        row = DATASET.version(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
         if row is None:
-            raise not_there(field, reference, "no such dataset version", "an id of this project", missing)
+            raise not_found(field, reference, "no such dataset version", "an id of this project", missing)
         return row
     wanted = parse_reference(reference, field)
     if wanted.alias == "latest" and (row := conn.execute(_LATEST, {"project": project, "name": wanted.name}).first()):
         return row
-    dataset = find(conn, project, wanted.name)
+    dataset = DATASET.find(conn, project, wanted.name)
     if dataset is None:
-        names = names_like(conn, DATASETS, project, wanted.name)
-        raise not_there(field, reference, f"no dataset named {wanted.name!r}", names, missing)
+        raise DATASET.unknown(conn, project, wanted.name, field=field, value=reference, missing=missing)
     if wanted.digest is not None:
-        row = _version_row(conn, VERSIONS.c.dataset_id == dataset.id, VERSIONS.c.digest == wanted.digest)
+        row = DATASET.of_parent(conn, dataset.id, VERSIONS.c.digest == wanted.digest)
     elif wanted.version is None and wanted.alias != "latest":
-        raise not_there(field, reference, "datasets have no aliases but 'latest'", REFERENCE_RULE, missing)
+        raise not_found(field, reference, "datasets have no aliases but 'latest'", REFERENCE_RULE, missing)
     else:
         number = dataset.latest_version if wanted.version is None else wanted.version
         row = conn.execute(_BY_NUMBER, {"dataset_id": dataset.id, "version": number}).first()
     if row is None:
         allowed = f"1 to {dataset.latest_version}" if wanted.version else "the digest of one of its versions"
-        raise not_there(field, reference, f"dataset {wanted.name!r} has no such version", allowed, missing)
+        raise not_found(field, reference, f"dataset {wanted.name!r} has no such version", allowed, missing)
     return row
-
-
-def find(conn: sa.Connection, project: str, name: str) -> sa.Row[Any] | None:
-    return conn.execute(_BY_NAME, {"project": project, "name": name}).first()
-
-
-def get(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:
-    row = find(conn, project, check_label(name, "name"))
-    if row is None:
-        raise not_there("name", name, f"no dataset named {name!r}", names_like(conn, DATASETS, project, name))
-    return row
-
-
-def list_datasets(conn: sa.Connection, project: str, *, after: str, limit: int) -> list[sa.Row[Any]]:
-    """By name, after the name `after`."""
-    statement = sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name > after)
-    return list(conn.execute(statement.order_by(DATASETS.c.name).limit(limit)))
-
-
-def list_versions(conn: sa.Connection, project: str, name: str, *, before: int, limit: int) -> list[sa.Row[Any]]:
-    """Newest first, those with a number below `before` (0: all)."""
-    dataset = get(conn, project, name)
-    statement = sa.select(VERSIONS).where(VERSIONS.c.dataset_id == dataset.id)
-    if before:
-        statement = statement.where(VERSIONS.c.version < before)
-    return list(conn.execute(statement.order_by(VERSIONS.c.version.desc()).limit(limit)))
-
-
-def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether a dataset version needs a row of `manifests`; collection asks."""
-    return sa.exists().where(VERSIONS.c.project == manifests.c.project, VERSIONS.c.digest == manifests.c.digest)
-
-
-def _parent(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:
-    """The dataset's row, made if it is new, locked until the transaction ends."""
-    statement = sa.select(DATASETS).where(DATASETS.c.project == project, DATASETS.c.name == name).with_for_update()
-    row = conn.execute(statement).first()
-    if row is None:
-        values = {"id": new_id("ds"), "project": project, "name": name, "description": "", "latest_version": 0}
-        insert_new(conn, DATASETS, values | {"created_at_us": now_us()})
-        row = conn.execute(statement).one()
-    return row
-
-
-def _version_row(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-    """Of several with the same digest, the newest."""
-    return conn.execute(sa.select(VERSIONS).where(*conditions).order_by(VERSIONS.c.version.desc()).limit(1)).first()

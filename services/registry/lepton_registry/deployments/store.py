@@ -14,7 +14,7 @@ from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.deployments.revisions import DEPLOYMENTS, FAILED, REVISIONS, add_revision, bump_generation
 from lepton_registry.events import outbox
 from lepton_registry.models import store as models
-from lepton_registry.name_lookup import names_like, not_there
+from lepton_registry.name_lookup import names_like, not_found
 
 
 def create(conn: sa.Connection, project: str, *, name: str, model: str, created_by: str) -> tuple[sa.Row[Any], bool]:
@@ -79,7 +79,7 @@ def rollback(conn: sa.Connection, project: str, *, name: str, revision: int, cre
             ErrorCode.FAILED_PRECONDITION, f"deployment {name!r} has served no other version to go back to"
         )
     if earlier is None:
-        raise not_there("revision", str(revision), "no such revision", f"1 to {deployment.revisions}")
+        raise not_found("revision", str(revision), "no such revision", f"1 to {deployment.revisions}")
     version = models.resolve(conn, project, earlier.model_version_id)
     return _point(conn, deployment, version, "", created_by)
 
@@ -97,14 +97,16 @@ def delete(conn: sa.Connection, project: str, *, name: str) -> None:
         outbox.write(conn, project, "deployment.deleted", deleted, {"name": name})
 
 
-def follow_alias(
-    conn: sa.Connection, project: str, *, alias: str, version: sa.Row[Any], moved_by: str
-) -> list[sa.Row[Any]]:
-    """The alias points at `version` now: a pinned revision for each deployment that follows it."""
-    return [
-        add_revision(conn, deployment, version, moved_by)
-        for deployment in following(conn, project, version.model_id, alias)
-    ]
+class Followers:
+    """Deployments follow aliases of models (see models.aliases.AliasFollowers)."""
+
+    def names(self, conn: sa.Connection, project: str, model_id: str, alias: str) -> list[str]:
+        return [row.name for row in following(conn, project, model_id, alias)]
+
+    def moved(self, conn: sa.Connection, project: str, alias: str, version: sa.Row[Any], moved_by: str) -> None:
+        """A pinned revision for each deployment that follows the alias."""
+        for deployment in following(conn, project, version.model_id, alias):
+            add_revision(conn, deployment, version, moved_by)
 
 
 def following(conn: sa.Connection, project: str, model_id: str, alias: str) -> list[sa.Row[Any]]:
@@ -130,7 +132,7 @@ def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> 
     if row is None:
         live = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.deleted_at_us == 0).subquery("live")
         names = names_like(conn, live, project, name)
-        raise not_there("name", name, f"no deployment named {name!r}", names)
+        raise not_found("name", name, f"no deployment named {name!r}", names)
     return row
 
 
@@ -139,7 +141,7 @@ def desired_revision_id(conn: sa.Connection, project: str, deployment_id: str) -
     statement = sa.select(DEPLOYMENTS.c.desired_id)
     found = conn.scalar(statement.where(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.id == deployment_id))
     if found is None:
-        raise not_there("id", deployment_id, "no such deployment", "an id of this project")
+        raise not_found("id", deployment_id, "no such deployment", "an id of this project")
     return str(found)
 
 

@@ -1,21 +1,15 @@
 """How long events are kept: readers that fell further behind than this start anew from what is there."""
 
-import asyncio
-import logging
-
 import sqlalchemy as sa
 
-from lepton_core.errors import LeptonError
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, now_us
-from lepton_registry.database.leadership import Leadership, NotLeader
+from lepton_registry.database.leadership import Leadership
 from lepton_registry.events.store import CURSORS, EVENTS
 from lepton_registry.settings import RetentionSettings
 
-log = logging.getLogger(__name__)
 DAY_US = 24 * 3600 * 1_000_000
 BATCH = 2_000
-PAUSE_SECONDS = 600.0
 
 
 def drop_old(conn: sa.Connection, term: int, before_us: int, limit: int = BATCH) -> int:
@@ -37,16 +31,12 @@ class EventRetention:
         self._leadership = leadership
         self._retention = retention
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(PAUSE_SECONDS)
-            try:
-                while (term := self._leadership.term) is not None and await self._drop(term) == BATCH:
-                    pass
-            except NotLeader as error:
-                self._leadership.lost(error)
-            except LeptonError as error:
-                log.warning("old events stay for now: %s", error.detail)
+    async def work(self) -> str:
+        """One round, for `periodic.leader_task`."""
+        dropped = 0
+        while (term := self._leadership.term) is not None and (count := await self._drop(term)):
+            dropped += count
+        return f"dropped {dropped} old events" if dropped else ""
 
     async def _drop(self, term: int) -> int:
         before = now_us() - self._retention.event_days * DAY_US

@@ -1,4 +1,4 @@
-"""SQL tables of events, of the leader that numbers them, and of how far each reader has come."""
+"""SQL tables of events, and of how far each reader has come."""
 
 from typing import ClassVar
 
@@ -33,18 +33,6 @@ class EventRow(SQLModel, table=True):
     subject: str
     at_us: int = Field(sa_type=sa.BigInteger)
     data_json: str = Field(sa_type=sa.Text)
-
-
-class LeaderRow(SQLModel, table=True):
-    """One row per office. The term grows with each holder and is checked in every transaction of the leader."""
-
-    __tablename__: ClassVar[str] = "leaders"
-
-    name: str = Field(primary_key=True)
-    holder: str
-    term: int = Field(sa_type=sa.BigInteger)
-    # Counted up by the holder; a rival takes over when it has stood still for long enough on the rival's own clock.
-    beat: int = Field(sa_type=sa.BigInteger)
 
 
 class CursorRow(SQLModel, table=True):

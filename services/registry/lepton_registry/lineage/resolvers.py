@@ -11,7 +11,7 @@ from lepton_registry.datasets import store as datasets
 from lepton_registry.deployments import store as deployments
 from lepton_registry.lineage import graph
 from lepton_registry.models import store as models
-from lepton_registry.name_lookup import not_there
+from lepton_registry.name_lookup import not_found
 
 _DIGEST_NODE = re.compile(r"(code|env):sha256:[0-9a-f]{64}")
 _NODE_PREFIXES = ("run", "dsv", "mv", "rev")
@@ -42,7 +42,7 @@ def find_root(conn: sa.Connection, project: str, text: str) -> Root:
         return Root(stored, stored)
     if any(is_id(text, prefix) for prefix in _NODE_PREFIXES) or _DIGEST_NODE.fullmatch(text):
         if not graph.exists(conn, project, text):
-            raise not_there("id", text, "nothing is recorded about this id in this project", ROOT_RULE)
+            raise not_found("id", text, "nothing is recorded about this id in this project", ROOT_RULE)
         return Root(text, text)
     stored = _by_reference(conn, project, text)
     return Root(stored, stored)
@@ -51,10 +51,10 @@ def find_root(conn: sa.Connection, project: str, text: str) -> Root:
 def _prediction(conn: sa.Connection, project: str, text: str) -> Root:
     parts = text.split("_")
     if len(parts) != 3 or not all(is_ulid(part) for part in parts[1:]):
-        raise not_there("id", text, "not a prediction id", "pred_<26 characters>_<26 characters>", ErrorCode.INVALID)
+        raise not_found("id", text, "not a prediction id", "pred_<26 characters>_<26 characters>", ErrorCode.INVALID)
     revision = f"rev_{parts[1]}"
     if not graph.exists(conn, project, revision):
-        raise not_there("id", text, "no revision of this project made this prediction", ROOT_RULE)
+        raise not_found("id", text, "no revision of this project made this prediction", ROOT_RULE)
     return Root(text, revision)
 
 
@@ -75,5 +75,5 @@ def _by_reference(conn: sa.Connection, project: str, text: str) -> str:
         deployment = deployments.find(conn, project, text)
         if deployment is not None:
             return str(deployment.desired_id)
-        raise not_there("id", text, f"no model, dataset or deployment named {text!r}", ROOT_RULE)
+        raise not_found("id", text, f"no model, dataset or deployment named {text!r}", ROOT_RULE)
     raise no_model

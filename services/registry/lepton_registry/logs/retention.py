@@ -1,29 +1,24 @@
 """How long logs are kept: some time after a run has ended its chunks go, and a line says so in their place."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 
 import sqlalchemy as sa
 
-from lepton_core.errors import LeptonError
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts.keys import made_at_us
+from lepton_registry.artifacts.orphans import delete_orphans
 from lepton_registry.database.engine import Database, now_us
-from lepton_registry.database.leadership import Leadership, NotLeader
+from lepton_registry.database.leadership import Leadership
 from lepton_registry.logs.chunks import KEY_PREFIX, NO_LONGER_KEPT
 from lepton_registry.logs.store import CHUNKS, HEADS, OFFSETS, RUNS
 from lepton_registry.runs.attempts import ATTEMPTS
 from lepton_registry.runs.states import ENDED
 from lepton_registry.settings import RetentionSettings
 
-log = logging.getLogger(__name__)
 _SECOND = 1_000_000
 _DAY = 24 * 3600 * _SECOND
 _BATCH = 500
-PAUSE_SECONDS = 600.0
 
 
 class LogRetention:
@@ -42,21 +37,10 @@ class LogRetention:
         self._retention = retention
         self._leadership = leadership
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(PAUSE_SECONDS)
-            if self._leadership.term is None:
-                continue
-            try:
-                runs, orphans = await self.collect()
-            except NotLeader as error:
-                self._leadership.lost(error)
-                continue
-            except LeptonError as error:
-                log.warning("old logs stay for now: %s", error.detail)
-                continue
-            if runs or orphans:
-                log.info("collected: logs of %d runs, %d chunks without a row", runs, orphans)
+    async def work(self) -> str:
+        """One round, for `periodic.leader_task`."""
+        runs, orphans = await self.collect()
+        return f"dropped the logs of {runs} runs and {orphans} chunks without a row" if runs or orphans else ""
 
     async def collect(self) -> tuple[int, int]:
         """How many runs lost their logs, and how many objects had no row."""
@@ -66,18 +50,8 @@ class LogRetention:
                 for key in await self._leadership.write(partial(drop, run_id=run_id)):
                     await asyncio.to_thread(self._objects.delete, key)
             dropped += len(runs)
-        return dropped, await self._delete_orphans(now_us() - self._retention.orphan_object_seconds * _SECOND)
-
-    async def _delete_orphans(self, before_us: int) -> int:
-        orphans = 0
-        listing = self._objects.list_keys(KEY_PREFIX)
-        while chunk := await asyncio.to_thread(lambda: list(islice(listing, _BATCH))):
-            old = [key for key in chunk if (made_at_us(key, KEY_PREFIX) or before_us) < before_us]
-            known = await self._database.read(partial(known_chunks, keys=old))
-            for key in set(old) - known:
-                await asyncio.to_thread(self._objects.delete, key)
-                orphans += 1
-        return orphans
+        old = now_us() - self._retention.orphan_object_seconds * _SECOND
+        return dropped, await delete_orphans(self._database, self._objects, KEY_PREFIX, known_chunks, old)
 
 
 def ended_before(conn: sa.Connection, before_us: int) -> list[str]:

@@ -9,14 +9,13 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.database.engine import insert_new, table
 from lepton_registry.metrics.records import Point
-from lepton_registry.metrics.tables import JournalOffsetRow, MetricHeadRow, MetricPointRow
-from lepton_registry.runs import attempts
+from lepton_registry.metrics.tables import MetricHeadRow, MetricPointRow
+from lepton_registry.runs import attempts, journals
 from lepton_registry.runs.states import ENDED
 from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
 
 POINTS = table(MetricPointRow)
 HEADS = table(MetricHeadRow)
-OFFSETS = table(JournalOffsetRow)
 ATTEMPTS = table(AttemptRow)
 CHECKPOINTS = table(CheckpointRow)
 RUNS = table(RunRow)
@@ -27,12 +26,12 @@ def append(
 ) -> int:
     """The committed offset of the journal after it. What was committed before changes nothing when it is sent again;
     what leaves a gap is not taken."""
-    committed = committed_offsets(conn, attempt_id).get(file, 0)
+    committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset + size <= committed:
         return committed
     attempt = attempts.require_running(conn, attempt_id)
     # Read again under the attempt's lock: another request may have come first.
-    committed = committed_offsets(conn, attempt_id).get(file, 0)
+    committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset > committed or offset + size <= committed:
         return committed
     new = [point for point in points if point.file_offset > committed]
@@ -53,13 +52,8 @@ def append(
             for position, point in enumerate(new, head - len(new) + 1)
         ]
         conn.execute(sa.insert(POINTS), rows)
-    _move_offset(conn, attempt_id, file, offset + size)
+    journals.move_offset(conn, attempt_id, file, offset + size)
     return offset + size
-
-
-def committed_offsets(conn: sa.Connection, attempt_id: str) -> dict[str, int]:
-    statement = sa.select(OFFSETS.c.file, OFFSETS.c.offset).where(OFFSETS.c.attempt_id == attempt_id)
-    return {row.file: row.offset for row in conn.execute(statement)}
 
 
 def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
@@ -76,12 +70,6 @@ def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
         head = conn.scalar(statement)
     assert head is not None
     return int(head)
-
-
-def _move_offset(conn: sa.Connection, attempt_id: str, file: str, offset: int) -> None:
-    mine = sa.and_(OFFSETS.c.attempt_id == attempt_id, OFFSETS.c.file == file)
-    if conn.execute(sa.update(OFFSETS).where(mine).values(offset=offset)).rowcount == 0:
-        conn.execute(sa.insert(OFFSETS), {"attempt_id": attempt_id, "file": file, "offset": offset})
 
 
 def query(

@@ -30,13 +30,3 @@ class MetricHeadRow(SQLModel, table=True):
 
     run_id: str = Field(primary_key=True)
     position: int = Field(sa_type=sa.BigInteger)
-
-
-class JournalOffsetRow(SQLModel, table=True):
-    """How much of one journal of an attempt is committed."""
-
-    __tablename__: ClassVar[str] = "journal_offsets"
-
-    attempt_id: str = Field(primary_key=True)
-    file: str = Field(primary_key=True)
-    offset: int = Field(sa_type=sa.BigInteger)

@@ -1,33 +1,52 @@
 """Aliases: names that move between versions, by compare and set."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_label
 from lepton_registry.database.engine import insert_new, now_us
-from lepton_registry.deployments import store as deployments
 from lepton_registry.events import outbox
 from lepton_registry.models import store
 from lepton_registry.models.store import ALIASES
-from lepton_registry.name_lookup import not_there
+from lepton_registry.name_lookup import not_found
 
 ALIAS_RULE = "a name that is not a number and not 'latest'"
 
 
+class AliasFollowers(Protocol):
+    """What follows aliases, as deployments do. Both are called in the transaction that changes the alias."""
+
+    def names(self, conn: sa.Connection, project: str, model_id: str, alias: str) -> list[str]:
+        """Who follows the alias; nobody joins or leaves until the transaction ends."""
+        ...
+
+    def moved(self, conn: sa.Connection, project: str, alias: str, version: sa.Row[Any], moved_by: str) -> None:
+        """The alias points at this model version now."""
+        ...
+
+
 def set_alias(
-    conn: sa.Connection, project: str, *, model: str, alias: str, version: int, expected_version: int, updated_by: str
+    conn: sa.Connection,
+    project: str,
+    *,
+    model: str,
+    alias: str,
+    version: int,
+    expected_version: int,
+    updated_by: str,
+    followers: Sequence[AliasFollowers],
 ) -> sa.Row[Any]:
-    """Point `alias` at `version`, and every deployment that follows it at a new pinned revision.
+    """Point `alias` at `version`, and tell everything that follows it.
 
     `expected_version` is where it must point now; 0 means "whatever it is". CONFLICT tells where it points instead.
     """
     check_label(alias, "alias")
     if alias.isdigit() or alias == "latest":
         raise invalid("alias", "could not be told from a version in a reference", alias, ALIAS_RULE)
-    parent = store.get(conn, project, model, field="model")
+    parent = store.MODEL.get(conn, project, model, field="model")
     for field, number in (("version", version - 1), ("expected_version", expected_version)):
         if number < 0:
             raise invalid(field, "is not a version number", version, f"1 to {parent.latest_version}")
@@ -37,7 +56,8 @@ def set_alias(
     if before != version:
         moved = {"model": model, "alias": alias, "version": version, "before": before}
         outbox.write(conn, project, "model_alias.moved", parent.id, moved)
-        deployments.follow_alias(conn, project, alias=alias, version=target, moved_by=updated_by)
+        for each in followers:
+            each.moved(conn, project, alias, target, updated_by)
     return row
 
 
@@ -64,13 +84,14 @@ def _point(
     return before or 0
 
 
-def delete_alias(conn: sa.Connection, project: str, *, model: str, alias: str) -> None:
-    """FAILED_PRECONDITION while deployments follow it: they would follow nothing."""
-    parent = store.get(conn, project, model, field="model")
+def delete_alias(
+    conn: sa.Connection, project: str, *, model: str, alias: str, followers: Sequence[AliasFollowers]
+) -> None:
+    """FAILED_PRECONDITION while something follows it, which would then follow nothing."""
+    parent = store.MODEL.get(conn, project, model, field="model")
     store.lock_alias(conn, project, model, alias)
-    followers = deployments.following(conn, project, parent.id, alias)
-    if followers:
-        names = ", ".join(row.name for row in followers)
+    names = ", ".join(name for each in followers for name in each.names(conn, project, parent.id, alias))
+    if names:
         raise LeptonError(
             ErrorCode.FAILED_PRECONDITION,
             f"alias {model}@{alias} is followed by: {names}; point these at a version, or delete them, first",
@@ -78,7 +99,7 @@ def delete_alias(conn: sa.Connection, project: str, *, model: str, alias: str) -
     mine = sa.and_(ALIASES.c.model_id == parent.id, ALIASES.c.name == alias)
     version = conn.scalar(sa.delete(ALIASES).where(mine).returning(ALIASES.c.version))
     if version is None:
-        names = ", ".join(row.name for row in store.list_aliases(conn, parent.id)) or "none yet"
-        raise not_there("alias", alias, f"model {model!r} has no alias {alias!r}", names)
+        others = ", ".join(row.name for row in store.list_aliases(conn, parent.id)) or "none yet"
+        raise not_found("alias", alias, f"model {model!r} has no alias {alias!r}", others)
     deleted = {"model": model, "alias": alias, "version": 0, "before": version}
     outbox.write(conn, project, "model_alias.deleted", parent.id, deleted)

@@ -10,7 +10,7 @@ from pathlib import Path
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
 from lepton_core.model_format.package_check import check_onnx, check_safetensors, check_signature
 from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
-from lepton_registry.artifacts.read_urls import Reading
+from lepton_registry.artifacts.read_urls import ReadUrls
 
 REQUIRED = ("model.onnx", "signature.json")
 ALLOWED = "*.onnx, *.safetensors, signature.json, card.json"
@@ -31,7 +31,7 @@ class Package:
 class PackageInspector:
     """Reads a package's files from the store and checks them; nothing is loaded or run."""
 
-    def __init__(self, reading: Reading, *, max_bytes: int = MAX_PACKAGE_BYTES) -> None:
+    def __init__(self, reading: ReadUrls, *, max_bytes: int = MAX_PACKAGE_BYTES) -> None:
         self._reading = reading
         self._max_bytes = max_bytes
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)

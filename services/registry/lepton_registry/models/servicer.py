@@ -1,5 +1,6 @@
 """gRPC of models."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -12,26 +13,31 @@ from lepton_registry.database.engine import Database
 from lepton_registry.models import aliases, store
 from lepton_registry.models.messages import model_messages, version_messages
 from lepton_registry.models.package import PackageInspector
-from lepton_registry.name_lookup import name_token, number_token, page_size
+from lepton_registry.paging import name_token, number_token, page_size
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelServicer(rpc.ModelServiceServicer):
-    def __init__(self, database: Database, inspector: PackageInspector) -> None:
+    def __init__(
+        self, database: Database, inspector: PackageInspector, followers: Sequence[aliases.AliasFollowers]
+    ) -> None:
         self._database = database
         self._inspector = inspector
+        self._followers = followers
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         project = caller().project
-        models = await self._database.read(lambda conn: model_messages(conn, [store.get(conn, project, request.name)]))
+        models = await self._database.read(
+            lambda conn: model_messages(conn, [store.MODEL.get(conn, project, request.name)])
+        )
         return pb.GetModelResponse(model=models[0])
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         project, size, after = caller().project, page_size(request.page_size), name_token(request.page_token)
         models = await self._database.read(
-            lambda conn: model_messages(conn, store.list_models(conn, project, after=after, limit=size + 1))
+            lambda conn: model_messages(conn, store.MODEL.list_parents(conn, project, after=after, limit=size + 1))
         )
         token = models[size - 1].name if len(models) > size else ""
         return pb.ListModelsResponse(models=models[:size], next_page_token=token)
@@ -49,8 +55,8 @@ class ModelServicer(rpc.ModelServiceServicer):
         project, size, before = caller().project, page_size(request.page_size), number_token(request.page_token)
 
         def work(conn: sa.Connection) -> list[pb.ModelVersion]:
-            model = store.get(conn, project, request.name)
-            rows = store.list_versions(conn, model.id, before=before, limit=size + 1)
+            model = store.MODEL.get(conn, project, request.name)
+            rows = store.MODEL.list_versions(conn, model.id, before=before, limit=size + 1)
             return version_messages(conn, rows, with_files=False)
 
         versions = await self._database.read(work)
@@ -89,6 +95,7 @@ class ModelServicer(rpc.ModelServiceServicer):
                 version=request.version,
                 expected_version=request.expected_version,
                 updated_by=principal.id,
+                followers=self._followers,
             )
         )
         return pb.SetAliasResponse(alias=to_message(row, pb.Alias))
@@ -96,6 +103,8 @@ class ModelServicer(rpc.ModelServiceServicer):
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> pb.DeleteAliasResponse:
         project = caller().project
         await self._database.write(
-            lambda conn: aliases.delete_alias(conn, project, model=request.model, alias=request.alias)
+            lambda conn: aliases.delete_alias(
+                conn, project, model=request.model, alias=request.alias, followers=self._followers
+            )
         )
         return pb.DeleteAliasResponse()

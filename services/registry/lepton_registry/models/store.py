@@ -10,15 +10,17 @@ from lepton_core.errors import ErrorCode
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike
-from lepton_registry.database.engine import insert_new, now_us, table
+from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
 from lepton_registry.models.tables import AliasRow, ModelRow, ModelVersionRow
-from lepton_registry.name_lookup import names_like, not_there
+from lepton_registry.name_lookup import not_found
+from lepton_registry.versioned import Versioned
 
 MODELS = table(ModelRow)
 VERSIONS = table(ModelVersionRow)
 ALIASES = table(AliasRow)
+MODEL = Versioned("model", MODELS, VERSIONS, parent_prefix="mdl")
 EMPTY_JSON = "{}"
 
 
@@ -42,20 +44,15 @@ def register_version(
     """
     check_label(model, "model")
     manifest = artifacts.commit_manifest(conn, project, files, "package")
-    parent = _parent(conn, project, model)
+    parent = MODEL.lock_or_create(conn, project, model)
     if run_id:
-        known = _version_row(conn, VERSIONS.c.model_id == parent.id, VERSIONS.c.run_id == run_id)
+        known = MODEL.of_parent(conn, parent.id, VERSIONS.c.run_id == run_id)
     else:
-        known = _version_row(conn, VERSIONS.c.model_id == parent.id, VERSIONS.c.version == parent.latest_version)
+        known = MODEL.of_parent(conn, parent.id, VERSIONS.c.version == parent.latest_version)
         known = known if known is not None and known.run_id is None and known.digest == manifest.digest else None
     if known is not None:
         return known, False
-    version = conn.scalar(
-        sa.update(MODELS)
-        .where(MODELS.c.id == parent.id)
-        .values(latest_version=MODELS.c.latest_version + 1)
-        .returning(MODELS.c.latest_version)
-    )
+    version = MODEL.next_version(conn, parent.id)
     values = {
         "id": new_id("mv"),
         "project": project,
@@ -98,52 +95,26 @@ def resolve(
 ) -> sa.Row[Any]:
     """The exact version that a reference means now: name, name@latest, name@2, name@<alias>, name@sha256:…, mv_ id."""
     if is_id(reference, "mv"):
-        row = _version_row(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
+        row = MODEL.version(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
         if row is None:
-            raise not_there(field, reference, "no such model version", "an id of this project", missing)
+            raise not_found(field, reference, "no such model version", "an id of this project", missing)
         return row
     wanted = parse_reference(reference, field)
-    model = find(conn, project, wanted.name)
+    model = MODEL.find(conn, project, wanted.name)
     if model is None:
-        names = names_like(conn, MODELS, project, wanted.name)
-        raise not_there(field, reference, f"no model named {wanted.name!r}", names, missing)
+        raise MODEL.unknown(conn, project, wanted.name, field=field, value=reference, missing=missing)
     condition = VERSIONS.c.version == (wanted.version or model.latest_version)
     if wanted.digest is not None:
         condition = VERSIONS.c.digest == wanted.digest
     elif wanted.alias not in (None, "latest"):
         moved = sa.select(ALIASES.c.version).where(ALIASES.c.model_id == model.id, ALIASES.c.name == wanted.alias)
         condition = VERSIONS.c.version == moved.scalar_subquery()
-    row = _version_row(conn, VERSIONS.c.model_id == model.id, condition)
+    row = MODEL.of_parent(conn, model.id, condition)
     if row is None:
         aliases = ", ".join(alias.name for alias in list_aliases(conn, model.id)) or "none yet"
         allowed = f"versions 1 to {model.latest_version}; aliases: latest, {aliases}"
-        raise not_there(field, reference, f"model {wanted.name!r} has no such version or alias", allowed, missing)
+        raise not_found(field, reference, f"model {wanted.name!r} has no such version or alias", allowed, missing)
     return row
-
-
-def find(conn: sa.Connection, project: str, name: str) -> sa.Row[Any] | None:
-    return conn.execute(sa.select(MODELS).where(MODELS.c.project == project, MODELS.c.name == name)).first()
-
-
-def get(conn: sa.Connection, project: str, name: str, *, field: str = "name") -> sa.Row[Any]:
-    row = find(conn, project, check_label(name, field))
-    if row is None:
-        raise not_there(field, name, f"no model named {name!r}", names_like(conn, MODELS, project, name))
-    return row
-
-
-def list_models(conn: sa.Connection, project: str, *, after: str, limit: int) -> list[sa.Row[Any]]:
-    """By name, after the name `after`."""
-    statement = sa.select(MODELS).where(MODELS.c.project == project, MODELS.c.name > after)
-    return list(conn.execute(statement.order_by(MODELS.c.name).limit(limit)))
-
-
-def list_versions(conn: sa.Connection, model_id: str, *, before: int, limit: int) -> list[sa.Row[Any]]:
-    """Newest first, those with a number below `before` (0: all)."""
-    statement = sa.select(VERSIONS).where(VERSIONS.c.model_id == model_id)
-    if before:
-        statement = statement.where(VERSIONS.c.version < before)
-    return list(conn.execute(statement.order_by(VERSIONS.c.version.desc()).limit(limit)))
 
 
 def list_aliases(conn: sa.Connection, *model_ids: str) -> list[sa.Row[Any]]:
@@ -156,24 +127,3 @@ def lock_alias(conn: sa.Connection, project: str, model: str, alias: str) -> Non
     mine = sa.and_(MODELS.c.id == ALIASES.c.model_id, MODELS.c.project == project, MODELS.c.name == model)
     statement = sa.select(ALIASES.c.name).join(MODELS, mine).where(ALIASES.c.name == alias)
     conn.execute(statement.with_for_update(of=ALIASES))
-
-
-def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether a model version needs a row of `manifests`; collection asks."""
-    return sa.exists().where(VERSIONS.c.project == manifests.c.project, VERSIONS.c.digest == manifests.c.digest)
-
-
-def _parent(conn: sa.Connection, project: str, name: str) -> sa.Row[Any]:
-    """The model's row, made if it is new, locked until the transaction ends."""
-    statement = sa.select(MODELS).where(MODELS.c.project == project, MODELS.c.name == name).with_for_update()
-    row = conn.execute(statement).first()
-    if row is None:
-        values = {"id": new_id("mdl"), "project": project, "name": name, "description": "", "latest_version": 0}
-        insert_new(conn, MODELS, values | {"created_at_us": now_us()})
-        row = conn.execute(statement).one()
-    return row
-
-
-def _version_row(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-    """Of several with the same digest, the newest."""
-    return conn.execute(sa.select(VERSIONS).where(*conditions).order_by(VERSIONS.c.version.desc()).limit(1)).first()

@@ -1,5 +1,7 @@
 """What an attempt's token is good for: what its run uses, and only while it runs."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from lepton_registry.database.engine import table
@@ -10,16 +12,22 @@ from lepton_registry.runs.tables import RunRow
 RUNS = table(RunRow)
 
 
-def folders(conn: sa.Connection, attempt_id: str) -> frozenset[str]:
-    """The digests of the folders that the attempt may read: its run's data and code, and where it resumes.
+class AttemptAccess:
+    """See module.AttemptPolicy."""
 
-    Not its own checkpoints: it could name in one what it only knows the digest of.
+    def find(self, conn: sa.Connection, attempt_id: str, /) -> sa.Row[Any] | None:
+        return attempts.find(conn, attempt_id)
 
-    STALE_ATTEMPT when it has ended: nobody takes what it would still send, so there is nothing that it needs.
-    """
-    attempt = attempts.find(conn, attempt_id)
-    if attempt is None or attempt.state != AttemptState.RUNNING:
-        raise attempts.stale(attempt_id, attempt.state if attempt else "unknown")
-    run = conn.execute(sa.select(RUNS.c.data_digest, RUNS.c.code_digest).where(RUNS.c.id == attempt.run_id)).one()
-    resumed = checkpoints.find(conn, attempt.resumed_from) if attempt.resumed_from else None
-    return frozenset({run.data_digest, run.code_digest, resumed.manifest_digest if resumed else ""}) - {""}
+    def folders(self, conn: sa.Connection, attempt_id: str, /) -> frozenset[str]:
+        """The digests of the folders that the attempt may read: its run's data and code, and where it resumes.
+
+        Not its own checkpoints: it could name in one what it only knows the digest of.
+
+        STALE_ATTEMPT when it has ended: nobody takes what it would still send, so there is nothing that it needs.
+        """
+        attempt = attempts.find(conn, attempt_id)
+        if attempt is None or attempt.state != AttemptState.RUNNING:
+            raise attempts.stale(attempt_id, attempt.state if attempt else "unknown")
+        run = conn.execute(sa.select(RUNS.c.data_digest, RUNS.c.code_digest).where(RUNS.c.id == attempt.run_id)).one()
+        resumed = checkpoints.find(conn, attempt.resumed_from) if attempt.resumed_from else None
+        return frozenset({run.data_digest, run.code_digest, resumed.manifest_digest if resumed else ""}) - {""}

@@ -14,8 +14,7 @@ from lepton_registry.artifacts.manifest import FileLike, build_manifest
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage.tables import LineageEdgeRow
-from lepton_registry.metrics import store as metrics
-from lepton_registry.runs import attempts
+from lepton_registry.runs import attempts, journals
 from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
 
 CHECKPOINTS = table(CheckpointRow)
@@ -90,7 +89,7 @@ def _drop_superseded(conn: sa.Connection, run_id: str, keep_last: int) -> None:
     conn.execute(sa.delete(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id, superseded))
 
 
-def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
+def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
     """Whether a checkpoint needs a row of `manifests`; collection asks."""
     return sa.exists().where(
         CHECKPOINTS.c.project == manifests.c.project, CHECKPOINTS.c.manifest_digest == manifests.c.digest
@@ -104,7 +103,7 @@ def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:
 
 
 def _require_shipped(conn: sa.Connection, attempt_id: str, offsets: Mapping[str, int]) -> None:
-    committed = metrics.committed_offsets(conn, attempt_id)
+    committed = journals.committed_offsets(conn, attempt_id)
     behind = [
         FieldError(f"offsets.{file}", "not shipped this far", str(offset), f"at most {committed.get(file, 0)} yet")
         for file, offset in sorted(offsets.items())

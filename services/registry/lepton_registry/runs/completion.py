@@ -44,7 +44,7 @@ class Report:
     package: Package | None = None
 
 
-def finish(conn: sa.Connection, report: Report) -> sa.Row[Any]:
+def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.AliasFollowers] = ()) -> sa.Row[Any]:
     """The run after it. STALE_ATTEMPT when the attempt is no longer running, unless this very report ended it."""
     if report.outcome not in REPORTED:
         raise invalid("outcome", "not an outcome to report", report.outcome, ", ".join(sorted(REPORTED)))
@@ -65,7 +65,7 @@ def finish(conn: sa.Connection, report: Report) -> sa.Row[Any]:
     if report.outcome is AttemptState.SUCCEEDED:
         if run.cancel_requested:
             raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run.id} is to be cancelled: report it cancelled")
-        values = _succeed(conn, run, report)
+        values = _succeed(conn, run, report, followers)
     ended = attempts.end(
         conn,
         attempt,
@@ -84,7 +84,9 @@ def _run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
     return conn.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).one()
 
 
-def _succeed(conn: sa.Connection, run: sa.Row[Any], report: Report) -> dict[str, Any]:
+def _succeed(
+    conn: sa.Connection, run: sa.Row[Any], report: Report, followers: Sequence[aliases.AliasFollowers]
+) -> dict[str, Any]:
     """Everything that a success brings, except the change of state; the run's further columns."""
     values: dict[str, Any] = {"metrics_json": report.metrics_json, "progress": 1.0}
     if run.model and report.package is None and run.recipe:
@@ -100,11 +102,17 @@ def _succeed(conn: sa.Connection, run: sa.Row[Any], report: Report) -> dict[str,
     conn.execute(sa.insert(RESULTS), result)
     _record_environment(conn, run, report)
     if run.model and report.package is not None:
-        values |= _register(conn, run, report, report.package)
+        values |= _register(conn, run, report, report.package, followers)
     return values
 
 
-def _register(conn: sa.Connection, run: sa.Row[Any], report: Report, package: Package) -> dict[str, Any]:
+def _register(
+    conn: sa.Connection,
+    run: sa.Row[Any],
+    report: Report,
+    package: Package,
+    followers: Sequence[aliases.AliasFollowers],
+) -> dict[str, Any]:
     # Project and model name are the run's: a worker's message has no say in them.
     version, _ = models.register_version(
         conn,
@@ -128,6 +136,7 @@ def _register(conn: sa.Connection, run: sa.Row[Any], report: Report, package: Pa
             version=version.version,
             expected_version=0,
             updated_by=run.created_by,
+            followers=followers,
         )
     return {"model_version_id": version.id, "model_version": version.version}
 

@@ -17,14 +17,14 @@ from lepton_proto.v1 import runs_pb2 as pb
 from lepton_proto.v1 import runs_pb2_grpc as rpc
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
-from lepton_registry.database.write_batcher import Gathering
+from lepton_registry.database.write_batcher import WriteBatcher
 from lepton_registry.events.feed import Feed
+from lepton_registry.module import WaitingReason
 from lepton_registry.paging import id_token, page_limit
 from lepton_registry.rows import from_values, to_message
 from lepton_registry.runs import attempts, checkpoints, store, submission
 from lepton_registry.runs.states import ENDED, RunState
 from lepton_registry.runs.submission import Key, Submission, Values
-from lepton_registry.scheduling import queue_reason
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DEFAULT_PAGE = 50
@@ -34,10 +34,11 @@ _STATE = pb.RunState.DESCRIPTOR
 
 
 class RunServicer(rpc.RunServiceServicer):
-    def __init__(self, database: Database, feed: Feed) -> None:
+    def __init__(self, database: Database, feed: Feed, reason: WaitingReason) -> None:
         self._database = database
         self._feed = feed
-        self._submissions: Gathering[Submission, tuple[Values, bool]] = Gathering(database, submission.submit_all)
+        self._reason = reason
+        self._submissions: WriteBatcher[Submission, tuple[Values, bool]] = WriteBatcher(database, submission.submit_all)
 
     async def SubmitRuns(self, request: pb.SubmitRunsRequest, context: Context) -> pb.SubmitRunsResponse:
         principal = caller()
@@ -71,7 +72,7 @@ class RunServicer(rpc.RunServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         project = caller().project
-        return pb.GetRunResponse(run=await self._database.read(lambda conn: _run(conn, project, request.id)))
+        return pb.GetRunResponse(run=await self._database.read(lambda conn: self._run(conn, project, request.id)))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         project, size = caller().project, page_limit(request.page_size, MAX_PAGE_ENTRIES, DEFAULT_PAGE)
@@ -120,7 +121,7 @@ class RunServicer(rpc.RunServiceServicer):
         project, last = caller().project, pb.Run()
         with self._feed.watch(request.id) as watch:
             while True:
-                run = await self._database.read(lambda conn: _run(conn, project, request.id))
+                run = await self._database.read(lambda conn: self._run(conn, project, request.id))
                 if last != run:
                     last = run
                     yield pb.WatchRunResponse(run=run)
@@ -128,7 +129,6 @@ class RunServicer(rpc.RunServiceServicer):
                     return
                 await watch.wait(PROGRESS_SECONDS)
 
-
-def _run(conn: sa.Connection, project: str, run_id: str) -> pb.Run:
-    row = store.get(conn, project, run_id)
-    return to_message(row, pb.Run, reason=queue_reason.reason(conn, row))
+    def _run(self, conn: sa.Connection, project: str, run_id: str) -> pb.Run:
+        row = store.get(conn, project, run_id)
+        return to_message(row, pb.Run, reason=self._reason(conn, row))

@@ -75,6 +75,6 @@ def retry(
     return submit(conn, replace(job, retry_of=run_id))
 
 
-def references(manifests: sa.Table) -> sa.ColumnElement[bool]:
+def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
     """Whether a run's code needs a row of `manifests`; collection asks."""
     return sa.exists().where(RUNS.c.project == manifests.c.project, RUNS.c.code_digest == manifests.c.digest)

@@ -136,3 +136,13 @@ class LeaseClockRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     elapsed_us: int = Field(sa_type=sa.BigInteger)
+
+
+class JournalOffsetRow(SQLModel, table=True):
+    """How much of one journal of an attempt is committed."""
+
+    __tablename__: ClassVar[str] = "journal_offsets"
+
+    attempt_id: str = Field(primary_key=True)
+    file: str = Field(primary_key=True)
+    offset: int = Field(sa_type=sa.BigInteger)

@@ -1,5 +1,6 @@
 """gRPC of attempts, for workers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from lepton_proto.v1 import attempts_pb2 as pb
 from lepton_proto.v1 import attempts_pb2_grpc as rpc
 from lepton_proto.v1 import runs_pb2
 from lepton_registry.database.engine import Database
+from lepton_registry.models.aliases import AliasFollowers
 from lepton_registry.rows import to_message
 from lepton_registry.runs import checkpoints, completion
 from lepton_registry.runs.result_checks import check_numbers, check_object
@@ -32,12 +34,14 @@ class AttemptServicer(rpc.AttemptServiceServicer):
         attempt_secret: bytes,
         lease_seconds: int,
         last_checkpoints: int,
+        followers: Sequence[AliasFollowers],
     ) -> None:
         self._database = database
         self._inspect = inspect
         self._attempt_secret = attempt_secret
         self._lease_seconds = lease_seconds
         self._last_checkpoints = last_checkpoints
+        self._followers = followers
 
     async def Claim(self, request: pb.ClaimRequest, context: Context) -> pb.ClaimResponse:
         claimed = await self._database.write(
@@ -94,7 +98,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     async def Finish(self, request: pb.FinishRequest, context: Context) -> pb.FinishResponse:
         principal = require_attempt(request.attempt_id)
         report = await self._report(request, principal.project)
-        row = await self._database.write(lambda conn: completion.finish(conn, report))
+        row = await self._database.write(lambda conn: completion.finish(conn, report, self._followers))
         return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
 
     async def _report(self, request: pb.FinishRequest, project: str) -> completion.Report:

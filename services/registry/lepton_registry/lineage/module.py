@@ -1,0 +1,20 @@
+"""Lineage: recorded with the thing itself (edges), asked for here."""
+
+from lepton_proto.v1 import lineage_pb2_grpc as rpc
+from lepton_registry.lineage.servicer import LineageServicer
+from lepton_registry.lineage.tables import LineageEdgeRow, LineageNodeRow
+from lepton_registry.module import Built, Module, Parts
+
+
+def build(parts: Parts) -> Built:
+    return Built([(rpc.add_LineageServiceServicer_to_server, LineageServicer(parts.database))])
+
+
+MODULE = Module(
+    "lineage",
+    (
+        LineageEdgeRow,
+        LineageNodeRow,
+    ),
+    build=build,
+)

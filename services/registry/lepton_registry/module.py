@@ -1,0 +1,103 @@
+"""What a resource's folder gives to the registry, as one object: `MODULE` in its `module.py`.
+
+`modules.py` lists them all; nothing else has to change for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import sqlalchemy as sa
+from sqlmodel import SQLModel
+
+from lepton_registry.periodic import Task
+
+if TYPE_CHECKING:
+    from lepton_core.grpc.server import Registration
+    from lepton_core.objects.store import ObjectStore
+    from lepton_registry.artifacts.read_urls import ReadUrls
+    from lepton_registry.database.engine import Database
+    from lepton_registry.database.leadership import Leadership
+    from lepton_registry.events.feed import Feed
+    from lepton_registry.events.relay import Sink
+    from lepton_registry.models.aliases import AliasFollowers
+    from lepton_registry.settings import RegistrySettings
+
+# Whether a row of the manifests table (the argument) is still needed by some row of the module.
+KeepsManifest = Callable[[sa.Table], sa.ColumnElement[bool]]
+Wake = Callable[[], Awaitable[None]]
+# Why a run (the row) is where it is, in words; of one that waits, what it waits for.
+WaitingReason = Callable[[sa.Connection, sa.Row[Any]], str]
+
+
+class AttemptPolicy(Protocol):
+    """What the token of an attempt is good for."""
+
+    def find(self, conn: sa.Connection, attempt_id: str, /) -> sa.Row[Any] | None:
+        """The attempt's row: project, worker_id, finished_at_us."""
+        ...
+
+    def folders(self, conn: sa.Connection, attempt_id: str, /) -> frozenset[str]:
+        """Digests of the folders that the attempt may read. STALE_ATTEMPT for one that has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What modules are built from. One object a process."""
+
+    settings: RegistrySettings
+    database: Database
+    objects: ObjectStore
+    leadership: Leadership
+    feed: Feed
+    read_urls: ReadUrls
+    # Wakes one waiting worker; does nothing without a queue.
+    wake: Wake
+    # Where the relay carries events, besides readers by position.
+    sinks: Sequence[Sink]
+    # Secret from which the tokens of attempts are derived.
+    attempt_secret: bytes
+    # Stands for the database; written into the bucket, which belongs to one database alone.
+    owner: str
+    # Set once the bucket is known to be ours. Nothing may be deleted from it before.
+    bucket_ready: asyncio.Event
+    # Policies, collected from all modules.
+    keeps_manifest: Sequence[KeepsManifest]
+    alias_followers: Sequence[AliasFollowers]
+    attempts: AttemptPolicy
+    waiting_reason: WaitingReason
+
+    async def with_bucket(self, task: Task) -> None:
+        await self.bucket_ready.wait()
+        await task()
+
+
+@dataclass(frozen=True)
+class Built:
+    """gRPC services, and tasks that run beside them for ever."""
+
+    servicers: Sequence[Registration] = ()
+    tasks: Sequence[Task] = ()
+
+
+def nothing(_parts: Any) -> Built:
+    """Of a module that has only tables."""
+    return Built()
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str
+    tables: Sequence[type[SQLModel]]
+    build: Callable[[Parts], Built] = nothing
+    # Policies towards other modules. What no module keeps is deleted by the collection of artifacts.
+    keeps_manifest: Sequence[KeepsManifest] = ()
+    # Told in the transaction that moves an alias of a model.
+    alias_followers: Sequence[AliasFollowers] = ()
+    # Each given by one module of all.
+    attempts: AttemptPolicy | None = None
+    waiting_reason: WaitingReason | None = None

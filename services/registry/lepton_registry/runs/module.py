@@ -1,0 +1,36 @@
+"""Runs: submission, attempts, checkpoints, and how a run ends."""
+
+from lepton_proto.v1 import runs_pb2_grpc as rpc
+from lepton_registry.module import Built, Module, Parts
+from lepton_registry.runs import checkpoints, store
+from lepton_registry.runs.attempt_access import AttemptAccess
+from lepton_registry.runs.servicer import RunServicer
+from lepton_registry.runs.tables import (
+    AttemptRow,
+    CheckpointRow,
+    JournalOffsetRow,
+    LeaseClockRow,
+    RunResultRow,
+    RunRow,
+)
+
+
+def build(parts: Parts) -> Built:
+    servicer = RunServicer(parts.database, parts.feed, parts.waiting_reason)
+    return Built([(rpc.add_RunServiceServicer_to_server, servicer)])
+
+
+MODULE = Module(
+    "runs",
+    (
+        RunRow,
+        AttemptRow,
+        CheckpointRow,
+        RunResultRow,
+        LeaseClockRow,
+        JournalOffsetRow,
+    ),
+    build=build,
+    keeps_manifest=(store.keeps_manifest, checkpoints.keeps_manifest),
+    attempts=AttemptAccess(),
+)
