@@ -17,6 +17,7 @@ import uvloop
 
 from lepton_core.errors import LeptonError
 from lepton_core.grpc.server import RpcServer, build_server
+from lepton_core.identity import POLICIES
 from lepton_core.objects.store import ObjectStore
 from lepton_core.observability import configure_logging
 from lepton_core.queue import build_celery
@@ -67,6 +68,7 @@ def build(
             database, read_service_hashes(settings.service_tokens_file), parts.attempt_secret, parts.attempts
         ),
         max_message_bytes=settings.max_message_bytes,
+        policies=POLICIES | {method: policy for module in modules for method, policy in module.policies.items()},
     )
     return Registry(server, [task for each in built for task in each.tasks], parts)
 
@@ -130,7 +132,12 @@ async def _nobody_to_wake() -> None:
     """Without a queue workers ask by themselves."""
 
 
-async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+async def serve(
+    settings: RegistrySettings,
+    stop: asyncio.Event,
+    ready: Callable[[int], None],
+    modules: Sequence[Module] = MODULES,
+) -> None:
     """Serve until `stop` is set; `ready` is told the port."""
     async with contextlib.AsyncExitStack() as stack:
         # Calls to the store block a thread each: a store that hangs must not use up the few there are by default.
@@ -138,7 +145,7 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, ready: Callable
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         owner = await _bootstrap(settings, database)
-        registry = build(settings, database, stack, owner)
+        registry = build(settings, database, stack, owner, modules)
         await registry.parts.leadership.try_to_lead()
         tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
         # A fresh platform's first upload should find a bucket; a store that is away must not keep the registry down.

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from lepton_registry.periodic import Task
 
 if TYPE_CHECKING:
     from lepton_core.grpc.server import Registration
+    from lepton_core.identity.policies import Policy
     from lepton_core.objects.store import ObjectStore
     from lepton_registry.artifacts.read_urls import ReadUrls
     from lepton_registry.database.engine import Database
@@ -94,6 +95,8 @@ class Module:
     name: str
     tables: Sequence[type[SQLModel]]
     build: Callable[[Parts], Built] = nothing
+    # Who may call its RPCs, for a module of another package; those of this tree stand in core's table.
+    policies: Mapping[str, Policy] = field(default_factory=dict)
     # Policies towards other modules. What no module keeps is deleted by the collection of artifacts.
     keeps_manifest: Sequence[KeepsManifest] = ()
     # Told in the transaction that moves an alias of a model.

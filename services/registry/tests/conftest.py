@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from lepton_registry.database.engine import Database, open_database
 from lepton_registry.deployments.store import Followers
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
+from lepton_registry.module import Module
+from lepton_registry.modules import MODULES
 from lepton_registry.runs import checkpoints, completion, store, submission
 from lepton_registry.runs.states import AttemptState
 from lepton_registry.runs.submission import Submission
@@ -195,8 +197,9 @@ async def scene(database: Database) -> Scene:
 class Server:
     """A registry that serves in this process, with its real store, and channels for each kind of caller."""
 
-    def __init__(self, settings: RegistrySettings, tokens: dict[str, str]) -> None:
+    def __init__(self, settings: RegistrySettings, tokens: dict[str, str], modules: Sequence[Module] = MODULES) -> None:
         self.settings = settings
+        self.modules = modules
         self.tokens = tokens
         self.address = ""
         self._channels = contextlib.AsyncExitStack()
@@ -207,7 +210,7 @@ class Server:
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await asyncio.to_thread(upgrade, self.settings.database_url)
         self._stop.clear()
-        self._serving = asyncio.create_task(serve(self.settings, self._stop, ready.set_result))
+        self._serving = asyncio.create_task(serve(self.settings, self._stop, ready.set_result, self.modules))
         await asyncio.wait([ready, self._serving], return_when=asyncio.FIRST_COMPLETED)
         if self._serving.done():
             await self._serving
