@@ -8,10 +8,11 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
 
+from lepton_core.binding import is_loopback
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.validation import invalid_from, near_matches, summary
 
@@ -24,6 +25,19 @@ class Settings(BaseModel):
     """Base of every service's settings: frozen, nothing unknown, defaults are checked too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _loopback(listen: str) -> str:
+    if listen and not is_loopback(listen):
+        raise ValueError("metrics are open to whoever reaches them; allowed: an address of loopback, or empty")
+    return listen
+
+
+MetricsListen = Annotated[
+    str,
+    AfterValidator(_loopback),
+    Field(description="host:port of `/metrics`, for Prometheus on this machine; loopback only. Empty: none."),
+]
 
 
 def load_settings(cls: type[Model], prefix: str, environ: Mapping[str, str], file: Path | None = None) -> Model:

@@ -51,7 +51,7 @@ def test_every_rpc_has_a_policy() -> None:
 async def test_every_row_stands_for_a_route_or_rpc_that_exists() -> None:
     real = all_rpcs() | set(methods_of(await gateway_app())) | inference_routes()
     standard = {row for row in POLICIES if row.startswith("/grpc.")} | {
-        "GET /", "GET /healthz", "GET /readyz", "GET /openapi.json", "GET /docs"
+        "GET /", "GET /healthz", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /metrics"
     }  # fmt: skip
     assert set(POLICIES) - real - standard == set()
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from lepton_core.grpc.client import Channel, open_channel
 from lepton_core.identity import TokenAuthenticator
+from lepton_core.metrics import Metrics
 from lepton_fixtures.registry_calls import push_dataset, register_worker
 from lepton_fixtures.servers import S3Bucket
 from lepton_gateway.catalogue import Catalogue
@@ -56,6 +57,7 @@ async def door(tmp_path: Path, sqlite_url: str, s3: S3Bucket) -> AsyncIterator[D
             nothing_behind,
             max_body_bytes=MAX_BYTES,
             max_archive_bytes=MAX_BYTES,
+            metrics=Metrics(),
         )
         headers = {"authorization": f"Bearer {server.tokens['operator']}"}
         as_gateway, as_worker = await server.gateway(), await server.pool()

@@ -1,6 +1,7 @@
 """One way to build an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +19,10 @@ from lepton_core.http.routes import RouteIndex, routes_of
 from lepton_core.http.unread_input import refuse_unread_input
 from lepton_core.identity.authenticators import Authenticator
 from lepton_core.identity.policies import POLICIES, Policy
-from lepton_core.observability import Observe
 from lepton_core.validation import invalid_from, summary
+
+if TYPE_CHECKING:
+    from lepton_core.metrics import Metrics
 
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 # Parts of a request that FastAPI puts before a field's name; "query" and "path" name no field of the caller's.
@@ -35,9 +38,9 @@ def build_app(
     version: str = "1",
     ready: Callable[[], bool] | None = None,
     policies: Mapping[str, Policy] = POLICIES,
-    observe: Observe | None = None,
+    metrics: "Metrics | None" = None,
 ) -> DocumentedApp:
-    """`ready` decides /readyz; `observe` sees every request (see `Guard`)."""
+    """`ready` decides /readyz; `metrics` counts every request and is shown at /metrics."""
     app = DocumentedApp(
         title=title,
         description=description,
@@ -57,13 +60,15 @@ def build_app(
         authenticator=authenticator,
         max_body_bytes=max_body_bytes,
         policies=policies,
-        observe=observe,
+        observe=metrics.observe if metrics else None,
     )
     app.add_exception_handler(LeptonError, _lepton_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(UnicodeEncodeError, _no_unicode)
     add_docs(app)
+    if metrics is not None:
+        _add_metrics(app, metrics)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -75,6 +80,13 @@ def build_app(
         return JSONResponse({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
 
     return app
+
+
+def _add_metrics(app: FastAPI, metrics: "Metrics") -> None:
+    # A plain function: Starlette runs it in a thread, where sources may take their time.
+    @app.get("/metrics", include_in_schema=False)
+    def show_metrics() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class ProblemField(BaseModel):

@@ -148,6 +148,9 @@ _EVERY_SERVER = _public(
     """
 )
 
+# Beside it, a service may show its metrics without a key at an address of loopback: `metrics_listen`.
+_METRICS_HTTP = _rows("key", Role.OPERATOR, "GET /metrics")
+
 _JOBS, _OIP = "lepton.v1.JobService", "inference.GRPCInferenceService"
 
 _DOORS_GRPC = {
@@ -212,6 +215,7 @@ _REGISTRY_GRPC = {
 
 POLICIES: dict[str, Policy] = {
     **_EVERY_SERVER,
+    **_METRICS_HTTP,
     **_GATEWAY_HTTP,
     **_INFERENCE_HTTP,
     **_DOORS_GRPC,

@@ -22,6 +22,7 @@ from lepton_core.grpc.server import RpcServer, build_server
 from lepton_core.http.server import HttpServer
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_id
+from lepton_core.metrics import Metrics
 from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
 from lepton_gateway.catalogue import Catalogue
@@ -47,6 +48,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._stack = stack
+        self._metrics = Metrics()
         token = settings.service_token_file.read_text(encoding="utf-8").strip()
         self._channel = open_channel(settings.registry_address, token)
         self._registry = Registry(self._channel)
@@ -62,6 +64,7 @@ class Gateway:
         )
         # Part URLs are signed and name their host; nothing of ours may travel with them.
         store = await self._stack.enter_async_context(httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS))
+        self._stack.enter_context(self._metrics.serving(self._settings.metrics_listen))
         rpc = await self._start_grpc()
         async with self._http_server(inference, store).running(), self._intake():
             # What was built so far stays; looking at it again and again takes 60 to 90 ms, in which nobody is answered.
@@ -77,6 +80,7 @@ class Gateway:
             [(jobs_pb2_grpc.add_JobServiceServicer_to_server, servicer)],
             self._authenticator,
             max_message_bytes=self._settings.max_body_bytes,
+            observe=self._metrics.observe,
         )
         server.bind(self._settings.grpc_listen)
         await server.start()
@@ -91,6 +95,7 @@ class Gateway:
             store,
             max_body_bytes=self._settings.max_body_bytes,
             max_archive_bytes=self._settings.max_archive_bytes,
+            metrics=self._metrics,
         )
         return HttpServer(app, self._settings.http_listen, drain_seconds=self._settings.drain_seconds)
 

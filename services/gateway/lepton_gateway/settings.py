@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from lepton_core.binding import is_loopback
 from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM
-from lepton_core.settings import Settings
+from lepton_core.settings import MetricsListen, Settings
 
 
 class Binding(BaseModel):
@@ -42,6 +42,7 @@ class GatewaySettings(Settings):
         default=[Binding()], description="Queues of producers, each bound to one principal and project. A JSON list."
     )
     drain_seconds: float = Field(5.0, ge=0, description="How long requests in hand may take when it is told to stop.")
+    metrics_listen: MetricsListen = ""
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property

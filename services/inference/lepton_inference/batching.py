@@ -59,6 +59,8 @@ class BatchingQueue:
         self._slow_runs = 0
         # Requests that went to the model so far.
         self.taken = 0
+        # Batches in which they went.
+        self.batches = 0
 
     @property
     def depth(self) -> int:
@@ -97,6 +99,7 @@ class BatchingQueue:
             self._busy = False
             return
         self.taken += len(batch)
+        self.batches += 1
         size = sum(item.bytes for item in batch)
         if size > self._inline_bytes:
             running = loop.run_in_executor(self._executor, self._run, batch)

@@ -11,6 +11,7 @@ from lepton_core.errors import LeptonError
 from lepton_core.grpc.server import RpcServer, build_server
 from lepton_core.http.server import HttpServer
 from lepton_core.identity import Authenticator
+from lepton_core.metrics import Metrics
 from lepton_inference.cache import Fetch, FileCache
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.grpc.servicer import InferenceServicer
@@ -21,6 +22,7 @@ from lepton_inference.predictions import PredictionLog
 from lepton_inference.repository import Report, Repository
 from lepton_inference.settings import InferenceSettings
 from lepton_inference.snapshot import read_snapshot
+from lepton_inference.telemetry import samples
 from lepton_proto.inference.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 log = logging.getLogger(__name__)
@@ -53,14 +55,23 @@ class Replica:
         self._predictions = PredictionLog(
             settings.cache_dir, sample=settings.prediction_sample, max_bytes=settings.prediction_log_bytes
         )
+        self._metrics = Metrics()
+        self._metrics.add(partial(samples, self.repository))
         dataplane = Dataplane(self.repository, self._predictions)
-        app = build_http_app(dataplane, authenticator, max_body_bytes=settings.max_body_bytes)
-        door = InferDoor(app, dataplane, authenticator, max_body_bytes=settings.max_body_bytes)
+        app = build_http_app(dataplane, authenticator, max_body_bytes=settings.max_body_bytes, metrics=self._metrics)
+        door = InferDoor(
+            app,
+            dataplane,
+            authenticator,
+            max_body_bytes=settings.max_body_bytes,
+            observe=self._metrics.observe,
+        )
         self.http = HttpServer(door, settings.http_listen, drain_seconds=settings.drain_seconds)
         self.rpc: RpcServer = build_server(
             [(add_GRPCInferenceServiceServicer_to_server, InferenceServicer(dataplane))],
             authenticator,
             max_message_bytes=settings.max_body_bytes,
+            observe=self._metrics.observe,
         )
         self.grpc_port = self.rpc.bind(settings.grpc_listen)
 
@@ -81,9 +92,10 @@ class Replica:
         await self.rpc.set_serving(False)
         tasks = [asyncio.create_task(self._predictions.run()), asyncio.create_task(self._announce())]
         try:
-            async with self.http.running():
-                yield
-                await self.rpc.drain(self._settings.drain_seconds)
+            with self._metrics.serving(self._settings.metrics_listen):
+                async with self.http.running():
+                    yield
+                    await self.rpc.drain(self._settings.drain_seconds)
         finally:
             for task in tasks:
                 task.cancel()

@@ -62,6 +62,11 @@ class Repository:
         slot = self._slots.get((project, deployment))
         return slot.served if slot else None
 
+    def served(self) -> list[tuple[str, str, ServedModel]]:
+        """(project, deployment, what answers there) of every deployment that has something to answer with."""
+        found = [(project, name, slot.served) for (project, name), slot in list(self._slots.items())]
+        return [(project, name, model) for project, name, model in found if model is not None]
+
     def status(self, project: str, deployment: str) -> str | None:
         """Why nothing serves: "loading" or the reason it failed; None when there is no such deployment."""
         slot = self._slots.get((project, deployment))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lepton_core.settings import Settings
+from lepton_core.settings import MetricsListen, Settings
 
 MIB = 1024 * 1024
 Positive = Annotated[int, Field(gt=0)]
@@ -48,4 +48,5 @@ class InferenceSettings(Settings):
         default=0.01, description="Share of predictions that are logged."
     )
     prediction_log_bytes: Positive = Field(default=16 * MIB, description="Size at which the log is rotated.")
+    metrics_listen: MetricsListen = ""
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")

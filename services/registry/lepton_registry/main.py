@@ -18,10 +18,12 @@ import uvloop
 from lepton_core.errors import LeptonError
 from lepton_core.grpc.server import RpcServer, build_server
 from lepton_core.identity import POLICIES
+from lepton_core.metrics import Metrics
 from lepton_core.objects.store import ObjectStore
 from lepton_core.observability import configure_logging
 from lepton_core.queue import build_celery
 from lepton_core.settings import load_settings
+from lepton_registry import telemetry
 from lepton_registry.artifacts.read_urls import ReadUrls
 from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
 from lepton_registry.database.engine import Database, open_database
@@ -57,6 +59,7 @@ def build(
     database: Database,
     clients: contextlib.AsyncExitStack,
     owner: str,
+    metrics: Metrics,
     modules: Sequence[Module] = MODULES,
 ) -> Registry:
     """Builds every module; network clients are closed with `clients`. `owner` stands for the database."""
@@ -68,6 +71,7 @@ def build(
             database, read_service_hashes(settings.service_tokens_file), parts.attempt_secret, parts.attempts
         ),
         max_message_bytes=settings.max_message_bytes,
+        observe=metrics.observe,
         policies=POLICIES | {method: policy for module in modules for method, policy in module.policies.items()},
     )
     return Registry(server, [task for each in built for task in each.tasks], parts)
@@ -145,7 +149,10 @@ async def serve(
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         owner = await _bootstrap(settings, database)
-        registry = build(settings, database, stack, owner, modules)
+        metrics = Metrics()
+        metrics.add(telemetry.source(database, asyncio.get_running_loop()))
+        stack.enter_context(metrics.serving(settings.metrics_listen))
+        registry = build(settings, database, stack, owner, metrics, modules)
         await registry.parts.leadership.try_to_lead()
         tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
         # A fresh platform's first upload should find a bucket; a store that is away must not keep the registry down.

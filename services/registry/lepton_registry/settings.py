@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lepton_core.settings import Settings
+from lepton_core.settings import MetricsListen, Settings
 
 
 class ObjectStoreSettings(Settings):
@@ -86,6 +86,7 @@ class RegistrySettings(Settings):
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls in hand may take when it is told to stop."
     )
+    metrics_listen: MetricsListen = ""
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
     )

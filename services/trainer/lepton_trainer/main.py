@@ -4,8 +4,10 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
 from lepton_core.errors import LeptonError
+from lepton_core.metrics import Metrics
 from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
 from lepton_trainer.files.private_dir import WorkerFolder
@@ -14,6 +16,7 @@ from lepton_trainer.recipes.catalogue import load_catalogue
 from lepton_trainer.reporting.registry import PoolRegistry
 from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.script_user import find_script_user, try_out
+from lepton_trainer.worker.telemetry import samples
 from lepton_trainer.worker.wakeups import HintListener
 from lepton_trainer.worker.worker import Worker
 
@@ -41,8 +44,11 @@ def main() -> int:
     listener = HintListener(broker_url, worker.wake.set) if broker_url else None
     if listener is not None:
         listener.start()
+    metrics = Metrics()
+    metrics.add(partial(samples, worker))
     try:
-        worker.run()
+        with metrics.serving(settings.metrics_listen):
+            worker.run()
     except LeptonError as error:
         _log.error("the trainer has to stop: %s", error)
         return 1

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lepton_core.settings import Settings
+from lepton_core.settings import MetricsListen, Settings
 from lepton_trainer.assignment import Policy
 
 _GIB = 1 << 30
@@ -44,6 +44,8 @@ class TrainerSettings(Settings):
     rank_log_bytes: Annotated[int, Field(gt=0, description="Largest log of one rank; the rest is dropped.")] = 64 << 20
     max_package_bytes: Annotated[int, Field(gt=0, description="Largest model package or checkpoint.")] = 20 * _GIB
     cache_bytes: Annotated[int, Field(ge=0, description="Input files kept for later attempts.")] = 20 * _GIB
+
+    metrics_listen: MetricsListen = ""
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

@@ -7,6 +7,7 @@ import httpx
 from lepton_core.http.app import build_app
 from lepton_core.http.openapi import DocumentedApp
 from lepton_core.identity import TokenAuthenticator
+from lepton_core.metrics import Metrics
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.http import (
     archives,
@@ -44,8 +45,9 @@ def build_http_app(
     *,
     max_body_bytes: int,
     max_archive_bytes: int,
+    metrics: Metrics | None = None,
 ) -> DocumentedApp:
-    app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION)
+    app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION, metrics=metrics)
     app.parameter_texts = PARAMETERS
     app.openapi_tags = TAGS
     intake = archives.ArchiveIntake(

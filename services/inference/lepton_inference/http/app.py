@@ -5,6 +5,7 @@ from starlette.middleware import Middleware
 
 from lepton_core.http.app import build_app
 from lepton_core.identity import Authenticator
+from lepton_core.metrics import Metrics
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http import v2
 from lepton_inference.http.errors import OipErrors
@@ -12,13 +13,16 @@ from lepton_inference.http.predict import routes as predict_routes
 from lepton_inference.server_metadata import VERSION
 
 
-def build_http_app(dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int) -> FastAPI:
+def build_http_app(
+    dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int, metrics: Metrics | None = None
+) -> FastAPI:
     app = build_app(
         "Lepton inference",
         authenticator,
         max_body_bytes=max_body_bytes,
         version=VERSION,
         ready=dataplane.repository.ready,
+        metrics=metrics,
     )
     app.include_router(v2.routes(dataplane))
     app.include_router(predict_routes(dataplane))

@@ -8,6 +8,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.http.guard import Guard
 from lepton_core.http.routes import RouteIndex
 from lepton_core.identity import Authenticator, current_principal
+from lepton_core.observability import Observe
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.http.body import header, read_body, respond
 from lepton_inference.http.disconnect import unless_gone
@@ -26,12 +27,24 @@ class InferDoor:
     """
 
     def __init__(
-        self, app: ASGIApp, dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        dataplane: Dataplane,
+        authenticator: Authenticator,
+        *,
+        max_body_bytes: int,
+        observe: Observe | None = None,
     ) -> None:
         self._app = app
         self._dataplane = dataplane
         routes = RouteIndex(ROUTES)
-        guard = Guard(self._infer, routes=lambda: routes, authenticator=authenticator, max_body_bytes=max_body_bytes)
+        guard = Guard(
+            self._infer,
+            routes=lambda: routes,
+            authenticator=authenticator,
+            max_body_bytes=max_body_bytes,
+            observe=observe,
+        )
         self._guarded = OipErrors(guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

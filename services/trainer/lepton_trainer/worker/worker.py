@@ -9,6 +9,7 @@ import logging
 import random
 import socket
 import threading
+from collections import Counter
 from collections.abc import Mapping
 
 from lepton_core.errors import ErrorCode, LeptonError
@@ -53,6 +54,9 @@ class Worker:
         self._reserved: socket.socket | None = None
         self._incarnation = 0
         self._claim_id = new_ulid()
+        # The attempt in hand, and how earlier ones ended: for the metrics.
+        self.attempt_id = ""
+        self.ended: Counter[str] = Counter()
 
     def run(self) -> None:
         """Until it is drained."""
@@ -139,12 +143,15 @@ class Worker:
             claimed_at=claimed_at,
             user=self._script_user if spec.get("script") else None,
         )
+        self.attempt_id = assignment.attempt_id
         result = SupervisorProcess(order).wait(self.drain, self._settings.drain_seconds)
         # Whatever outlived supervisor and guards has become our child (Linux), marked or not; between attempts we have
         # no others.
         kill_descendants()
         reap_orphans(())
         self._end_scripts()
+        self.attempt_id = ""
+        self.ended[result or "lost"] += 1
         _log.info("attempt %s of run %s: %s", assignment.attempt_id, assignment.run_id, result or "lost")
         if result is None:
             # Nobody speaks for the attempt any more. A new incarnation tells the registry so, and it need not wait
