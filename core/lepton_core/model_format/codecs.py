@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
-from lepton_core.model_format.features.pipeline import MISSING_TEXTS, as_text
+from lepton_core.model_format.features.values import NumberFormat, as_text, parse_number
 from lepton_core.model_format.images import ImageError, decode_image
 from lepton_core.model_format.signature import NUMPY_TYPES, Datatype, Signature, TensorSpec
 
@@ -80,7 +80,8 @@ def _decode_rows(signature: Signature, instances: Sequence[Any]) -> Tensors:
         if column.datatype is Datatype.BYTES:
             array = np.array([as_text(value) for value in values], dtype=object)
         else:
-            numbers = [_number(value, f"instances[{index}].{column.name}") for index, value in enumerate(values)]
+            form = signature.number_formats.get(column.name, NumberFormat.PLAIN)
+            numbers = [_number(value, form, f"instances[{index}].{column.name}") for index, value in enumerate(values)]
             array = np.array(numbers, dtype=NUMPY_TYPES[column.datatype])
         tensors[column.name] = array.reshape(len(rows), 1)
     return tensors
@@ -110,13 +111,10 @@ def _row(signature: Signature, instance: Any, index: int) -> Mapping[str, Any]:
     return instance
 
 
-def _number(value: Any, field: str) -> float:
-    if value is None or (isinstance(value, str) and value.strip() in MISSING_TEXTS):
-        return math.nan
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise invalid(field, "not a number", value, NUMBER_RULE) from None
+def _number(value: Any, form: NumberFormat, field: str) -> float:
+    number = parse_number(value, form)
+    if number is None:
+        raise invalid(field, "not a number", value, NUMBER_RULE)
     # No training data held one either, and an answer about it would look like any other.
     if math.isinf(number):
         raise invalid(field, "not a finite number", value, NUMBER_RULE)

@@ -11,8 +11,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lepton_core.model_format.features.steps import MAX_STEPS, Step, TensorName
+from lepton_core.model_format.features.values import NumberFormat
 
 SIGNATURE_FORMAT = 1
+# Fields that joined the format after its first release.
+_NEWER_FIELDS = ("number_formats",)
 
 
 class Datatype(StrEnum):
@@ -82,6 +85,8 @@ class Signature(BaseModel):
     labels: tuple[str, ...] = Field(default=(), max_length=1_000_000)
     # the column that is predicted from the others, when the input is a row
     target: str = ""
+    # columns of a row whose numbers are written as text in another form than plain, e.g. "1.234,5"
+    number_formats: dict[str, NumberFormat] = Field(default_factory=dict, max_length=100_000)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Signature":
@@ -97,7 +102,9 @@ class Signature(BaseModel):
         return self
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1)
+        # A reader that does not know a newer field takes the signature of a model that does not use it.
+        unused = {name for name in _NEWER_FIELDS if not getattr(self, name)}
+        return self.model_dump_json(indent=1, exclude=unused)
 
     def input(self, name: str) -> TensorSpec | None:
         return next((tensor for tensor in self.inputs if tensor.name == name), None)

@@ -5,17 +5,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lepton_core.model_format.features.pipeline import Array, as_text
+from lepton_core.model_format.features.pipeline import Array
 from lepton_core.model_format.features.steps import Concatenate, FlagMissing, Impute, Lookup, Normalize, Step
+from lepton_core.model_format.features.values import as_text
 
 # A value seen once says nothing about its meaning; it shares index 0 with what was never seen.
 MIN_OCCURRENCES = 2
+# A longer text is no category, and would fill the signature.
+MAX_WORD_CHARS = 1_000
 CLIP = 8.0
 
 
 def fit_numbers(columns: Mapping[str, Array], output: str, flags: str) -> list[Step]:
-    """Steps from raw FP64 columns to one scaled FP32 matrix `output`, and to `flags` if anything was missing."""
-    matrix = np.stack([np.asarray(column, np.float64).reshape(-1) for column in columns.values()], axis=1)
+    """Steps from FP64 columns, (rows,) or (rows, n), to one scaled FP32 matrix `output`, and to `flags` if anything
+    was missing."""
+    matrix = np.concatenate([np.asarray(each, np.float64).reshape(len(each), -1) for each in columns.values()], axis=1)
     medians = tuple(_median(matrix[:, index]) for index in range(matrix.shape[1]))
     missing = np.isnan(matrix)
     filled = np.where(missing, medians, matrix)
@@ -67,6 +71,6 @@ def _median(column: Array) -> float:
 
 
 def _vocabulary(values: Sequence[object], max_words: int) -> tuple[str, ...]:
-    counts = Counter(as_text(value) for value in values)
+    counts = Counter(text for value in values if len(text := as_text(value)) <= MAX_WORD_CHARS)
     frequent = [word for word, count in counts.most_common(max_words) if count >= MIN_OCCURRENCES]
     return tuple(sorted(frequent))

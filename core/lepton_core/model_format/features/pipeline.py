@@ -7,13 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import invalid
-from lepton_core.model_format.features.steps import Concatenate, FlagMissing, Impute, Lookup, Normalize, Step, Transpose
+from lepton_core.model_format.features.steps import (
+    Concatenate,
+    DateParts,
+    FlagMissing,
+    Impute,
+    Lookup,
+    Normalize,
+    Step,
+    Transpose,
+)
+from lepton_core.model_format.features.values import DATE_RULE, DatePart, as_text, date_part, parse_date
 from lepton_core.model_format.signature import Signature
 
 Array = NDArray[Any]
 _Operation = Callable[[list[Array]], Array]
-
-MISSING_TEXTS = frozenset({"", "?", "NA", "N/A", "NaN", "nan", "null", "NULL"})
 
 
 class Pipeline:
@@ -60,6 +68,8 @@ def _compile(step: Step) -> _Operation:
         case Impute():
             values = np.asarray(step.values)
             return lambda arrays: np.where(np.isnan(arrays[0]), values, arrays[0])
+        case DateParts():
+            return lambda arrays: _date_parts(arrays[0], step.input, step.parts)
         case Lookup():
             tables = [{word: place for place, word in enumerate(words, 1)} for words in step.vocabularies]
             return lambda arrays: np.stack([_places(array, t) for array, t in zip(arrays, tables, strict=True)], axis=1)
@@ -91,14 +101,16 @@ def _places(array: Array, table: dict[str, int]) -> Array:
     return np.fromiter((table.get(as_text(value), 0) for value in array.reshape(len(array))), np.int64, len(array))
 
 
-def as_text(value: object) -> str:
-    """One entry of a text column, however it came (str, bytes, None); the empty string when it is missing."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    # JSON and Parquet may give 3.0 for what a CSV file calls 3.
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return "" if text in MISSING_TEXTS else text
+def _date_parts(array: Array, name: str, parts: tuple[DatePart, ...]) -> Array:
+    """(batch,) or (batch, 1) of text → (batch, parts)."""
+    found = np.full((len(array), len(parts)), np.nan)
+    for row, value in enumerate(array.reshape(len(array))):
+        text = as_text(value)
+        if not text:
+            continue
+        moment = parse_date(text)
+        if moment is None:
+            # An answer about an invented date would look like any other.
+            raise invalid(name, "not a date", text, DATE_RULE)
+        found[row] = [date_part(moment, part) for part in parts]
+    return found

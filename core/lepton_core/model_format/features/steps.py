@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from lepton_core.model_format.features.values import DatePart
+
 MAX_STEPS = 1_000
 MAX_VOCABULARY = 1_000_000
 TensorName = Annotated[str, Field(min_length=1, max_length=256)]
@@ -83,6 +85,13 @@ class Impute(_Unary):
     values: tuple[FiniteFloat, ...] = Field(min_length=1)
 
 
+class DateParts(_Unary):
+    """A text column of ISO dates to numbers: one column for each part, FP64 (batch, parts); NaN where it is missing."""
+
+    op: Literal["date_parts"] = "date_parts"
+    parts: tuple[DatePart, ...] = Field(min_length=1, max_length=len(DatePart))
+
+
 class Lookup(_Many):
     """Text columns to indices, INT64 (batch, columns): 1 + the place in the column's vocabulary, 0 for anything else.
 
@@ -104,6 +113,6 @@ class Lookup(_Many):
 
 
 Step = Annotated[
-    Normalize | Transpose | Concatenate | FlagMissing | Impute | Lookup,
+    Normalize | Transpose | Concatenate | FlagMissing | Impute | DateParts | Lookup,
     Field(discriminator="op"),
 ]

@@ -1,14 +1,29 @@
-"""Which columns are numbers and which are categories, and their values, each checked."""
+"""What the columns of a table hold: numbers, dates or categories, each value read in its one form and checked."""
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.model_format.features.pipeline import MISSING_TEXTS, as_text
+from lepton_core.model_format.features.values import (
+    BOOLEANS,
+    DATE_RULE,
+    DECIMAL_COMMA,
+    ISO_DATE,
+    MISSING_NUMBERS,
+    MISSING_TEXTS,
+    PATTERNS,
+    REMOVED,
+    WHOLE_WITH_FRACTION,
+    NumberFormat,
+    as_text,
+    parse_date,
+)
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table
 
@@ -16,6 +31,31 @@ Numbers = NDArray[np.float64]
 
 # A column with this share of numbers is meant to hold numbers, and the rest are mistakes to be named.
 MOSTLY = 0.95
+# Beyond it FP64 does not hold every whole number: two ids would become one.
+LARGEST_EXACT = 2**53
+_FORMATS = (NumberFormat.PERCENT, NumberFormat.COMMA_PERCENT, NumberFormat.GROUPED, NumberFormat.COMMA)
+# One comma with three digits behind it: a thousand, or a number with three decimals.
+_AMBIGUOUS = r"^[+-]?[0-9]{1,3},[0-9]{3}$"
+_GROUPED_FOR_SURE = r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*$|^[+-]?[0-9]{1,3}(?:,[0-9]{3}){2,}$"
+_UNIT = r"^([$€£¥]?)\s?[+-]?[0-9][0-9.,']*\s?([^\s0-9.,]{0,4})$"
+# Dates as people write them, which no rule can tell apart: 01/02/2024.
+_OTHER_DATE = r"^[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{4}|[0-9]{2})(?:[ T].*)?$|^[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}$"
+
+
+class Kind(StrEnum):
+    EMPTY = "empty"
+    NUMBER = "number"
+    DATE = "date"
+    CATEGORY = "category"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column is taken for. `note` says so in the run's log where people would be surprised."""
+
+    kind: Kind
+    form: NumberFormat = NumberFormat.PLAIN
+    note: str = ""
 
 
 def check_names(table: Table, settings: Settings) -> None:
@@ -26,49 +66,138 @@ def check_names(table: Table, settings: Settings) -> None:
         for name in names:
             if name not in columns:
                 near = difflib.get_close_matches(name, columns, 3, 0.6)
-                hint = f"{' or '.join(near)}? " if near else ""
+                hint = f"{' or '.join(map(repr, near))}? " if near else ""
                 files = ", ".join(file for file, _ in table.files[:3])
                 message = f"{files} has no such column"
-                raise invalid(f"train.{field}", message, name, f"{hint}one of {', '.join(columns)[:1000]}")
+                raise invalid(f"train.{field}", message, name, f"{hint}one of {', '.join(map(repr, columns))[:1000]}")
     if both := set(settings.numeric) & set(settings.categorical):
         raise invalid("train.numeric", "a column is either numeric or categorical", min(both))
 
 
-def texts(column: pl.Series) -> pl.Series:
-    """The column as trimmed text; missing values in any of their spellings are null."""
+def guess(table: Table, name: str, *, numeric: bool = False, categorical: bool = False) -> Guess:
+    """`numeric` and `categorical`: what the settings say of the column.
+
+    Raises INVALID, with an example, for what looks like numbers in a form that no rule can read for sure.
+    """
+    column = table.frame[name]
+    if texts(column).null_count() == len(column):
+        return Guess(Kind.EMPTY)
+    if categorical:
+        return Guess(Kind.CATEGORY)
+    if column.dtype.is_numeric():
+        return _large_integers(name, column) if not numeric else Guess(Kind.NUMBER)
+    present = _trimmed(column).filter(~_trimmed(column).is_in(list(MISSING_NUMBERS)))
+    if len(present) == 0:
+        return Guess(Kind.NUMBER) if numeric else Guess(Kind.CATEGORY)
+    parsed = present.cast(pl.Float64, strict=False)
+    if numeric or parsed.is_not_null().sum() >= MOSTLY * len(present):
+        if not numeric and (large := _large_integers(name, present)).kind is Kind.CATEGORY:
+            return large
+        form = NumberFormat.PLAIN if parsed.is_not_null().sum() >= MOSTLY * len(present) else _format(name, present)
+        return Guess(Kind.NUMBER, form or NumberFormat.PLAIN, _format_note(name, form, present))
+    if (form := _format(name, present)) is not None:
+        return Guess(Kind.NUMBER, form, _format_note(name, form, present))
+    if present.str.contains(ISO_DATE).sum() >= MOSTLY * len(present):
+        return Guess(Kind.DATE, note=f"data: column {name!r} holds dates, read as year, month, weekday, day and hour")
+    return _category(name, present)
+
+
+def _large_integers(name: str, column: pl.Series) -> Guess:
+    """Whole numbers that FP64 would round are ids: they stay text, exactly as they are."""
+    large = False
+    if column.dtype.is_integer():
+        large = bool(((column > LARGEST_EXACT) | (column < -LARGEST_EXACT)).any())
+    elif column.dtype == pl.String and bool(column.str.contains(r"^-?[0-9]+$").all()):
+        large = any(abs(int(value)) > LARGEST_EXACT for value in column.filter(column.str.len_chars() >= 16).to_list())
+    if not large:
+        return Guess(Kind.NUMBER)
+    note = f"data: column {name!r} holds whole numbers beyond 2^53, likely ids: read as categories, digit by digit"
+    return Guess(Kind.CATEGORY, note=note)
+
+
+def _format(name: str, present: pl.Series) -> NumberFormat | None:
+    """The one way of writing numbers that nearly all values follow."""
+    if not present.str.contains(r"[,%]").any():
+        return None
+    fits = [form for form in _FORMATS if _matches(present, form).sum() >= MOSTLY * len(present)]
+    if NumberFormat.GROUPED in fits and NumberFormat.COMMA in fits:
+        with_comma = present.filter(present.str.contains(",", literal=True))
+        if with_comma.str.contains(_GROUPED_FOR_SURE).any():
+            return NumberFormat.GROUPED
+        raise invalid(
+            "data",
+            f"column {name!r}: values like {with_comma[0]!r} may be thousands or decimals",
+            with_comma[0],
+            f"numbers without separators of thousands (or name {name!r} in `categorical` or `ignore`)",
+        )
+    return fits[0] if fits else None
+
+
+def _matches(present: pl.Series, form: NumberFormat) -> pl.Series:
+    """Values that are written in this form, or as plain numbers that mean the same in it."""
+    plain = r"^[+-]?[0-9]+$" if form in DECIMAL_COMMA else r"^[+-]?[0-9]+\.?[0-9]*$"
+    return present.str.contains(PATTERNS[form]) | present.str.contains(plain)
+
+
+def _format_note(name: str, form: NumberFormat | None, present: pl.Series) -> str:
+    if form is None or form is NumberFormat.PLAIN:
+        return ""
+    written = present.filter(present.str.contains(PATTERNS[form]) & present.str.contains(r"[,.%]"))
+    example = str(written[int(written.str.len_chars().arg_max() or 0)])
+    value = convert(pl.Series([example]), form)[0]
+    return f"data: column {name!r} holds numbers written like {example!r}, read as {value:g}"
+
+
+def _category(name: str, present: pl.Series) -> Guess:
+    numbers = present.cast(pl.Float64, strict=False).is_not_null()
+    if numbers.sum() >= len(present) / 2:
+        other = present.filter(~numbers)[0]
+        share = f"{100 * numbers.sum() / len(present):.0f} %"
+        return Guess(
+            Kind.CATEGORY,
+            note=f"data: column {name!r} is read as categories: {share} of its values are numbers, others such as"
+            f" {other!r} are not; make these empty to have it read as numbers",
+        )
+    if present.str.contains(_OTHER_DATE).sum() >= MOSTLY * len(present):
+        return Guess(
+            Kind.CATEGORY,
+            note=f"data: column {name!r} holds dates written like {present[0]!r}, which are read as categories;"
+            f" as {DATE_RULE}, they would be read as dates",
+        )
+    _refuse_units(name, present)
+    return Guess(Kind.CATEGORY)
+
+
+def _refuse_units(name: str, present: pl.Series) -> None:
+    """Numbers that all have the same unit are quantities: as categories they would say nothing."""
+    found = present.str.extract_groups(_UNIT).struct.unnest()
+    units = (found.to_series(0) + "|" + found.to_series(1)).drop_nulls()
+    if len(units) < len(present) or units.n_unique() != 1 or units[0] == "|" or present.n_unique() < 3:
+        return
+    raise invalid(
+        "data",
+        f"column {name!r} holds numbers with a unit, such as {present[0]!r}",
+        present[0],
+        f"numbers alone (or name {name!r} in `categorical` or `ignore`)",
+    )
+
+
+def _trimmed(column: pl.Series) -> pl.Series:
     if column.dtype.is_nested():
         raise invalid(
             "data", f"column {column.name!r} holds lists or structures", allowed="single values, or `ignore` it"
         )
     if column.dtype == pl.String:
-        stripped = column.str.strip_chars()
-    else:
-        stripped = pl.Series(column.name, [as_text(value) for value in column.to_list()], pl.String)
-    return stripped.set(stripped.is_in(list(MISSING_TEXTS)), None)
+        return column.str.strip_chars().fill_null("")
+    return pl.Series(column.name, [as_text(value) for value in column.to_list()], pl.String)
 
 
-def numbers(table: Table, name: str) -> Numbers:
-    """The column as FP64, NaN where a value is missing. Raises INVALID naming file and row of what is no number."""
-    parsed, wrong = _parsed(table.frame[name])
-    if wrong is not None:
-        raise no_number(table, name, wrong)
-    infinite = np.flatnonzero(np.isinf(parsed))
-    if len(infinite):
-        raise no_number(table, name, int(infinite[0]))
-    return parsed
-
-
-def is_numeric(table: Table, name: str) -> bool:
-    """Guesses what a column is meant to be."""
-    column = table.frame[name]
-    if column.dtype.is_numeric():
-        return True
-    present = texts(column).drop_nulls()
-    return len(present) > 0 and present.cast(pl.Float64, strict=False).is_not_null().sum() >= MOSTLY * len(present)
-
-
-def is_empty(table: Table, name: str) -> bool:
-    return texts(table.frame[name]).null_count() == table.frame.height
+def texts(column: pl.Series) -> pl.Series:
+    """The column in the canonical form of `as_text`, null where a value is missing."""
+    found = _trimmed(column)
+    if column.dtype == pl.String:
+        found = found.str.replace(WHOLE_WITH_FRACTION, "$1").replace({"-0": "0", **BOOLEANS})
+    return found.set(found.is_in(list(MISSING_TEXTS)), None)
 
 
 def words(table: Table, name: str) -> list[str]:
@@ -77,30 +206,55 @@ def words(table: Table, name: str) -> list[str]:
     return values
 
 
-def no_number(table: Table, name: str, row: int) -> LeptonError:
-    place, value = table.place(row), table.frame[name][row]
+def numbers(table: Table, name: str, form: NumberFormat = NumberFormat.PLAIN) -> Numbers:
+    """The column as FP64, NaN where a value is missing. Raises INVALID naming file and row of what is no number."""
+    column = table.frame[name]
+    if column.dtype.is_numeric():
+        parsed = column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+    else:
+        text = _trimmed(column)
+        text = text.set(text.is_in(list(MISSING_NUMBERS)), None)
+        found = convert(text, form)
+        wrong = (text.is_not_null() & found.is_null()).arg_true()
+        if len(wrong):
+            raise _no_number(table, name, int(wrong[0]))
+        parsed = found.fill_null(float("nan")).to_numpy().astype(np.float64)
+    infinite = np.flatnonzero(np.isinf(parsed))
+    if len(infinite):
+        raise _no_number(table, name, int(infinite[0]))
+    return parsed
+
+
+def convert(text: pl.Series, form: NumberFormat) -> pl.Series:
+    """As `values.parse_number` for a whole column: null for what is no number."""
+    plain = text.cast(pl.Float64, strict=False)
+    if form is NumberFormat.PLAIN:
+        return plain
+    written = text.str.replace_all(REMOVED[form], "", literal=True).str.strip_chars()
+    if form in DECIMAL_COMMA:
+        written = written.str.replace(",", ".", literal=True)
+    formatted = written.cast(pl.Float64, strict=False)
+    return formatted.zip_with(text.str.contains(PATTERNS[form]).fill_null(value=False), plain)
+
+
+def _no_number(table: Table, name: str, row: int) -> LeptonError:
     return invalid(
         "data",
-        f"{place}: column {name!r} should be a number",
-        str(value),
+        f"{table.place(row)}: column {name!r} should be a number",
+        str(table.frame[name][row]),
         f"a finite number, or nothing where it is missing (or name {name!r} in `categorical` or `ignore`)",
     )
 
 
-def _parsed(column: pl.Series) -> tuple[Numbers, int | None]:
-    """Values, and the first row that is neither a number nor missing."""
-    if column.dtype.is_numeric():
-        return column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64), None
-    text = texts(column)
-    parsed = text.cast(pl.Float64, strict=False)
-    wrong = (text.is_not_null() & parsed.is_null()).arg_true()
-    return parsed.fill_null(float("nan")).to_numpy().astype(np.float64), int(wrong[0]) if len(wrong) else None
+def dates(table: Table, name: str) -> list[str]:
+    """The column as text, "" where it is missing. Raises INVALID naming file and row of what is no ISO date."""
+    found = words(table, name)
+    for row, text in enumerate(found):
+        if text and parse_date(text) is None:
+            message = f"{table.place(row)}: column {name!r} should be a date"
+            raise invalid("data", message, text, f"{DATE_RULE} (or name {name!r} in `categorical` or `ignore`)")
+    return found
 
 
-def ordered_labels(values: Sequence[str]) -> tuple[str, ...]:
-    """Numbers by value, everything else by spelling."""
-    labels = set(values)
-    try:
-        return tuple(sorted(labels, key=float))
-    except ValueError:
-        return tuple(sorted(labels))
+def different(values: Sequence[str]) -> int:
+    return len(set(values))

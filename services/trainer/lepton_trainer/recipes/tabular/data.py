@@ -1,5 +1,7 @@
 """The table of a job: features by kind, target, split."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +11,17 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import invalid
 from lepton_core.model_format.features.pipeline import Array
-from lepton_trainer.recipes.splits import Indices, random_split, stratified_split
+from lepton_core.model_format.features.values import NumberFormat
+from lepton_trainer.recipes.splits import (
+    Indices,
+    ordered_labels,
+    random_split,
+    require_trained,
+    require_two_of_each,
+    stratified_split,
+)
 from lepton_trainer.recipes.tabular import columns
+from lepton_trainer.recipes.tabular.columns import Guess, Kind
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table, read_table
 from lepton_trainer.recipes.unread import unread_note
@@ -21,14 +32,21 @@ MAX_GUESSED_CLASSES = 20
 ID_SHARE, ID_ROWS = 0.9, 20
 # A longer text is no category, and nothing to show as an example of one.
 MAX_USUAL_CHARS = 200
+HISTOGRAM_BINS = 20
+FREQUENT_WORDS = 50
+_ID_NAME = re.compile(r"(?:^|[ _.-])(?:id|ids|uuid|key|index|nr|no|number)$|Id$|ID$|^(?:id|unnamed: 0)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """`numbers` FP64 (rows,), NaN where missing; `words` text (rows,), "" where missing: one array for each column."""
+    """`numbers` FP64 (rows,), NaN where missing; `dates` and `words` text (rows,), "" where missing: one array for each
+    column."""
 
     numbers: dict[str, NDArray[np.float64]]
+    dates: dict[str, NDArray[Any]]
     words: dict[str, NDArray[Any]]
+    # how the numbers of a column are written, where they are not plain
+    formats: dict[str, NumberFormat]
     task: Literal["classification", "regression"]
     # indices into labels, or values
     targets: NDArray[Any]
@@ -39,74 +57,108 @@ class Rows:
     # columns without any value
     left_out: tuple[str, ...]
     rows_without_target: int
-    # a line for the run's log if files of the data were passed over
-    unread: tuple[str, ...]
+    # lines for the run's log: what columns were taken for, and files of the data that were passed over
+    notes: tuple[str, ...]
 
     def raw(self, indices: Indices) -> dict[str, Array]:
         """The signature's input tensors, (rows, 1) each."""
-        return {name: column[indices, None] for name, column in {**self.numbers, **self.words}.items()}
+        return {name: column[indices, None] for name, column in {**self.numbers, **self.dates, **self.words}.items()}
 
 
 def read_rows(data_dir: Path, settings: Settings) -> Rows:
     """Raises INVALID naming setting, file, row and column of what cannot be used."""
     table = read_table(data_dir)
     columns.check_names(table, settings)
-    has_target = columns.texts(table.frame[settings.target]).is_not_null().to_numpy()
+    target = columns.guess(table, settings.target, categorical=settings.task == "classification")
+    has_target = _has_value(table, settings.target, target)
     if not has_target.any():
         raise invalid("train.target", "the column has no value in any row", settings.target)
-    task, targets, labels = _targets(table, settings, has_target)
+    task, targets, labels = _targets(table, settings, target, has_target)
     numbers: dict[str, NDArray[np.float64]] = {}
+    dates: dict[str, NDArray[Any]] = {}
     words: dict[str, NDArray[Any]] = {}
-    left_out = []
+    formats: dict[str, NumberFormat] = {}
+    left_out: list[str] = []
+    notes = [target.note] if task == "regression" else []
     for name in table.frame.columns:
         if name == settings.target or name in settings.ignore:
             continue
-        if columns.is_empty(table, name):
-            left_out.append(name)
-        elif name in settings.numeric or (name not in settings.categorical and columns.is_numeric(table, name)):
-            numbers[name] = columns.numbers(table, name)[has_target]
-        else:
-            words[name] = np.array(columns.words(table, name), dtype=object)[has_target]
-    if not numbers and not words:
+        found = columns.guess(table, name, numeric=name in settings.numeric, categorical=name in settings.categorical)
+        notes.append(found.note)
+        match found.kind:
+            case Kind.EMPTY:
+                left_out.append(name)
+            case Kind.NUMBER:
+                numbers[name] = columns.numbers(table, name, found.form)[has_target]
+                formats |= {name: found.form} if found.form is not NumberFormat.PLAIN else {}
+            case Kind.DATE:
+                dates[name] = np.array(columns.dates(table, name), dtype=object)[has_target]
+            case Kind.CATEGORY:
+                words[name] = np.array(columns.words(table, name), dtype=object)[has_target]
+    if not numbers and not words and not dates:
         raise invalid("data", "no column is left to predict from", allowed="at least one column besides the target")
-    train, holdout, split = _split(table, settings, has_target, targets, task)
-    missing = int((~has_target).sum())
-    unread = unread_note(data_dir, [data_dir / name for name, _ in table.files])
-    return Rows(numbers, words, task, targets, labels, train, holdout, split, tuple(left_out), missing, unread)
+    train, holdout, split = _split(table, settings, has_target, targets, labels)
+    return Rows(
+        numbers=numbers,
+        dates=dates,
+        words=words,
+        formats=formats,
+        task=task,
+        targets=targets,
+        labels=labels,
+        train=train,
+        holdout=holdout,
+        split=split,
+        left_out=tuple(left_out),
+        rows_without_target=int((~has_target).sum()),
+        notes=(*filter(None, notes), *unread_note(data_dir, [data_dir / name for name, _ in table.files])),
+    )
+
+
+def _has_value(table: Table, name: str, found: Guess) -> NDArray[np.bool_]:
+    if found.kind is Kind.NUMBER:
+        return ~np.isnan(columns.numbers(table, name, found.form))
+    present: NDArray[np.bool_] = columns.texts(table.frame[name]).is_not_null().to_numpy()
+    return present
 
 
 def _targets(
-    table: Table, settings: Settings, has_target: NDArray[np.bool_]
+    table: Table, settings: Settings, found: Guess, has_target: NDArray[np.bool_]
 ) -> tuple[Literal["classification", "regression"], NDArray[Any], tuple[str, ...]]:
     name = settings.target
-    if settings.task == "regression" or (settings.task == "auto" and _is_quantity(table, name)):
-        return "regression", columns.numbers(table, name)[has_target], ()
+    if settings.task == "regression" or (settings.task == "auto" and _is_quantity(table, name, found)):
+        return "regression", columns.numbers(table, name, found.form)[has_target], ()
     values = np.array(columns.words(table, name), dtype=object)[has_target]
-    labels = columns.ordered_labels(values.tolist())
+    labels = ordered_labels(values.tolist())
     if len(labels) < 2:
         raise invalid("train.target", f"every row has the value {labels[0]!r}", name, "at least two different values")
     index = {label: place for place, label in enumerate(labels)}
     return "classification", np.array([index[value] for value in values], np.int64), labels
 
 
-def _is_quantity(table: Table, name: str) -> bool:
-    if not columns.is_numeric(table, name):
+def _is_quantity(table: Table, name: str, found: Guess) -> bool:
+    if found.kind is not Kind.NUMBER:
         return False
-    values = columns.texts(table.frame[name]).drop_nulls().unique().cast(float, strict=False).to_numpy()
-    whole = np.isfinite(values) & (values == np.floor(values))
+    values = np.unique(columns.numbers(table, name, found.form))
+    values = values[~np.isnan(values)]
+    whole = values == np.floor(values)
     return len(values) > MAX_GUESSED_CLASSES or not bool(whole.all())
 
 
 def _split(
-    table: Table, settings: Settings, has_target: NDArray[np.bool_], targets: NDArray[Any], task: str
+    table: Table, settings: Settings, has_target: NDArray[np.bool_], targets: NDArray[Any], labels: tuple[str, ...]
 ) -> tuple[Indices, Indices, str]:
     if table.held is not None:
         held = table.held[has_target]
         if held.all() or not held.any():
             raise invalid("data", "the files for training or for testing have no row with a target")
-        return np.flatnonzero(~held), np.flatnonzero(held), "as the files bring it"
+        train, holdout = np.flatnonzero(~held), np.flatnonzero(held)
+        if labels:
+            require_trained(labels, targets, train, holdout)
+        return train, holdout, "as the names of the files say"
     fraction, seed = settings.holdout_fraction, settings.seed
-    if task == "classification":
+    if labels:
+        require_two_of_each(labels, targets)
         train, holdout = stratified_split(targets, fraction, seed)
         return train, holdout, f"{fraction:g} of each class held out, seed {seed}"
     train, holdout = random_split(len(targets), fraction, seed)
@@ -114,13 +166,24 @@ def _split(
 
 
 def likely_ids(rows: Rows) -> dict[str, tuple[int, int]]:
-    """Category → (different values, rows with a value), where nearly every row has a value of its own."""
+    """Column → (different values, rows with a value), where nearly every row has a value of its own.
+
+    Of columns of numbers only those that count up row by row, or are named like an id: measurements differ, too.
+    """
     found = {}
     for name, column in rows.words.items():
         present = [word for word in column.tolist() if word]
         different = len(set(present))
         if len(present) >= ID_ROWS and different >= ID_SHARE * len(present):
             found[name] = (different, len(present))
+    for name, column in rows.numbers.items():
+        values = column[~np.isnan(column)]
+        if len(values) < ID_ROWS or not np.array_equal(values, np.floor(values)):
+            continue
+        different = len(np.unique(values))
+        counted = different == len(values) and bool((np.abs(np.diff(values)) == 1).all())
+        if counted or (_ID_NAME.search(name) and different >= ID_SHARE * len(values)):
+            found[name] = (different, len(values))
     return found
 
 
@@ -133,7 +196,7 @@ def usual_words(statistics: dict[str, Any]) -> dict[str, str]:
 def row_statistics(rows: Rows) -> dict[str, Any]:
     """What the training rows look like, column by column, for comparison with what is served later."""
     described: dict[str, Any] = {name: _describe_numbers(column[rows.train]) for name, column in rows.numbers.items()}
-    described |= {name: _describe_words(column[rows.train]) for name, column in rows.words.items()}
+    described |= {name: _describe_words(column[rows.train]) for name, column in (rows.dates | rows.words).items()}
     targets = rows.targets[rows.train]
     if rows.labels:
         target: dict[str, Any] = {"labels": dict(zip(rows.labels, np.bincount(targets).tolist(), strict=False))}
@@ -146,17 +209,28 @@ def _describe_numbers(column: NDArray[np.float64]) -> dict[str, Any]:
     present = column[~np.isnan(column)]
     summary: dict[str, Any] = {"kind": "number", "missing": len(column) - len(present)}
     if len(present):
-        counts, edges = np.histogram(present, bins=20)
         summary |= {"mean": float(present.mean()), "std": float(present.std())}
         summary |= {"min": float(present.min()), "max": float(present.max())}
         summary |= {"quantiles": np.quantile(present, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()}
-        summary |= {"histogram": {"edges": edges.tolist(), "counts": counts.tolist()}}
+        summary |= {"histogram": _histogram(present)}
     return summary
 
 
+def _histogram(present: NDArray[np.float64]) -> dict[str, Any]:
+    try:
+        counts, edges = np.histogram(present, bins=HISTOGRAM_BINS)
+    except ValueError:
+        # Near 1e22 there are no 20 different numbers between the smallest and the largest.
+        counts, edges = np.array([len(present)]), np.array([present.min(), present.max()])
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
 def _describe_words(column: NDArray[Any]) -> dict[str, Any]:
-    values, counts = np.unique(column.astype(str), return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:50]
-    frequent = {str(values[index]): int(counts[index]) for index in order if values[index]}
-    missing = int(counts[values == ""].sum())
-    return {"kind": "category", "missing": missing, "different": len(values), "frequent": frequent}
+    """Counted as Python's strings: an array of text gives every value the room of the longest."""
+    counts = Counter(column.tolist())
+    missing = counts.get("", 0)
+    usual = sorted(
+        (word for word in counts if 0 < len(word) <= MAX_USUAL_CHARS), key=lambda word: (-counts[word], word)
+    )
+    frequent = {word: counts[word] for word in usual[:FREQUENT_WORDS]}
+    return {"kind": "category", "missing": missing, "different": len(counts), "frequent": frequent}

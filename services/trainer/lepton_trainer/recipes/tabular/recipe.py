@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lepton_core.model_format.features.fit import fit_numbers, fit_words
-from lepton_core.model_format.features.pipeline import Pipeline
-from lepton_core.model_format.features.steps import FlagMissing, Lookup, Step
+from lepton_core.model_format.features.pipeline import Array, Pipeline
+from lepton_core.model_format.features.steps import DateParts, FlagMissing, Lookup, Step
+from lepton_core.model_format.features.values import DatePart
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.splits import Indices
 from lepton_trainer.recipes.tabular.data import Rows, likely_ids, read_rows, row_statistics, usual_words
@@ -16,6 +18,9 @@ from lepton_trainer.recipes.tabular.model import TabularMLP
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.training.loader import TensorExamples
 from lepton_trainer.training.recipe import Prepared, Recipe
+
+# In the run's log, where a line of a thousand classes says no more.
+SHOWN_CLASSES = 50
 
 
 class Tabular(Recipe[Settings]):
@@ -57,10 +62,16 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
     """Fits the preprocessing on the training rows alone."""
     steps: list[Step] = []
     model_inputs = []
-    if rows.numbers:
-        fitted = fit_numbers({name: column[rows.train] for name, column in rows.numbers.items()}, "numbers", "missing")
+    dense: dict[str, Array] = {name: column[rows.train] for name, column in rows.numbers.items()}
+    for name, column in rows.dates.items():
+        step = DateParts(input=name, output=f"{name}.parts", parts=_parts(column))
+        steps.append(step)
+        dense[step.output] = Pipeline([step], [step.output])({name: column[rows.train]})[step.output]
+    if dense:
+        fitted = fit_numbers(dense, "numbers", "missing")
         steps += fitted
-        model_inputs.append(TensorSpec(name="numbers", datatype=Datatype.FP32, shape=(-1, len(rows.numbers))))
+        width = sum(column.reshape(len(column), -1).shape[1] for column in dense.values())
+        model_inputs.append(TensorSpec(name="numbers", datatype=Datatype.FP32, shape=(-1, width)))
         flagged = [len(step.columns) for step in fitted if isinstance(step, FlagMissing)]
         model_inputs += [TensorSpec(name="missing", datatype=Datatype.FP32, shape=(-1, count)) for count in flagged]
     if rows.words:
@@ -68,7 +79,7 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
         steps.append(fit_words(columns, "categories", settings.max_categories))
         model_inputs.append(TensorSpec(name="categories", datatype=Datatype.INT64, shape=(-1, len(rows.words))))
     inputs = [TensorSpec(name=name, datatype=Datatype.FP64, shape=(-1, 1)) for name in rows.numbers]
-    inputs += [TensorSpec(name=name, datatype=Datatype.BYTES, shape=(-1, 1)) for name in rows.words]
+    inputs += [TensorSpec(name=name, datatype=Datatype.BYTES, shape=(-1, 1)) for name in (*rows.dates, *rows.words)]
     if rows.labels:
         output = TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, len(rows.labels)))
     else:
@@ -82,7 +93,15 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
         outputs=(output,),
         labels=rows.labels,
         target=settings.target,
+        number_formats=rows.formats,
     )
+
+
+def _parts(dates: Array) -> tuple[DatePart, ...]:
+    """The hour only where some date has a time."""
+    timed = any(len(text) > len("2024-05-31") for text in dates.tolist())
+    parts = (DatePart.YEAR, DatePart.MONTH, DatePart.WEEKDAY, DatePart.DAY)
+    return (*parts, DatePart.HOUR) if timed else parts
 
 
 def _scale(rows: Rows) -> tuple[float, float]:
@@ -104,6 +123,7 @@ def _description(rows: Rows, settings: Settings) -> dict[str, object]:
         "split": rows.split,
         "target": settings.target,
         "numeric": list(rows.numbers),
+        "dates": list(rows.dates),
         "categorical": list(rows.words),
         "ignored": list(settings.ignore),
         "empty_columns": list(rows.left_out),
@@ -123,19 +143,30 @@ def _limits(rows: Rows, settings: Settings) -> tuple[str, ...]:
 
 
 def _notes(rows: Rows, settings: Settings) -> tuple[str, ...]:
-    told = f"{len(rows.labels)} classes" if rows.labels else "regression"
-    columns = f"columns: {len(rows.numbers)} numeric, {len(rows.words)} categorical"
-    notes = [f"data: {len(rows.train)} rows to train on, {len(rows.holdout)} held out, {told}; {columns}"]
+    columns = [f"{len(rows.numbers)} numeric", f"{len(rows.words)} categorical"]
+    columns += [f"{len(rows.dates)} of dates"] if rows.dates else []
+    kind = f"{len(rows.labels)} classes" if rows.labels else "regression"
+    counts = f"{len(rows.train)} rows to train on, {len(rows.holdout)} held out ({rows.split})"
+    notes = [f"data: {counts}, {kind}; columns: {', '.join(columns)}"]
+    if rows.labels:
+        notes.append(f"data: rows of each class: {_class_counts(rows)}")
     if missing := rows.rows_without_target:
         every = missing + len(rows.targets)
         notes.append(f"data: {missing} of {every} rows left out: no value in the target column {settings.target!r}")
     if rows.left_out:
         notes.append(f"data: columns left out, without any value: {', '.join(rows.left_out)}")
     if ids := likely_ids(rows):
-        told = ", ".join(f"{name!r} ({different} in {count} rows)" for name, (different, count) in ids.items())
+        found = ", ".join(f"{name!r} ({different} in {count} rows)" for name, (different, count) in ids.items())
         names = json.dumps([*settings.ignore, *ids], ensure_ascii=False)
         notes.append(
-            f"data: nearly as many different values as rows: {told}; as ids, they tell nothing about a new row;"
+            f"data: nearly as many different values as rows: {found}; as ids, they tell nothing about a new row;"
             f" `ignore: {names}` under `train` leaves them out"
         )
-    return (*notes, *rows.unread)
+    return (*notes, *rows.notes)
+
+
+def _class_counts(rows: Rows) -> str:
+    counts = np.bincount(rows.targets, minlength=len(rows.labels))
+    shown = ", ".join(f"{label} ({count})" for label, count in zip(rows.labels[:SHOWN_CLASSES], counts, strict=False))
+    more = len(rows.labels) - SHOWN_CLASSES
+    return shown + (f" and {more} classes more" if more > 0 else "")

@@ -1,6 +1,5 @@
 """Reads CSV and Parquet files into one table that still knows from which file and row each line came."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
-from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
+from lepton_trainer.recipes.splits import held_out
+from lepton_trainer.recipes.tabular.csv_files import read_csv
 from lepton_trainer.recipes.unread import hidden
 
 SUFFIXES = {".csv", ".tsv", ".parquet"}
 MAX_BYTES = 2 * 1024**3
-_HEADER_CHARS = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,31 +45,25 @@ def read_table(data_dir: Path) -> Table:
     first = frames[0].columns
     for path, frame in zip(paths, frames, strict=True):
         if different := sorted(set(first) ^ set(frame.columns)):
-            raise invalid("data", f"{path.name} and {paths[0].name} differ in column {different[0]!r}")
+            names = [each.relative_to(data_dir).as_posix() for each in (path, paths[0])]
+            raise invalid("data", f"{names[0]} and {names[1]} differ in column {different[0]!r}")
     files = tuple(
         (path.relative_to(data_dir).as_posix(), frame.height) for path, frame in zip(paths, frames, strict=True)
     )
     frame = pl.concat([frame.select(first) for frame in frames], how="vertical_relaxed")
-    return Table(frame, files, _held(paths, frames))
-
-
-def _held(paths: list[Path], frames: list[pl.DataFrame]) -> NDArray[np.bool_] | None:
-    # "adult.test.csv" and "test.csv" both say that they are for testing.
-    parts = [set(path.name.lower().split(".")[:-1]) for path in paths]
-    training, held = [bool(part & TRAIN_NAMES) for part in parts], [bool(part & HOLDOUT_NAMES) for part in parts]
-    if not any(held) or not any(training) or not all(a != b for a, b in zip(training, held, strict=True)):
-        return None
-    return np.repeat(held, [frame.height for frame in frames])
+    flags = held_out([name for name, _ in files])
+    held = None if flags is None else np.repeat(flags, [frame.height for frame in frames])
+    return Table(frame, files, held)
 
 
 def _read(path: Path, name: str) -> pl.DataFrame:
     try:
-        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, name)
+        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path, name)
     except UnicodeDecodeError:
         raise _not_utf8(path, name) from None
     except pl.exceptions.NoDataError:
         raise invalid("data", f"{name} is empty", allowed="a line with the names of the columns, and rows") from None
-    except (pl.exceptions.PolarsError, OSError, csv.Error) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise invalid("data", f"{name} cannot be read: {str(error)[:500]}") from None
     if frame.height == 0:
         raise invalid("data", f"{name} has 0 rows", allowed="at least 2 rows")
@@ -80,35 +73,6 @@ def _read(path: Path, name: str) -> pl.DataFrame:
 def _read_parquet(path: Path) -> pl.DataFrame:
     with path.open("rb") as content:
         return pl.read_parquet(content)
-
-
-def _read_csv(path: Path, name: str) -> pl.DataFrame:
-    """Every value as text: what is a number is decided for whole columns."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(_HEADER_CHARS)
-    if not line.strip():
-        raise pl.exceptions.NoDataError(name)
-    separator = max(",;\t|", key=line.count)
-    header = next(csv.reader([line], delimiter=separator))
-    if problem := _header_problem(header, name):
-        raise problem
-    # An open file, since a path would be read as a pattern.
-    try:
-        with path.open("rb") as content:
-            return pl.read_csv(content, separator=separator, infer_schema=False)
-    except pl.exceptions.ComputeError:
-        if problem := _long_row(path, name, separator, len(header)):
-            raise problem from None
-        raise
-
-
-def _long_row(path: Path, name: str, separator: str, columns: int) -> LeptonError | None:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter=separator)):
-            if len(row) > columns:
-                allowed = "at most one value for each column of the header; quote a value that holds the separator"
-                return invalid("data", f"{name}, row {number} has {len(row)} values", allowed=allowed)
-    return None
 
 
 def _not_utf8(path: Path, name: str) -> LeptonError:
@@ -122,11 +86,3 @@ def _not_utf8(path: Path, name: str) -> LeptonError:
                 message = f"{place}: the byte 0x{line[error.start]:02x} is not UTF-8"
                 return invalid("data", message, allowed="text in UTF-8: save it as UTF-8")
     return invalid("data", f"{name} is not UTF-8", allowed="text in UTF-8: save it as UTF-8")
-
-
-def _header_problem(header: list[str], name: str) -> LeptonError | None:
-    if "" in header:
-        return invalid("data", f"{name}: column {header.index('') + 1} has no name")
-    if twice := [column for column in header if header.count(column) > 1]:
-        return invalid("data", f"{name}: two columns are named {twice[0]!r}")
-    return None

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_core.errors import invalid
-from lepton_trainer.recipes.splits import Indices, stratified_split
+from lepton_trainer.recipes.splits import (
+    Indices,
+    ordered_labels,
+    require_trained,
+    require_two_of_each,
+    stratified_split,
+)
 from lepton_trainer.recipes.unread import unread_note
 from lepton_trainer.recipes.vision_classifier.folders import read_folders
 from lepton_trainer.recipes.vision_classifier.npz import read_npz
@@ -35,19 +41,19 @@ def read_images(data_dir: Path, settings: Settings) -> Images:
     """Raises INVALID naming the file for what is no image, and for a layout that is not understood."""
     archives = sorted(data_dir.glob("*.npz"))
     found = read_npz(archives, settings) if archives else read_folders(data_dir, settings)
-    labels = _ordered(set(found.labels))
+    labels = ordered_labels(found.labels)
     if len(labels) < 2:
         raise invalid("data", "all images have the same label", labels[0], "at least two classes")
-    classes = np.array([labels.index(label) for label in found.labels], np.int64)
+    places = {label: place for place, label in enumerate(labels)}
+    classes = np.array([places[label] for label in found.labels], np.int64)
     if found.held is None:
+        require_two_of_each(labels, classes)
         train, holdout = stratified_split(classes, settings.holdout_fraction, settings.seed)
         split = f"{settings.holdout_fraction:g} of each class held out, seed {settings.seed}"
     else:
         train, holdout = np.flatnonzero(~found.held), np.flatnonzero(found.held)
         split = "as the data brings it"
-    untrained = set(classes[holdout].tolist()) - set(classes[train].tolist())
-    if untrained:
-        raise invalid("data", "held-out images of a class that has no training images", labels[min(untrained)])
+    require_trained(labels, classes, train, holdout)
     unread = unread_note(data_dir, found.files)
     return Images(found.pixels, classes, labels, train, holdout, split, unread)
 
@@ -67,10 +73,3 @@ def image_statistics(images: Images) -> dict[str, Any]:
         "labels": dict(zip(images.labels, labels, strict=True)),
         "channels": channels,
     }
-
-
-def _ordered(labels: set[str]) -> tuple[str, ...]:
-    """Numbers by value, everything else by spelling."""
-    if all(label.isascii() and label.isdigit() for label in labels):
-        return tuple(sorted(labels, key=int))
-    return tuple(sorted(labels))

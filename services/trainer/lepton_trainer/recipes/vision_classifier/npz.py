@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.model_format.images import resize_pixels
-from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
+from lepton_trainer.recipes.splits import held_out
 from lepton_trainer.recipes.vision_classifier.pixels import MAX_BYTES, Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 
@@ -19,14 +19,13 @@ LAYOUT = "arrays `images` (count, height, width[, 1 or 3]) and `labels` (count)"
 def read_npz(files: list[Path], settings: Settings) -> Labelled:
     """All files together. They carry a split when each of them is named for its part, as train.npz and test.npz."""
     parts = [_read(path) for path in files]
-    names = {path.stem.lower() for path in files}
-    split_given = bool(names & TRAIN_NAMES) and bool(names & HOLDOUT_NAMES) and names <= TRAIN_NAMES | HOLDOUT_NAMES
+    flags = held_out([path.name for path in files])
     shapes = [(*images.shape[1:3], images.shape[3]) for images, _ in parts for _ in range(len(images))]
     height, width, channels = target_shape(shapes, settings)
     pixels = np.concatenate([_resized(images, height, width, channels) for images, _ in parts])
     labels = [label for _, labels in parts for label in labels]
-    held = [path.stem.lower() in HOLDOUT_NAMES for path, (images, _) in zip(files, parts, strict=True) for _ in images]
-    return Labelled(pixels, labels, np.array(held) if split_given else None, tuple(files))
+    held = None if flags is None else np.repeat(flags, [len(images) for images, _ in parts])
+    return Labelled(pixels, labels, held, tuple(files))
 
 
 def _read(path: Path) -> tuple[Pixels, list[str]]:
