@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,10 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 import lepton_proto.inference
 import lepton_proto.v1
 from lepton_core.http.app import methods_of
-from lepton_core.identity import POLICIES, Role, TokenAuthenticator, methods_without_policy
-from lepton_fixtures.applications import gateway_app
-from lepton_inference.dataplane import Dataplane
-from lepton_inference.http.app import build_http_app as build_inference_app
+from lepton_core.identity import POLICIES, Role, methods_without_policy
+from lepton_fixtures.applications import gateway_app, inference_app
 
 
 def all_rpcs() -> set[str]:
@@ -29,9 +26,7 @@ def all_rpcs() -> set[str]:
 
 
 def inference_routes() -> set[str]:
-    """The data plane is only called by handlers, and none is called here."""
-    dataplane = cast(Dataplane, SimpleNamespace(repository=SimpleNamespace(ready=bool)))
-    return set(methods_of(build_inference_app(dataplane, TokenAuthenticator(), max_body_bytes=1024)))
+    return set(methods_of(inference_app()))
 
 
 async def test_every_route_of_the_gateway_has_a_policy() -> None:

@@ -45,6 +45,10 @@ def build_app(
         title=title,
         description=description,
         version=version,
+        # Where the document is: clients then call the server that they got it from.
+        servers=[{"url": "/", "description": "This server"}],
+        contact={"name": "Lepton"},
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,

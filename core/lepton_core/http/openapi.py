@@ -1,6 +1,7 @@
-"""What OpenAPI should say and FastAPI cannot know: which routes take a key, what a fault looks like,
-and what the parameters are that many routes have in common."""
+"""What OpenAPI should say and FastAPI cannot know: which routes take a key, what a fault looks like, what the common
+parameters are, and the schemas of bodies that a route reads by itself."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ class DocumentedApp(FastAPI):
     policies: Mapping[str, Policy] = POLICIES
     # What a parameter is, by its name: said once, for all the routes that do not say it themselves.
     parameter_texts: Mapping[str, str] = {}
+    # JSON Schemas by name, for `reference`. Definitions within them become components too.
+    body_schemas: Mapping[str, Mapping[str, Any]] = {}
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is not None:
@@ -26,6 +29,7 @@ class DocumentedApp(FastAPI):
         document.setdefault("components", {})["securitySchemes"] = {
             SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "description": "An API key: `lpk_…`."}
         }
+        _add_schemas(document["components"].setdefault("schemas", {}), self.body_schemas)
         for path, operations in document.get("paths", {}).items():
             for method, operation in operations.items():
                 policy = self.policies.get(f"{method.upper()} {path}")
@@ -36,7 +40,34 @@ class DocumentedApp(FastAPI):
                     if text:
                         parameter.setdefault("description", text)
                 _as_problem(operation["responses"].get("default", {}))
+                if "default" in operation["responses"]:
+                    operation["responses"]["4XX"] = copy.deepcopy(operation["responses"]["default"])
+                operation.setdefault("description", operation.get("summary", ""))
         return document
+
+
+def reference(name: str) -> dict[str, str]:
+    """A schema that stands among the components, such as one of `body_schemas`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _add_schemas(components: dict[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, schema in schemas.items():
+        own = {key: value for key, value in schema.items() if key not in ("$defs", "$schema", "$id")}
+        own["title"] = name  # generated clients name their classes by it
+        for each, definition in (schema.get("$defs", {}) | {name: own}).items():
+            components.setdefault(each, _referring_to_components(definition))
+
+
+def _referring_to_components(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_referring_to_components(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _referring_to_components(value) for key, value in node.items()}
+    if isinstance(found.get("$ref"), str):
+        found["$ref"] = found["$ref"].replace("#/$defs/", "#/components/schemas/")
+    return found
 
 
 def _as_problem(response: dict[str, Any]) -> None:

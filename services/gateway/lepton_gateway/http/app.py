@@ -24,7 +24,7 @@ from lepton_gateway.http import (
     runs,
     streams,
 )
-from lepton_gateway.http.openapi import PARAMETERS, TAGS
+from lepton_gateway.http.openapi import BODY_SCHEMAS, PARAMETERS, TAGS
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
@@ -50,6 +50,7 @@ def build_http_app(
     app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION, metrics=metrics)
     app.parameter_texts = PARAMETERS
     app.openapi_tags = TAGS
+    app.body_schemas = BODY_SCHEMAS
     intake = archives.ArchiveIntake(
         registry, FolderUpload(registry, object_store), max_unpacked_bytes=max_archive_bytes
     )

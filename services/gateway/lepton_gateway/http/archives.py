@@ -14,6 +14,7 @@ from lepton_core import api
 from lepton_core.api.limits import MAX_PACKAGE_FILES
 from lepton_core.archives import ArchiveLimits, unpack
 from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.http.openapi import reference
 from lepton_gateway.folders import FolderUpload
 from lepton_gateway.registry import Registry
 
@@ -21,11 +22,8 @@ ARCHIVE_TYPES = ("application/zip", "application/x-tar", "application/gzip", "ap
 
 
 def archive_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The request body in OpenAPI: the JSON of `model`, or an archive."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    # FileEntry is among the components already, through the answers that hold it.
-    schema.pop("$defs", None)
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    """The request body in OpenAPI: the JSON of `model`, one of `BODY_SCHEMAS`, or an archive."""
+    content: dict[str, Any] = {"application/json": {"schema": reference(model.__name__)}}
     content |= {name: {"schema": {"type": "string", "format": "binary"}} for name in ARCHIVE_TYPES[:3]}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -1,9 +1,11 @@
-"""What the API's document says beside its routes: the groups, the common parameters, and the job's schema as a body."""
+"""What the API's document says beside its routes: the groups, the common parameters, and bodies that routes read."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lepton_core.api import CreateDatasetVersionRequest, ImportModelVersionRequest
+from lepton_core.http.openapi import reference
 from lepton_core.jobs.spec import job_schema
 
 TAGS = [
@@ -50,22 +52,13 @@ PARAMETERS = {
     "max_depth": "How many steps to go.",
 }
 
+# Bodies that routes read by themselves, since FastAPI would read them as one type only.
+BODY_SCHEMAS = {
+    # Without `oneOf` ("a recipe or a script"): generators of clients make a choice of two empty classes of it.
+    "JobSpec": {name: part for name, part in job_schema().items() if name != "oneOf"},
+    **{model.__name__: model.model_json_schema() for model in (CreateDatasetVersionRequest, ImportModelVersionRequest)},
+}
+
 
 def job_body() -> dict[str, Any]:
-    """The job's schema as a request body. Its definitions are put where they are used: in a document that holds
-    several schemas, `#/$defs/…` would point nowhere."""
-    schema = dict(job_schema())
-    definitions = schema.pop("$defs", {})
-    del schema["$schema"], schema["$id"]
-    return {"required": True, "content": {"application/json": {"schema": _resolved(schema, definitions)}}}
-
-
-def _resolved(node: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(node, list):
-        return [_resolved(each, definitions) for each in node]
-    if not isinstance(node, dict):
-        return node
-    name = str(node.get("$ref", "")).removeprefix("#/$defs/")
-    if name in definitions:
-        node = {**definitions[name], **{key: value for key, value in node.items() if key != "$ref"}}
-    return {key: _resolved(value, definitions) for key, value in node.items()}
+    return {"required": True, "content": {"application/json": {"schema": reference("JobSpec")}}}

@@ -9,6 +9,7 @@ from lepton_core.metrics import Metrics
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http import v2
 from lepton_inference.http.errors import OipErrors
+from lepton_inference.http.openapi import BODY_SCHEMAS, DESCRIPTION, PARAMETERS, TAGS
 from lepton_inference.http.predict import routes as predict_routes
 from lepton_inference.server_metadata import VERSION
 
@@ -21,9 +22,13 @@ def build_http_app(
         authenticator,
         max_body_bytes=max_body_bytes,
         version=VERSION,
+        description=DESCRIPTION,
         ready=dataplane.repository.ready,
         metrics=metrics,
     )
+    app.openapi_tags = TAGS
+    app.parameter_texts = PARAMETERS
+    app.body_schemas = BODY_SCHEMAS
     app.include_router(v2.routes(dataplane))
     app.include_router(predict_routes(dataplane))
     # The outermost, since the guard refuses callers too.

@@ -8,20 +8,8 @@ from fastapi.responses import JSONResponse
 from lepton_core.identity import current_principal
 from lepton_core.model_format.signature import TensorSpec
 from lepton_inference.dataplane import Dataplane
+from lepton_inference.http.openapi import INFER_ANSWER, INFER_BODY, READY_ANSWER
 from lepton_inference.server_metadata import EXTENSIONS, NAME, VERSION
-
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object"},
-                "example": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 1.0]}]},
-            },
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
 
 
 def routes(dataplane: Dataplane) -> APIRouter:
@@ -41,7 +29,7 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
     async def server_live() -> dict[str, bool]:
         return {"live": True}
 
-    @router.get("/health/ready")
+    @router.get("/health/ready", responses=READY_ANSWER)
     async def server_ready() -> JSONResponse:
         return _ready("ready", dataplane.repository.ready())
 
@@ -57,7 +45,7 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
 def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
     versioned = "_version" if "{version}" in prefix else ""
 
-    @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=_BODY)
+    @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=INFER_BODY, responses=INFER_ANSWER)
     async def model_infer(name: str, version: str = "") -> Response:  # noqa: ARG001
         """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
         raise AssertionError("the door before the app answers this route")
@@ -73,7 +61,7 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
             "outputs": [_tensor(spec) for spec in served.signature.outputs],
         }
 
-    @router.get(f"{prefix}/ready", name=f"model{versioned}_ready")
+    @router.get(f"{prefix}/ready", name=f"model{versioned}_ready", responses=READY_ANSWER)
     async def model_ready(name: str, version: str = "") -> JSONResponse:
         return _ready(name, dataplane.is_ready(current_principal(), name, version))
 
