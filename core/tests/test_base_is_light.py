@@ -5,6 +5,7 @@ import sys
 
 # fmt: off
 BASE = [
+    "data_layout.csv_records",
     "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.signature",
     "objects.folder", "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths",
     "plain_text", "queue", "request_context", "settings", "validation", "workspace_files",

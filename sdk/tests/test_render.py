@@ -145,6 +145,15 @@ def test_rows_of_the_separators_that_training_takes(tmp_path: Path, separator: s
         assert list(read_rows(table)) == [{"age": "41,5", "a, b": "nurse", "c": None}]
 
 
+def test_rows_are_read_as_training_reads_them(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text('sep=;\n"x, in mm";y\n5" pipe;"a;b"\n\n"two\nlines";\n')
+    assert list(read_rows(table)) == [{"x, in mm": '5" pipe', "y": "a;b"}, {"x, in mm": "two\nlines", "y": None}]
+    table.write_bytes(b"x,y\n1,2\n1,\xfc\n")
+    with pytest.raises(LeptonError, match="row 2: the byte 0xfc is not UTF-8"):
+        list(read_rows(table))
+
+
 def test_a_row_is_json_or_a_file_of_it(tmp_path: Path) -> None:
     file = tmp_path / "row.json"
     file.write_text('{"age": 41}\n')
@@ -171,6 +180,11 @@ def test_a_wrong_value_is_named_by_its_row_and_column() -> None:
     [
         ("a.csv", "x,y\n1,2\n3\n", "line 3"),
         ("a.csv", "x,y\n1,2,3\n", "line 2"),
+        ("a.csv", 'x,y\n1,2\n"5 inch,3\n', r"rows: .*a\.csv, row 2 \(line 3\): the value opens with a quote"),
+        ("a.csv", '"x,y\n1,2\n', "the header: the value opens with a quote"),
+        ("a.csv", "x,\n1,2\n", "column 2 has no name"),
+        ("a.csv", "x,x\n1,2\n", "two columns are named 'x'"),
+        ("a.csv", "", "is empty"),
         ("a.jsonl", '{"x": 1}\n[1]\n', "line 2"),
         ("a.txt", "x", "kind of file"),
     ],

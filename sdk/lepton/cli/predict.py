@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from rich.console import Group, RenderableType
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton.resources.predictions import Prediction
+from lepton_core.data_layout.csv_records import SUFFIXES, open_csv
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.plain_text import plain
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 ROWS_A_CALL = 200
-# As training reads tables: the one that occurs most often in the header.
-SEPARATORS = ",;\t|"
-TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
+LINES = (".jsonl", ".ndjson")
 INSTANCE = re.compile(r"instances\[(?P<index>[0-9]{1,9})\](?:\.(?P<column>(?=\S)[^:\n]*))?")
 EXAMPLE = 'an object, e.g. {"age": 41, "job": "nurse"}'
 SHOWN_LABELS = 5
@@ -107,25 +105,20 @@ def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:
     """Rows of a CSV file (every value as text, an empty one as missing) or of a file with one JSON object a line."""
     kind = file.suffix.lower()
-    if kind not in TABLES + LINES:
+    if kind not in SUFFIXES + LINES:
         raise invalid("rows", "unknown kind of file", str(file), "a name that ends in .csv, .tsv, .jsonl or .ndjson")
     try:
+        if kind in SUFFIXES:
+            table = open_csv(file, str(file), "rows")
+            for values in table.records():
+                yield {name: value if value.strip() else None for name, value in zip(table.header, values, strict=True)}
+            return
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _csv_rows(file, lines) if kind in TABLES else _json_rows(file, lines)
+            yield from _json_rows(file, lines)
     except FileNotFoundError:
         raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise LeptonError(ErrorCode.INVALID, f"{file}: cannot be read: {error}") from None
-
-
-def _csv_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
-    header = lines.readline()
-    reader = csv.DictReader(chain([header], lines), delimiter=max(SEPARATORS, key=header.count))
-    for found in reader:
-        if None in found or None in found.values():
-            count = len(reader.fieldnames or ())
-            raise LeptonError(ErrorCode.INVALID, f"{file}, line {reader.line_num}: not {count} columns as in the first")
-        yield {name: value if value.strip() else None for name, value in found.items()}
 
 
 def _json_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:

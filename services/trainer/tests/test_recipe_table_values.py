@@ -211,6 +211,7 @@ def test_a_half_named_split_is_refused(tmp_path: Path) -> None:
     [
         ('x,y\n1,a\n"5 inch,b\n2,a\n', "row 2 (line 3): the value opens with a quote"),
         ('x,y\n1,a\n"5 inch,b\n2,a\n"7,b\n', "row 2 (line 3): the value opens with a quote"),
+        ('"x,y\n1,a\n', "the header: the value opens with a quote"),
         ("x,y,z\n1,a,2\n1,b\n", "row 2 (line 3) has 2 values, and the header 3 columns"),
         ('x,y,z\n"two\nlines",a,2\n1,b\n', "row 2 (line 4) has 2 values"),
     ],

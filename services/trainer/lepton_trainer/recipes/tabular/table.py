@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lepton_core.errors import LeptonError, invalid
+from lepton_core.errors import invalid
 from lepton_trainer.recipes.splits import held_out
 from lepton_trainer.recipes.tabular.csv_files import read_csv
 from lepton_trainer.recipes.unread import hidden
@@ -59,10 +59,6 @@ def read_table(data_dir: Path) -> Table:
 def _read(path: Path, name: str) -> pl.DataFrame:
     try:
         frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path, name)
-    except UnicodeDecodeError:
-        raise _not_utf8(path, name) from None
-    except pl.exceptions.NoDataError:
-        raise invalid("data", f"{name} is empty", allowed="a line with the names of the columns, and rows") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise invalid("data", f"{name} cannot be read: {str(error)[:500]}") from None
     if frame.height == 0:
@@ -73,16 +69,3 @@ def _read(path: Path, name: str) -> pl.DataFrame:
 def _read_parquet(path: Path) -> pl.DataFrame:
     with path.open("rb") as content:
         return pl.read_parquet(content)
-
-
-def _not_utf8(path: Path, name: str) -> LeptonError:
-    # The error's own position counts from the start of a buffer. A line break is never part of a longer character.
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                place = f"{name}, row {number}" if number else f"{name}, the header"
-                message = f"{place}: the byte 0x{line[error.start]:02x} is not UTF-8"
-                return invalid("data", message, allowed="text in UTF-8: save it as UTF-8")
-    return invalid("data", f"{name} is not UTF-8", allowed="text in UTF-8: save it as UTF-8")
