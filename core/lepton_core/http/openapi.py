@@ -14,7 +14,7 @@ SECURITY_SCHEME = "api_key"
 
 
 class DocumentedApp(FastAPI):
-    """Its OpenAPI document tells of each route what the policy table says: documentation pages then ask for a key."""
+    """Its OpenAPI document says of each route what the policy table does: documentation pages then ask for a key."""
 
     policies: Mapping[str, Policy] = POLICIES
     # What a parameter is, by its name: said once, for all the routes that do not say it themselves.

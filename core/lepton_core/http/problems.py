@@ -41,6 +41,6 @@ def error_from_problem(status: int, body: bytes, retry_after: str = "") -> Lepto
         detail, request_id = str(problem["detail"]), str(problem["request_id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         text = body[:200].decode("utf-8", "replace").strip()
-        told = f"the server answered {status}" + (f": {text}" if text else "")
-        return LeptonError(code_for_http(status), told, retry_after_seconds=seconds)
+        detail = f"the server answered {status}" + (f": {text}" if text else "")
+        return LeptonError(code_for_http(status), detail, retry_after_seconds=seconds)
     return LeptonError(code, detail, fields, request_id=request_id, retry_after_seconds=seconds)

@@ -70,7 +70,7 @@ class HttpServer(uvicorn.Server):
         """Serves until the block ends, then lets the requests in hand end."""
         task = asyncio.create_task(self.serve([self._socket]))
         try:
-            # uvicorn tells nobody when it has started; connections wait in the socket's backlog until then.
+            # uvicorn has no event for its start; connections wait in the socket's backlog until then.
             while not self.started and not task.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             yield

@@ -1,4 +1,4 @@
-"""Composition root of the gateway: reads settings, builds the parts, serves its three doors until told to stop."""
+"""Composition root of the gateway: reads settings, builds the parts, serves its three doors until it is stopped."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class GatewaySettings(Settings):
     intake: list[Binding] = Field(
         default=[Binding()], description="Queues of producers, each bound to one principal and project. A JSON list."
     )
-    drain_seconds: float = Field(5.0, ge=0, description="How long requests in hand may take when it is told to stop.")
+    drain_seconds: float = Field(5.0, ge=0, description="How long requests in hand may take at a stop.")
     metrics_listen: MetricsListen = ""
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -1,4 +1,4 @@
-"""Calls that pay to be made together: what comes while one is under way shares the next."""
+"""Requests that share calls of the registry: those that come while a call is under way go with the next one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lepton_core.identity import Principal, current_principal
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer")
 
-# So that one is on its way while the other is answered.
-MAX_CALLS = 2
-MAX_TOGETHER = 64
-MAX_BYTES = 1 << 20
+# Two, so that one is on its way while the other is answered.
+MAX_CALLS_IN_FLIGHT = 2
+MAX_BATCH_CALLS = 64
+MAX_BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class _Waiting(Generic[Request, Answer]):
     context: Context
 
 
-class Together(Generic[Request, Answer]):
-    """`make` answers several requests of one principal, in their order."""
+class CallBatcher(Generic[Request, Answer]):
+    """`make` makes one call of several requests of one principal, and answers each, in their order."""
 
     def __init__(self, make: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]]) -> None:
         self._make = make
@@ -44,10 +44,10 @@ class Together(Generic[Request, Answer]):
         return await future
 
     def _begin(self) -> None:
-        while self._waiting and len(self._calls) < MAX_CALLS:
-            taken = self._take()
-            # A task of its own: it is not one caller's to cancel.
-            task = asyncio.get_running_loop().create_task(self._make_call(taken), context=taken[0].context)
+        while self._waiting and len(self._calls) < MAX_CALLS_IN_FLIGHT:
+            batch = self._next_batch()
+            # A task of its own: a caller that goes away must not cancel it for the others.
+            task = asyncio.get_running_loop().create_task(self._make_call(batch), context=batch[0].context)
             self._calls.add(task)
             task.add_done_callback(self._ended)
 
@@ -55,30 +55,30 @@ class Together(Generic[Request, Answer]):
         self._calls.discard(task)
         self._begin()
 
-    def _take(self) -> list[_Waiting[Request, Answer]]:
-        """Of whoever waits longest, as many as one call may carry."""
+    def _next_batch(self) -> list[_Waiting[Request, Answer]]:
+        """Requests of the principal that waits longest, as many as one call may carry."""
         principal, waiting = next(iter(self._waiting.items()))
         count, size = 0, 0
-        while count < min(len(waiting), MAX_TOGETHER):
+        while count < min(len(waiting), MAX_BATCH_CALLS):
             size += waiting[count].request.ByteSize()
-            if count and size > MAX_BYTES:
+            if count and size > MAX_BATCH_BYTES:
                 break
             count += 1
-        taken, rest = waiting[:count], waiting[count:]
+        batch, rest = waiting[:count], waiting[count:]
         del self._waiting[principal]
         if rest:
-            # Behind the others: nobody is kept out by one who sends a lot.
+            # Behind the other principals: one that sends a lot must not keep them waiting.
             self._waiting[principal] = rest
-        return taken
+        return batch
 
-    async def _make_call(self, taken: Sequence[_Waiting[Request, Answer]]) -> None:
+    async def _make_call(self, batch: Sequence[_Waiting[Request, Answer]]) -> None:
         try:
-            answers = await self._make([each.request for each in taken])
+            answers = await self._make([each.request for each in batch])
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            for each in taken:
+            for each in batch:
                 if not each.future.done():
                     each.future.set_exception(error)
         else:
-            for each, answer in zip(taken, answers, strict=True):
+            for each, answer in zip(batch, answers, strict=True):
                 if not each.future.done():
                     each.future.set_result(answer)

@@ -20,7 +20,7 @@ from lepton_proto.v1 import (
 )
 
 
-class ServingCalls:
+class ModelAndLineageCalls:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._models = models_pb2_grpc.ModelServiceStub(channel)
         self._deployments = deployments_pb2_grpc.DeploymentServiceStub(channel)

@@ -19,7 +19,7 @@ from lepton_proto.v1 import (
 )
 
 
-class PeopleCalls:
+class ProjectAndKeyCalls:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._projects = projects_pb2_grpc.ProjectServiceStub(channel)
         self._keys = projects_pb2_grpc.KeyServiceStub(channel)

@@ -11,7 +11,7 @@ from lepton_core.api import Attempt, Checkpoint, Event, LogChunk, MetricPoint, R
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc import conversion
 from lepton_core.grpc.errors import error_of
-from lepton_gateway.registry.call_batcher import Together
+from lepton_gateway.registry.call_batcher import CallBatcher
 from lepton_gateway.registry.channel import Page, models, page
 from lepton_proto.v1 import (
     events_pb2,
@@ -37,7 +37,7 @@ class Tail:
 class RunCalls:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._runs = runs_pb2_grpc.RunServiceStub(channel)
-        self._submissions = Together(self._submit_runs)
+        self._submissions = CallBatcher(self._submit_runs)
         self._metrics = metrics_pb2_grpc.MetricServiceStub(channel)
         self._logs = logs_pb2_grpc.LogServiceStub(channel)
         self._events = events_pb2_grpc.EventServiceStub(channel)
