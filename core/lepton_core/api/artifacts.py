@@ -2,9 +2,9 @@
 
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from lepton_core.api.base import Answer, Int32, Int64, Request, Resource
 from lepton_core.api.limits import MAX_DIGESTS, MAX_MANIFEST_FILES, MAX_UPLOAD_PARTS
@@ -68,7 +68,7 @@ class Location(Resource):
 
 
 class FindMissingRequest(Request):
-    digests: list[str] = Field(max_length=MAX_DIGESTS)
+    digests: Annotated[list[str], FailFast()] = Field(max_length=MAX_DIGESTS)
 
 
 class FindMissingResponse(Answer):
@@ -87,11 +87,11 @@ class CreateUploadRequest(Request):
 class CompleteUploadRequest(Request):
     in_path: ClassVar[AbstractSet[str]] = frozenset({"id"})
 
-    parts: list[UploadedPart] = Field(max_length=MAX_UPLOAD_PARTS)
+    parts: Annotated[list[UploadedPart], FailFast()] = Field(max_length=MAX_UPLOAD_PARTS)
 
 
 class LocateRequest(Request):
-    digests: list[str] = Field(max_length=MAX_DIGESTS)
+    digests: Annotated[list[str], FailFast()] = Field(max_length=MAX_DIGESTS)
 
 
 class LocateResponse(Answer):
@@ -99,7 +99,8 @@ class LocateResponse(Answer):
 
 
 class CommitManifestRequest(Request):
-    files: list[FileEntry] = Field(max_length=MAX_MANIFEST_FILES)
+    # At the first wrong entry: errors of a million entries would take gigabytes.
+    files: Annotated[list[FileEntry], FailFast()] = Field(max_length=MAX_MANIFEST_FILES)
 
 
 class CommitManifestResponse(Answer):

@@ -1,5 +1,8 @@
 """Limits that both sides of a contract must know: one number each, for the door that refuses and the code behind it."""
 
+# Largest gRPC message and largest HTTP body, unless a service's settings say otherwise. What one service takes, it must
+# be able to pass on to the next.
+DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 # Of a submission. The queue's message ids have the same bound, since they become such keys.
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 # Entries of one page of a list, and of one answer about events.

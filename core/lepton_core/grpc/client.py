@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import grpc
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.grpc.errors import error_from_call
 from lepton_core.identity.authenticators import ACTING_KEY
 from lepton_core.identity.principals import Principal, encode_acting, principal_or_none
 from lepton_core.request_context import REQUEST_ID_HEADER, request_id_or_none
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-DEFAULT_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 # Who the call is for; the current principal unless something else is given.
 Acting = Callable[[], Principal | None]
@@ -187,7 +187,7 @@ def open_channel(
     *,
     acting: Acting = principal_or_none,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
 ) -> Channel:
     """For services: a call made while serving a request is made for its caller."""
     channel = grpc.aio.insecure_channel(address, options=_options(max_message_bytes))
@@ -200,7 +200,7 @@ def open_sync_channel(
     *,
     acting: Acting = nobody,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
 ) -> SyncChannel:
     channel = grpc.insecure_channel(address, options=_options(max_message_bytes))
     return SyncChannel(channel, _Stamp(token, acting), timeout_seconds)

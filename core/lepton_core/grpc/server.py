@@ -24,6 +24,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc.errors import MAX_STATUS_CHARS, error_metadata, public_error, status_of
 from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
@@ -33,7 +34,6 @@ from lepton_core.observability import Observe
 from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-DEFAULT_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 # Public methods (health, reflection) read from anybody. This many messages may be on their way at a time, each for this
 # long, which bounds what they hold: this many times the largest message.
 PUBLIC_READS = 4
@@ -87,7 +87,7 @@ def build_server(
     servicers: Sequence[Registration],
     authenticator: Authenticator,
     *,
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
     policies: Mapping[str, Policy] = POLICIES,
     observe: Observe | None = None,
 ) -> RpcServer:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
 from lepton_core.http.docs import add_docs
 from lepton_core.http.guard import Guard, error_headers, problem_bytes
@@ -24,7 +25,6 @@ from lepton_core.validation import invalid_from, summary
 if TYPE_CHECKING:
     from lepton_core.metrics import Metrics
 
-DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 # Parts of a request that FastAPI puts before a field's name; "query" and "path" name no field of the caller's.
 _PLACES = ("body", "query", "path", "header", "cookie")
 
@@ -33,7 +33,7 @@ def build_app(
     title: str,
     authenticator: Authenticator,
     *,
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    max_body_bytes: int = DEFAULT_MESSAGE_BYTES,
     description: str = "",
     version: str = "1",
     ready: Callable[[], bool] | None = None,
@@ -177,4 +177,4 @@ def _body_model(request: Request) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-__all__ = ["DEFAULT_MAX_BODY_BYTES", "Problem", "build_app", "methods_of", "problem_response"]
+__all__ = ["Problem", "build_app", "methods_of", "problem_response"]

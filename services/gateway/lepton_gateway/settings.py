@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.binding import is_loopback
 from lepton_core.queue import DEAD_LETTER_STREAM, SUBMISSION_QUEUE, SUBMISSION_STREAM
 from lepton_core.settings import MetricsListen, Settings
@@ -33,7 +34,7 @@ class GatewaySettings(Settings):
     service_token_file: Path = Field(description="File with the gateway's service token.")
     broker_url: str = Field("", description="Redis or Valkey; empty: the queue door stays shut.")
     inference_url: str = Field("http://127.0.0.1:8082", description="Where `:predict` is passed on to.")
-    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body; more is answered 413.")
+    max_body_bytes: int = Field(DEFAULT_MESSAGE_BYTES, ge=1024, description="Largest body; more is answered 413.")
     max_archive_bytes: int = Field(1024 * 1024 * 1024, ge=1024, description="Of an archive's files, unpacked.")
     key_cache_seconds: float = Field(
         30.0, gt=0, le=3600, description="How long a checked key is believed: bounds how long a revoked one lives."

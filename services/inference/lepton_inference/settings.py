@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.settings import MetricsListen, Settings
 
 MIB = 1024 * 1024
@@ -19,7 +20,9 @@ class InferenceSettings(Settings):
     service_token_file: Path = Field(description="File with the service token.")
     cache_dir: Path = Field(description="Folder for verified model files.")
 
-    max_body_bytes: Positive = Field(default=32 * MIB, description="Largest request; more is answered 413.")
+    max_body_bytes: Positive = Field(
+        default=DEFAULT_MESSAGE_BYTES, description="Largest request; more is answered 413."
+    )
     queue_capacity: Positive = Field(
         default=256, description="Requests that may wait for one model; more are answered 429."
     )

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.settings import MetricsListen, Settings
 
 
@@ -82,7 +83,7 @@ class RegistrySettings(Settings):
     leader_takeover_seconds: float = Field(default=5.0, ge=2.0, description="How long a silent leader is waited for.")
     max_log_bytes_per_run: int = Field(default=64 * 1024 * 1024, ge=1024, description="Log kept of one run.")
     retention: RetentionSettings = DEFAULT_RETENTION
-    max_message_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Largest gRPC message.")
+    max_message_bytes: int = Field(default=DEFAULT_MESSAGE_BYTES, ge=1024 * 1024, description="Largest gRPC message.")
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls in hand may take when it is told to stop."
     )
