@@ -5,9 +5,10 @@ Nothing here imports a transport: gRPC statuses are named, not imported.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 SHOWN_VALUE_CHARS = 200
 # Of an error as text; `fields` has them all.
@@ -87,8 +88,17 @@ class FieldError:
     allowed: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something is as it is: programs act on code and parameters (JSON values), people read the message."""
+
+    code: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
 class LeptonError(Exception):
-    """The one exception that crosses a transport; `detail` and `fields` are shown to the caller."""
+    """The one exception that crosses a transport; `detail`, `fields` and `cause` are shown to the caller."""
 
     def __init__(
         self,
@@ -98,6 +108,7 @@ class LeptonError(Exception):
         *,
         request_id: str = "",
         retry_after_seconds: float | None = None,
+        cause: Cause | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = code
@@ -105,6 +116,7 @@ class LeptonError(Exception):
         self.fields = tuple(fields)
         self.request_id = request_id
         self.retry_after_seconds = retry_after_seconds
+        self.cause = cause
 
     @property
     def row(self) -> ErrorRow:
@@ -135,7 +147,7 @@ class LeptonError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions pickle by their args, which hold the detail alone; process pools carry these errors.
-        return _rebuilt, (self.code, self.detail, self.fields, self.request_id, self.retry_after_seconds)
+        return _rebuilt, (self.code, self.detail, self.fields, self.request_id, self.retry_after_seconds, self.cause)
 
 
 def _alike(fields: Sequence[FieldError]) -> list[list[FieldError]]:
@@ -155,9 +167,16 @@ def _line(alike: Sequence[FieldError]) -> str:
 
 
 def _rebuilt(
-    code: ErrorCode, detail: str, fields: Sequence[FieldError], request_id: str, retry_after_seconds: float | None
+    code: ErrorCode,
+    detail: str,
+    fields: Sequence[FieldError],
+    request_id: str,
+    retry_after_seconds: float | None,
+    cause: Cause | None,
 ) -> LeptonError:
-    return LeptonError(code, detail, fields, request_id=request_id, retry_after_seconds=retry_after_seconds)
+    return LeptonError(
+        code, detail, fields, request_id=request_id, retry_after_seconds=retry_after_seconds, cause=cause
+    )
 
 
 def invalid(field: str, message: str, value: object = None, allowed: str = "") -> LeptonError:

@@ -8,6 +8,7 @@ import pytest
 
 from lepton_core.errors import (
     ERROR_TABLE,
+    Cause,
     ErrorCode,
     FieldError,
     LeptonError,
@@ -16,6 +17,7 @@ from lepton_core.errors import (
     invalid,
     shown,
 )
+from lepton_core.grpc.errors import error_message, error_of
 from lepton_core.http.problems import error_from_problem, problem_of
 from lepton_proto.v1 import errors_pb2
 
@@ -86,3 +88,20 @@ def test_what_retrying_may_mend() -> None:
 @pytest.mark.parametrize("value", ["x" * 10_000_000, {"a": "y" * 1000}, object(), float("nan"), b"\xff", [[]] * 999])
 def test_a_refused_value_is_shown_short(value: object) -> None:
     assert 0 < len(shown(value)) <= 200
+
+
+def test_both_transports_and_pickle_carry_the_cause() -> None:
+    cause = Cause("not_enough_ranks", {"needed": 3, "most": 2}, "it needs 3 ranks")
+    error = LeptonError(ErrorCode.FAILED_PRECONDITION, "why", cause=cause)
+    problem = problem_of(error, "r")
+    assert error_from_problem(int(problem["status"]), json.dumps(problem).encode()).cause == cause
+    assert error_of(errors_pb2.Error.FromString(error_message(error).SerializeToString())).cause == cause
+    assert pickle.loads(pickle.dumps(error)).cause == cause
+    assert "cause" not in problem_of(LeptonError(ErrorCode.INTERNAL, "why"), "r")
+
+
+def test_parameters_that_are_no_object_and_a_cause_too_long_for_a_header_are_left_out() -> None:
+    with pytest.raises(ValueError, match="not a JSON object"):
+        error_of(errors_pb2.Error(code="internal", cause=errors_pb2.Cause(code="x", parameters_json="[1]")))
+    long = LeptonError(ErrorCode.INTERNAL, "why", cause=Cause("x", {"text": "y" * 2000}))
+    assert not error_message(long).HasField("cause")

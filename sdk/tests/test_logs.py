@@ -10,7 +10,7 @@ from lepton.resources.logs import LogPiece, check_stream, spoken
 from lepton.resources.runs import Run as ClientRun
 from lepton.resources.runs import RunFailedError, Runs
 from lepton.transport.progress import Notice, Standing
-from lepton_core.api import Run, RunState
+from lepton_core.api import Cause, Run, RunState
 from lepton_core.errors import ErrorCode, LeptonError
 
 
@@ -44,7 +44,7 @@ class Tried:
     state: RunState = RunState.RUNNING
     progress: float = 0.5
     standing: str = "running"
-    untaken: str = ""
+    unschedulable: str = ""
 
     def resumed_step(self) -> int:
         return self.step
@@ -60,27 +60,30 @@ def test_a_run_tells_its_attempt_from_the_second_on() -> None:
 def test_why_a_run_waits_in_vain_is_told_once_for_each_reason() -> None:
     notice, run = Notice(), Tried(0, 0)
     assert notice.of(run) == ""
-    run.untaken = "no worker can take it now: none is\x1b up"
+    run.unschedulable = "no worker can take it now: none is\x1b up"
     assert notice.of(run) == "digits waits: no worker can take it now: none is\N{REPLACEMENT CHARACTER} up"
     assert notice.of(run) == ""
-    run.untaken = ""
+    run.unschedulable = ""
     assert notice.of(run) == ""
-    run.untaken = "no worker can take it now: none is up"
+    run.unschedulable = "no worker can take it now: none is up"
     assert notice.of(run).endswith("none is up")
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "cancel", "standing", "untaken"),
+    ("state", "waits", "cancel", "standing", "unschedulable"),
     [
-        ("queued", "no worker can take it now: none is up", False, "queued", True),
-        ("queued", "its worker was lost", False, "queued", False),
-        ("running", "", True, "running, being cancelled", False),
-        ("cancelled", "", True, "cancelled", False),
+        ("queued", Cause(code="no_worker", message="no worker is up"), False, "queued", "no worker is up"),
+        ("queued", Cause(code="queued", message="place 2 in the queue"), False, "queued, place 2 in the queue", ""),
+        ("queued", None, False, "queued", ""),
+        ("queued", Cause(code="not_known_yet", message="a new reason"), False, "queued", "a new reason"),
+        ("running", None, True, "running, being cancelled", ""),
+        ("cancelled", None, True, "cancelled", ""),
     ],
 )
-def test_how_a_run_stands(state: RunState, reason: str, cancel: bool, standing: str, untaken: bool) -> None:
-    resource = Run(id="run_1", state=state, reason=reason, cancel_requested=cancel)
+def test_how_a_run_stands(
+    state: RunState, waits: Cause | None, cancel: bool, standing: str, unschedulable: str
+) -> None:
+    resource = Run(id="run_1", state=state, waiting_reason=waits, cancel_requested=cancel)
     run = ClientRun(Runs.__new__(Runs), resource)
-    assert (run.standing, bool(run.untaken)) == (standing, untaken)
-    told = str(RunFailedError(run))
-    assert ("no reason given" in told) is (not reason and state != "cancelled")
+    assert (run.standing, run.unschedulable, run.untaken) == (standing, unschedulable, unschedulable)
+    assert ("no reason given" in str(RunFailedError(run))) is (state != "cancelled")

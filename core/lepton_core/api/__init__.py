@@ -38,7 +38,7 @@ from lepton_core.api.deployments import (
     RollbackDeploymentRequest,
     UpdateDeploymentRequest,
 )
-from lepton_core.api.errors import Error, FieldError
+from lepton_core.api.errors import Cause, Error, FieldError
 from lepton_core.api.events import Event, ListEventsResponse
 from lepton_core.api.lineage import Lineage, LineageDirection, LineageEdge, LineageNode
 from lepton_core.api.logs import LogChunk, ReadLogResponse
@@ -74,6 +74,7 @@ from lepton_core.api.runs import (
     ListRunsResponse,
     Run,
     RunState,
+    WaitingCause,
 )
 from lepton_core.api.workers import ListWorkersResponse, Worker
 from lepton_core.identity.principals import Role
@@ -86,6 +87,7 @@ __all__ = [
     "Attempt",
     "AttemptState",
     "Caller",
+    "Cause",
     "Checkpoint",
     "CodeFolder",
     "CommitManifestRequest",
@@ -154,5 +156,6 @@ __all__ = [
     "UploadPart",
     "UploadState",
     "UploadedPart",
+    "WaitingCause",
     "Worker",
 ]

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lepton_core.api.base import Resource
+from lepton_core.api.base import JsonObject, Resource
 
 
 class FieldError(Resource):
@@ -14,6 +14,14 @@ class FieldError(Resource):
     allowed: str = Field("", description="What is allowed, in words or as a list.")
 
 
+class Cause(Resource):
+    """Why something is as it is, for programs: act on code and parameters, show the message."""
+
+    code: str = Field("", description='E.g. "no_worker_with_recipe". New codes may come.')
+    parameters: JsonObject = Field(default_factory=dict, description="What the code is about.")
+    message: str = Field("", description="For people; its wording may change.")
+
+
 class Error(Resource):
     """What went wrong. Travels in the trailing metadata "lepton-error-bin" over gRPC and as RFC 9457 problem
     details over HTTP."""
@@ -22,3 +30,4 @@ class Error(Resource):
     detail: str = ""
     fields: list[FieldError] = Field(default_factory=list)
     request_id: str = ""
+    cause: Cause | None = Field(None, description="What exactly failed, where a program can act on it.")

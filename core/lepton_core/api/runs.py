@@ -5,9 +5,26 @@ from enum import StrEnum
 from pydantic import Field
 
 from lepton_core.api.base import Answer, JsonObject, Resource
+from lepton_core.api.errors import Cause
 
-# How the reason of a queued run begins that no worker could take, however idle.
-UNTAKEN = "no worker can take it now"
+
+class WaitingCause(StrEnum):
+    """Codes of a queued run's `waiting_reason`. All but QUEUED: no worker that is up could take it, however idle."""
+
+    # Parameter place: 1 is next; at most MAX_PLACE.
+    QUEUED = "queued"
+    NO_WORKER = "no_worker"
+    # Parameters recipe and version.
+    NO_WORKER_WITH_RECIPE = "no_worker_with_recipe"
+    NO_WORKER_FOR_SCRIPTS = "no_worker_for_scripts"
+    NO_WORKER_FOR_ISOLATED_SCRIPTS = "no_worker_for_isolated_scripts"
+    # Parameters needed and most: ranks of the run, and of the largest worker that is up.
+    NOT_ENOUGH_RANKS = "not_enough_ranks"
+    WORKERS_DRAINING = "workers_draining"
+
+
+# A place further back is answered as this one.
+MAX_PLACE = 1000
 
 
 class RunState(StrEnum):
@@ -46,7 +63,7 @@ class Run(Resource):
     dataset: str = ""
     dataset_version: int = 0
     cancel_requested: bool = False
-    reason: str = Field("", description="Why it failed, or waits in vain, in words.")
+    reason: str = Field("", description="Why it failed, or waits in vain, in words for people.")
     attempts: int = Field(0, description="Attempts so far.")
     current_attempt_id: str = ""
     progress: float = Field(0.0, description="Progress of the current attempt, 0 to 1.")
@@ -61,6 +78,9 @@ class Run(Resource):
     retries: int = 0
     retries_spent: int = 0
     retry_of: str = Field("", description="The run this one repeats.")
+    waiting_reason: Cause | None = Field(
+        None, description="Why a queued run waits. Set where one run is read, unset in lists."
+    )
 
 
 class Attempt(Resource):

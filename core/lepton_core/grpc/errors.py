@@ -1,13 +1,15 @@
 """LeptonError over gRPC: a status that any client understands, and the exact error in the trailing metadata."""
 
+import json
 import logging
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_grpc
+from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError, code_for_grpc
 from lepton_core.request_context import current_request_id
+from lepton_core.validation import canonical_json
 from lepton_proto.v1 import errors_pb2
 
 log = logging.getLogger("lepton.grpc")
@@ -17,6 +19,7 @@ RETRY_AFTER_KEY = "retry-after-ms"
 # gRPC refuses headers above 8 KiB unless both ends are set otherwise, and foreign clients are not.
 MAX_ERROR_BYTES = 4096
 MAX_STATUS_CHARS = 512
+MAX_CAUSE_BYTES = 1024
 
 
 def status_of(error: LeptonError) -> grpc.StatusCode:
@@ -35,6 +38,9 @@ def public_error(error: Exception, method: str) -> LeptonError:
 def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
     """The error as a message; fields that would not fit into a header are left out."""
     message = errors_pb2.Error(code=error.code.value, detail=error.message[:2000], request_id=request_id)
+    # A cause is code, parameters and a sentence of ours; what a stranger blew up is left out rather than cut.
+    if error.cause is not None and (cause := cause_message(error.cause)).ByteSize() <= MAX_CAUSE_BYTES:
+        message.cause.CopyFrom(cause)
     size = message.ByteSize()
     for each in error.fields:
         field = errors_pb2.FieldError(
@@ -47,10 +53,25 @@ def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
     return message
 
 
+def cause_message(cause: Cause) -> errors_pb2.Cause:
+    parameters = canonical_json(dict(cause.parameters)) if cause.parameters else ""
+    return errors_pb2.Cause(code=cause.code, parameters_json=parameters, message=cause.message)
+
+
+def cause_of(message: errors_pb2.Cause) -> Cause:
+    """Raises ValueError for parameters that are no JSON object."""
+    parameters = json.loads(message.parameters_json or "{}")
+    if not isinstance(parameters, dict):
+        # ValueError, as for a code of a newer server: the status is read instead.
+        raise ValueError(f"parameters_json is not a JSON object: {message.parameters_json[:200]}")  # noqa: TRY004 - a wrong value from the wire
+    return Cause(message.code, parameters, message.message)
+
+
 def error_of(message: errors_pb2.Error) -> LeptonError:
     """The LeptonError that a message describes. Raises ValueError for a code that this version does not know."""
     fields = [FieldError(each.field, each.message, each.value, each.allowed) for each in message.fields]
-    return LeptonError(ErrorCode(message.code), message.detail, fields, request_id=message.request_id)
+    cause = cause_of(message.cause) if message.HasField("cause") else None
+    return LeptonError(ErrorCode(message.code), message.detail, fields, request_id=message.request_id, cause=cause)
 
 
 def error_metadata(error: LeptonError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:

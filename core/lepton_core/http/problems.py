@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
+from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError, code_for_http
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:lepton:error:"
@@ -11,7 +11,7 @@ TYPE_PREFIX = "urn:lepton:error:"
 
 def problem_of(error: LeptonError, request_id: str, *, status: int | None = None) -> dict[str, Any]:
     """`status` overrides the table's, for faults that only HTTP has (405)."""
-    return {
+    problem: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{error.code.value}",
         "title": error.row.title,
         "status": status or error.row.http_status,
@@ -23,6 +23,9 @@ def problem_of(error: LeptonError, request_id: str, *, status: int | None = None
         ],
         "request_id": request_id,
     }
+    if (cause := error.cause) is not None:
+        problem["cause"] = {"code": cause.code, "parameters": dict(cause.parameters), "message": cause.message}
+    return problem
 
 
 def error_from_problem(status: int, body: bytes, retry_after: str = "") -> LeptonError:
@@ -39,8 +42,10 @@ def error_from_problem(status: int, body: bytes, retry_after: str = "") -> Lepto
             for each in problem["errors"]
         ]
         detail, request_id = str(problem["detail"]), str(problem["request_id"])
+        given = problem.get("cause")
+        cause = Cause(str(given["code"]), dict(given["parameters"]), str(given["message"])) if given else None
     except (ValueError, KeyError, TypeError, RecursionError):
         text = body[:200].decode("utf-8", "replace").strip()
         detail = f"the server answered {status}" + (f": {text}" if text else "")
         return LeptonError(code_for_http(status), detail, retry_after_seconds=seconds)
-    return LeptonError(code, detail, fields, request_id=request_id, retry_after_seconds=seconds)
+    return LeptonError(code, detail, fields, request_id=request_id, retry_after_seconds=seconds, cause=cause)

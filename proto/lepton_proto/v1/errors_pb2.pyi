@@ -18,14 +18,26 @@ class FieldError(_message.Message):
     allowed: str
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ..., value: _Optional[str] = ..., allowed: _Optional[str] = ...) -> None: ...
 
+class Cause(_message.Message):
+    __slots__ = ("code", "parameters_json", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    parameters_json: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., parameters_json: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
 class Error(_message.Message):
-    __slots__ = ("code", "detail", "fields", "request_id")
+    __slots__ = ("code", "detail", "fields", "request_id", "cause")
     CODE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     code: str
     detail: str
     fields: _containers.RepeatedCompositeFieldContainer[FieldError]
     request_id: str
-    def __init__(self, code: _Optional[str] = ..., detail: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldError, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    cause: Cause
+    def __init__(self, code: _Optional[str] = ..., detail: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldError, _Mapping]]] = ..., request_id: _Optional[str] = ..., cause: _Optional[_Union[Cause, _Mapping]] = ...) -> None: ...

@@ -43,7 +43,7 @@ ATTEMPT_STATE_PREEMPTED: AttemptState
 ATTEMPT_STATE_CANCELLED: AttemptState
 
 class Run(_message.Message):
-    __slots__ = ("id", "project", "name", "state", "spec_json", "recipe", "recipe_version", "dataset_version_id", "dataset", "dataset_version", "cancel_requested", "reason", "attempts", "current_attempt_id", "progress", "metrics_json", "model_version_id", "model", "model_version", "created_by", "created_at_us", "started_at_us", "finished_at_us", "retries", "retries_spent", "retry_of")
+    __slots__ = ("id", "project", "name", "state", "spec_json", "recipe", "recipe_version", "dataset_version_id", "dataset", "dataset_version", "cancel_requested", "reason", "attempts", "current_attempt_id", "progress", "metrics_json", "model_version_id", "model", "model_version", "created_by", "created_at_us", "started_at_us", "finished_at_us", "retries", "retries_spent", "retry_of", "waiting_reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Run(_message.Message):
     RETRIES_FIELD_NUMBER: _ClassVar[int]
     RETRIES_SPENT_FIELD_NUMBER: _ClassVar[int]
     RETRY_OF_FIELD_NUMBER: _ClassVar[int]
+    WAITING_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     project: str
     name: str
@@ -96,7 +97,8 @@ class Run(_message.Message):
     retries: int
     retries_spent: int
     retry_of: str
-    def __init__(self, id: _Optional[str] = ..., project: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., spec_json: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ..., dataset_version_id: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., cancel_requested: bool = ..., reason: _Optional[str] = ..., attempts: _Optional[int] = ..., current_attempt_id: _Optional[str] = ..., progress: _Optional[float] = ..., metrics_json: _Optional[str] = ..., model_version_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., created_by: _Optional[str] = ..., created_at_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., retries: _Optional[int] = ..., retries_spent: _Optional[int] = ..., retry_of: _Optional[str] = ...) -> None: ...
+    waiting_reason: _errors_pb2.Cause
+    def __init__(self, id: _Optional[str] = ..., project: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., spec_json: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ..., dataset_version_id: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., cancel_requested: bool = ..., reason: _Optional[str] = ..., attempts: _Optional[int] = ..., current_attempt_id: _Optional[str] = ..., progress: _Optional[float] = ..., metrics_json: _Optional[str] = ..., model_version_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., created_by: _Optional[str] = ..., created_at_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., retries: _Optional[int] = ..., retries_spent: _Optional[int] = ..., retry_of: _Optional[str] = ..., waiting_reason: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("id", "run_id", "number", "state", "worker_id", "reason", "created_at_us", "finished_at_us", "resumed_from")

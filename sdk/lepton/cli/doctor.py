@@ -17,7 +17,6 @@ from lepton.cli import render
 from lepton.cli.session import Json
 from lepton.transport.http import is_local
 from lepton.transport.login import find_login, login_file
-from lepton_core.api.runs import UNTAKEN
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.plain_text import plain
 
@@ -57,7 +56,7 @@ def examine() -> Iterator[Finding]:
         login = find_login()
     except LeptonError as error:
         yield from _of_this_machine()
-        yield Finding("login", False, error.detail.split(". ")[0], "lepton up, or lepton login URL")
+        yield Finding("login", False, _statement(error), "lepton up, or lepton login URL")
         return
     if is_local(login.url):
         yield from _of_this_machine()
@@ -84,8 +83,12 @@ def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
             ErrorCode.UNAUTHENTICATED: "the key is not (or no longer) valid: lepton login URL",
             ErrorCode.UNAVAILABLE: "start it (lepton up), or check the address: lepton login URL",
         }.get(error.code, "its log says more")
-        # The advice to ask the doctor helps everywhere but here.
-        return Finding(subject, False, error.detail.partition("; is it running?")[0], hint)
+        return Finding(subject, False, _statement(error), hint)
+
+
+def _statement(error: LeptonError) -> str:
+    """Without the advice that the detail ends with: to ask the doctor helps everywhere but here."""
+    return error.cause.message if error.cause and error.cause.message else error.detail
 
 
 def _of_this_machine() -> Iterator[Finding]:
@@ -142,13 +145,13 @@ def _recipes(client: Client) -> Finding:
 def _runs(client: Client) -> Finding:
     """Whether some wait that nobody will ever take: a list of runs does not tell, each run itself does."""
     waiting = [client.runs.get(run.id) for run in client.runs.list(state="queued", limit=LOOKED_AT_RUNS)]
-    untaken: dict[str, list[str]] = {}
+    unschedulable: dict[str, list[str]] = {}
     for run in waiting:
-        if run.untaken:
-            untaken.setdefault(run.untaken.removeprefix(f"{UNTAKEN}: "), []).append(f"{run.id} ({run.name})")
-    if untaken:
-        told = "; ".join(f"{_named(names)}: {reason}" for reason, names in untaken.items())
-        text = f"{sum(map(len, untaken.values()))} wait and no worker can take them: {told}"
+        if run.unschedulable:
+            unschedulable.setdefault(run.unschedulable, []).append(f"{run.id} ({run.name})")
+    if unschedulable:
+        reasons = "; ".join(f"{_named(names)}: {reason}" for reason, names in unschedulable.items())
+        text = f"{sum(map(len, unschedulable.values()))} wait and no worker can take them: {reasons}"
         return Finding("runs", False, text, "start a worker that can take them, or lepton run cancel RUN")
     return Finding("runs", True, f"{render.count(len(waiting), 'run')} waiting, none in vain")
 

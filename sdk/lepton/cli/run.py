@@ -101,8 +101,8 @@ def logs(
     with connect(patient=follow) as client:
         run = client.runs.get(run_id)
         headings = _Headings(run)
-        if follow and run.untaken and not as_json:
-            typer.echo(f"{run.name} waits: {plain(run.untaken)}", err=True)
+        if follow and run.unschedulable and not as_json:
+            typer.echo(f"{run.name} waits: {plain(run.unschedulable)}", err=True)
         for piece in client.runs.log_pieces(run_id, follow=follow, stream=stream):
             silent = False
             if as_json:

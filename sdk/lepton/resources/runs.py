@@ -12,6 +12,7 @@ from lepton.transport.progress import shown
 from lepton.transport.sse import followed
 from lepton_core.api import (
     Attempt,
+    Cause,
     Checkpoint,
     ListAttemptsResponse,
     ListCheckpointsResponse,
@@ -23,7 +24,7 @@ from lepton_core.api import (
 )
 from lepton_core.api import Run as RunResource
 from lepton_core.api.limits import MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
-from lepton_core.api.runs import UNTAKEN
+from lepton_core.api.runs import WaitingCause
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
@@ -82,15 +83,29 @@ class Run:
 
     @property
     def standing(self) -> str:
-        """Its state in words, with a cancel that is under way."""
-        cancelling = self.resource.cancel_requested and not self.ended
-        return f"{self.state.value}, being cancelled" if cancelling else self.state.value
+        """Its state in words, with its place in the queue, or a cancel that is under way."""
+        if self.resource.cancel_requested and not self.ended:
+            return f"{self.state.value}, being cancelled"
+        waits = self.waiting_reason
+        if waits is not None and waits.code == WaitingCause.QUEUED:
+            return f"{self.state.value}, {waits.message}"
+        return self.state.value
+
+    @property
+    def waiting_reason(self) -> Cause | None:
+        """Why a queued run waits, as code and parameters (see `lepton_core.api.WaitingCause`); None in lists."""
+        return self.resource.waiting_reason if self.state is RunState.QUEUED else None
+
+    @property
+    def unschedulable(self) -> str:
+        """Why a queued run would wait for ever, if nothing changes; empty where a worker need only become free."""
+        waits = self.waiting_reason
+        return waits.message if waits is not None and waits.code != WaitingCause.QUEUED else ""
 
     @property
     def untaken(self) -> str:
-        """Why a queued run would wait for ever, if nothing changes; empty where a worker need only become free."""
-        waits = self.state is RunState.QUEUED and self.reason.startswith(UNTAKEN)
-        return self.reason if waits else ""
+        """The earlier name of `unschedulable`."""
+        return self.unschedulable
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from lepton.transport.login import Login
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 from lepton_core.http.problems import error_from_problem
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -142,8 +142,11 @@ class Transport:
     def _unreachable(self, error: httpx.HTTPError) -> LeptonError:
         hint = "is it running? `lepton doctor` tells"
         if isinstance(error, httpx.TimeoutException):
-            return LeptonError(ErrorCode.TIMEOUT, f"{self.url} did not answer in time; {hint}")
-        return LeptonError(ErrorCode.UNAVAILABLE, f"{self.url} cannot be reached ({type(error).__name__}); {hint}")
+            cause = Cause("gateway_timeout", {"url": self.url}, f"{self.url} did not answer in time")
+            return LeptonError(ErrorCode.TIMEOUT, f"{cause.message}; {hint}", cause=cause)
+        message = f"{self.url} cannot be reached ({type(error).__name__})"
+        cause = Cause("gateway_unreachable", {"url": self.url}, message)
+        return LeptonError(ErrorCode.UNAVAILABLE, f"{message}; {hint}", cause=cause)
 
 
 def _json(body: Any) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,14 @@ def find_login(url: str | None = None, api_key: str | None = None, environ: Mapp
             ErrorCode.UNAUTHENTICATED,
             f"No login: {file} does not exist. Start a platform with `lepton up`, or log in to one with "
             "`lepton login URL`, or set LEPTON_URL and LEPTON_API_KEY.",
+            cause=Cause("no_login", {"file": str(file)}, f"No login: {file} does not exist"),
         )
     # An empty variable is no key: only a key that was really given may go to another URL than the file's.
     if not api_key and url and url.rstrip("/") != saved.url:
         raise LeptonError(
             ErrorCode.UNAUTHENTICATED,
             f"There is a login for {saved.url}, none for {url}. Use `lepton login {url}`, or set LEPTON_API_KEY.",
+            cause=Cause("no_login", {"url": url}, f"There is a login for {saved.url}, none for {url}"),
         )
     return checked(url or saved.url, api_key or saved.api_key)
 

@@ -38,7 +38,7 @@ class Watched(Protocol):
     @property
     def standing(self) -> str: ...
     @property
-    def untaken(self) -> str: ...
+    def unschedulable(self) -> str: ...
     def resumed_step(self) -> int: ...
 
 
@@ -64,14 +64,14 @@ class Notice:
     """Why a run waits in vain, once each time that there is a new reason."""
 
     def __init__(self) -> None:
-        self._told = ""
+        self._reported = ""
 
     def of(self, run: Watched) -> str:
         """Empty where there is nothing new to say."""
-        if run.untaken == self._told:
+        if run.unschedulable == self._reported:
             return ""
-        self._told = run.untaken
-        return f"{run.name} waits: {plain(run.untaken)}" if run.untaken else ""
+        self._reported = run.unschedulable
+        return f"{run.name} waits: {plain(run.unschedulable)}" if run.unschedulable else ""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
+from lepton_core.errors import Cause
 from lepton_registry.periodic import Task
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 # Whether a row of the manifests table (the argument) is still needed by some row of the module.
 KeepsManifest = Callable[[sa.Table], sa.ColumnElement[bool]]
 Wake = Callable[[], Awaitable[None]]
-# Why a run (the row) is where it is, in words; of one that waits, what it waits for.
-WaitingReason = Callable[[sa.Connection, sa.Row[Any]], str]
+# Why a run (the row) waits; None for one that does not.
+WaitingReason = Callable[[sa.Connection, sa.Row[Any]], Cause | None]
 
 
 class AttemptPolicy(Protocol):

@@ -8,9 +8,10 @@ import grpc
 import sqlalchemy as sa
 
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.api.runs import WaitingCause
+from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.grpc.conversion import enum_from_proto
-from lepton_core.grpc.errors import error_message, public_error
+from lepton_core.grpc.errors import cause_message, error_message, public_error
 from lepton_core.identity import Principal
 from lepton_core.request_context import current_request_id
 from lepton_proto.v1 import runs_pb2 as pb
@@ -34,10 +35,10 @@ _STATE = pb.RunState.DESCRIPTOR
 
 
 class RunServicer(rpc.RunServiceServicer):
-    def __init__(self, database: Database, feed: Feed, reason: WaitingReason) -> None:
+    def __init__(self, database: Database, feed: Feed, waiting_reason: WaitingReason) -> None:
         self._database = database
         self._feed = feed
-        self._reason = reason
+        self._waiting_reason = waiting_reason
         self._submissions: WriteBatcher[Submission, tuple[Values, bool]] = WriteBatcher(database, submission.submit_all)
 
     async def SubmitRuns(self, request: pb.SubmitRunsRequest, context: Context) -> pb.SubmitRunsResponse:
@@ -131,4 +132,14 @@ class RunServicer(rpc.RunServiceServicer):
 
     def _run(self, conn: sa.Connection, project: str, run_id: str) -> pb.Run:
         row = store.get(conn, project, run_id)
-        return to_message(row, pb.Run, reason=self._reason(conn, row))
+        cause = self._waiting_reason(conn, row)
+        if cause is None:
+            return to_message(row, pb.Run)
+        return to_message(row, pb.Run, reason=_reason(row, cause), waiting_reason=cause_message(cause))
+
+
+def _reason(run: sa.Row[Any], cause: Cause) -> str:
+    """For people: why a queued run waits in vain, and why it is queued again."""
+    if cause.code == WaitingCause.QUEUED:
+        return str(run.reason)
+    return f"{cause.message} (before: {run.reason})" if run.reason else cause.message

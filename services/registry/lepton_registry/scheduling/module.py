@@ -36,5 +36,5 @@ MODULE = Module(
         WorkerRecipeRow,
     ),
     build=build,
-    waiting_reason=queue_reason.reason,
+    waiting_reason=queue_reason.waiting_reason,
 )

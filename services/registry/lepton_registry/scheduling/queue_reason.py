@@ -1,49 +1,68 @@
-"""Why a run waits, when no worker that lives could take it: who submitted it would wait in vain."""
+"""Why a run waits: its place in the queue, or why no worker that is up could take it, however idle."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.api.runs import UNTAKEN
+from lepton_core.api.runs import MAX_PLACE, WaitingCause
+from lepton_core.errors import Cause
 from lepton_registry.database.engine import table
 from lepton_registry.runs.states import RunState
+from lepton_registry.runs.tables import QUEUED, RunRow
 from lepton_registry.workers import store as workers
 from lepton_registry.workers.tables import WorkerRecipeRow
 
+RUNS = table(RunRow)
 WORKER_RECIPES = table(WorkerRecipeRow)
 
 
-def reason(conn: sa.Connection, run: sa.Row[Any]) -> str:
-    """The run's reason; of one that waits and cannot be taken now, also why."""
-    found = _obstacle(conn, run) if run.state == RunState.QUEUED else ""
-    if not found:
-        return str(run.reason)
-    told = f"{UNTAKEN}: {found}"
-    return f"{told} (before: {run.reason})" if run.reason else told
+def waiting_reason(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
+    """None for a run that is not queued."""
+    if run.state != RunState.QUEUED:
+        return None
+    return _obstacle(conn, run) or _place(conn, run)
 
 
-def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> str:
-    """Empty when some worker could take the run, and is only busy."""
+def _place(conn: sa.Connection, run: sa.Row[Any]) -> Cause:
+    """Among all that is queued: workers take the oldest run that they can run."""
+    older = sa.tuple_(RUNS.c.created_at_us, RUNS.c.id) < sa.tuple_(sa.literal(run.created_at_us), sa.literal(run.id))
+    ahead = sa.select(RUNS.c.id).where(QUEUED, older).limit(MAX_PLACE - 1).subquery()
+    place = conn.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one() + 1
+    return Cause(WaitingCause.QUEUED, {"place": place}, f"place {place} in the queue")
+
+
+def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
+    """None when some worker could take the run, and is only busy."""
     alive = [worker for worker in workers.list_workers(conn) if workers.is_alive(worker)]
     if not alive:
-        return "none is up"
+        return Cause(WaitingCause.NO_WORKER, {}, "no worker is up")
     if run.recipe:
         offering = sa.select(WORKER_RECIPES.c.worker_id).where(
             WORKER_RECIPES.c.recipe == run.recipe, WORKER_RECIPES.c.version == run.recipe_version
         )
         ids = set(conn.scalars(offering))
         able = [worker for worker in alive if worker.id in ids]
-        missing = f"none that is up has the recipe {run.recipe}@{run.recipe_version}"
+        missing = Cause(
+            WaitingCause.NO_WORKER_WITH_RECIPE,
+            {"recipe": run.recipe, "version": run.recipe_version},
+            f"no worker that is up has the recipe {run.recipe}@{run.recipe_version}",
+        )
     elif run.isolated:
         able = [worker for worker in alive if worker.accepts_scripts and worker.isolates_scripts]
-        missing = "none that is up runs scripts as a user of their own"
+        message = "no worker that is up runs scripts as a user of their own"
+        missing = Cause(WaitingCause.NO_WORKER_FOR_ISOLATED_SCRIPTS, {}, message)
     else:
         able = [worker for worker in alive if worker.accepts_scripts]
-        missing = "none that is up accepts scripts"
+        missing = Cause(WaitingCause.NO_WORKER_FOR_SCRIPTS, {}, "no worker that is up accepts scripts")
     if not able:
         return missing
     most = max(worker.max_ranks for worker in able)
     if run.ranks > most:
-        return f"it needs {run.ranks} ranks, and none has room for more than {most}"
-    roomy = [worker for worker in able if worker.max_ranks >= run.ranks]
-    return "" if any(not worker.draining for worker in roomy) else "those that could are draining"
+        return Cause(
+            WaitingCause.NOT_ENOUGH_RANKS,
+            {"needed": run.ranks, "most": most},
+            f"it needs {run.ranks} ranks, and no worker has room for more than {most}",
+        )
+    if all(worker.draining for worker in able if worker.max_ranks >= run.ranks):
+        return Cause(WaitingCause.WORKERS_DRAINING, {}, "the workers that could run it are draining")
+    return None
