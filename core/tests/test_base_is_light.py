@@ -6,12 +6,13 @@ import sys
 # fmt: off
 BASE = [
     "data_layout.csv_records",
-    "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.signature",
-    "objects.folder", "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths",
-    "plain_text", "queue", "request_context", "settings", "validation", "workspace_files",
+    "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.kinds",
+    "model_format.kinds.bodies", "model_format.signature", "objects.folder", "objects.inline_batch", "objects.ranges",
+    "objects.transfer", "observability", "paths", "plain_text", "queue", "request_context", "settings", "validation",
+    "workspace_files",
 ]
 HEAVY = [
-    "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "torch", "httpx",
+    "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "PIL", "torch", "httpx",
     "prometheus_client",
 ]
 # fmt: on

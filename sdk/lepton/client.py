@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from lepton.resources.datasets import Datasets
@@ -11,7 +9,7 @@ from lepton.resources.deployments import Deployments
 from lepton.resources.jobs import Jobs
 from lepton.resources.keys import Keys
 from lepton.resources.models import Models
-from lepton.resources.predictions import Prediction, predict
+from lepton.resources.predictions import Prediction, predict, predict_many
 from lepton.resources.runs import Runs
 from lepton.resources.workers import Workers
 from lepton.transport.http import Transport, part
@@ -46,21 +44,29 @@ class Client:
         self.keys = Keys(self._transport)
         self.workers = Workers(self._transport)
 
-    def predict(
-        self,
-        deployment: str,
-        *,
-        image: str | Path | bytes | None = None,
-        row: Mapping[str, Any] | None = None,
-    ) -> Prediction:
-        """What the deployed model says about one image (a file or its bytes) or one row."""
-        return Prediction.model_validate(predict(self._transport, deployment, image=image, row=row))
+    def predict(self, deployment: str, **inputs: Any) -> Prediction:
+        """What the deployed model says about one example, given under the name of its kind:
 
-    def predict_rows(self, deployment: str, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
-        """One prediction a row, in their order."""
-        answer = predict(self._transport, deployment, rows=rows)
-        about = {name: value for name, value in answer.items() if name != "predictions"}
-        return [Prediction.model_validate(about | each) for each in answer["predictions"]]
+        - `image=`: a path, the bytes of an image file, a Pillow image, or an array of UINT8 (height, width[, 3])
+        - `row=`: a mapping of columns to values, a pandas Series, or a pandas or Polars table of one row
+        - `text=`: a text, or the path (pathlib.Path) of a file that holds it
+        - `tensor=`: nested lists or an array without the batch, or a mapping of tensor names to such
+
+        Kinds of installed packages come to these. Numbers and arrays may be those of numpy or torch.
+        """
+        return predict(self._transport, deployment, **inputs)
+
+    def predict_many(self, deployment: str, **inputs: Any) -> list[Prediction]:
+        """One prediction for each example, in their order, in one request: `images=`, `rows=`, `texts=` or `tensors=`.
+
+        A list of what `predict` takes. Rows may also be a pandas, Polars or Arrow table; tensors an array, or a mapping
+        of names to arrays, whose first dimension is the batch.
+        """
+        return predict_many(self._transport, deployment, **inputs)
+
+    def predict_rows(self, deployment: str, rows: Any) -> list[Prediction]:
+        """One prediction a row, in their order: `predict_many(deployment, rows=rows)`."""
+        return predict_many(self._transport, deployment, rows=rows)
 
     def lineage(self, id: str, direction: Literal["up", "down", "both"] = "up", *, max_depth: int = 20) -> Lineage:
         """The closure of anything with an id (a prediction's too), or of a reference such as `digits@champion`:

@@ -13,10 +13,11 @@ from rich.console import Console, RenderableType
 from lepton.cli import render
 from lepton.cli.keys import _seconds
 from lepton.cli.lineage import draw
-from lepton.cli.predict import given_row, in_own_words, read_rows
+from lepton.cli.predict import in_own_words
 from lepton.cli.recipe import kind
 from lepton_core.api import Lineage
 from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.model_format.kinds.row_files import read_rows, row_in
 
 
 def drawn(what: RenderableType) -> str:
@@ -157,13 +158,13 @@ def test_rows_are_read_as_training_reads_them(tmp_path: Path) -> None:
 def test_a_row_is_json_or_a_file_of_it(tmp_path: Path) -> None:
     file = tmp_path / "row.json"
     file.write_text('{"age": 41}\n')
-    assert given_row(str(file)) == given_row(' {"age": 41}') == {"age": 41}
+    assert row_in(str(file)) == row_in(' {"age": 41}') == {"age": 41}
     for wrong in (str(tmp_path / "none.json"), "x" * 5000, "a\0b", "[1]"):
         with pytest.raises(LeptonError, match="--row: not"):
-            given_row(wrong)
+            row_in(wrong)
     file.write_text("[1]")
     with pytest.raises(LeptonError, match=r"row\.json: not a JSON object"):
-        given_row(str(file))
+        row_in(str(file))
 
 
 def test_a_wrong_value_is_named_by_its_row_and_column() -> None:

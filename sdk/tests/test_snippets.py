@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 from lepton.cli.snippets import command_to_try
 
-ROW = {
-    "input_kind": "row",
-    "inputs": [{"name": "age", "shape": [-1, 1]}, {"name": "it's", "shape": [-1, 1]}, {"name": "n", "shape": [-1, 1]}],
-    "steps": [
+
+def signature(kind: str, *inputs: tuple[str, str, list[int]], **more: Any) -> dict[str, Any]:
+    tensors = [{"name": name, "datatype": datatype, "shape": shape} for name, datatype, shape in inputs]
+    return {"input_kind": kind, "inputs": tensors, "model_inputs": tensors, "outputs": tensors, **more}
+
+
+ROW = signature(
+    "row",
+    ("age", "FP64", [-1, 1]),
+    ("it's", "BYTES", [-1, 1]),
+    ("n", "FP64", [-1, 1]),
+    steps=[
         {"op": "concatenate", "output": "numbers.raw", "inputs": ["age"]},
         {"op": "impute", "input": "numbers.raw", "output": "numbers.filled", "values": [41.5]},
         {"op": "lookup", "inputs": ["it's"], "output": "categories", "vocabularies": [["", "a b", "c"]]},
     ],
-}
+)
+IMAGE = signature("image", ("image", "UINT8", [-1, 8, 8, 1]), labels=["cat", "dog"])
 
 
 def test_a_row_is_one_of_usual_values_and_quoted_for_the_shell(tmp_path: Path) -> None:
@@ -27,17 +37,36 @@ def test_a_row_is_one_of_usual_values_and_quoted_for_the_shell(tmp_path: Path) -
     assert json.loads(words[4]) == {"age": 41.5, "it's": "c", "n": None}
 
 
-def test_an_image_is_one_that_lies_here(tmp_path: Path) -> None:
-    assert command_to_try("d", {"input_kind": "image"}, {}, tmp_path) == "lepton predict d --image IMAGE.png"
-    (tmp_path / "my cat.JPG").touch()
-    assert command_to_try("d", {"input_kind": "image"}, {}, tmp_path) == "lepton predict d --image 'my cat.JPG'"
+def test_many_columns_come_from_a_file_that_has_them_or_from_nowhere(tmp_path: Path) -> None:
+    wide = signature("row", *((f"c{place}", "FP64", [-1, 1]) for place in range(100)))
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert command_to_try("wide", wide, {}, tmp_path) == ""
+    (tmp_path / "rows.csv").write_text(";".join(f"c{place}" for place in range(101)) + "\n")
+    assert command_to_try("wide", wide, {}, tmp_path) == "lepton predict wide --rows rows.csv"
 
 
-def test_a_tensor_goes_by_http(tmp_path: Path) -> None:
-    signature = {"input_kind": "tensor", "inputs": [{"name": "input", "shape": [-1, 2]}]}
-    command = command_to_try("spirals", signature, {}, tmp_path)
-    assert '{"instances": [[0, 0]]}' in command
-    assert '-H "Content-Type: application/json"' in command
-    assert command.endswith("$LEPTON_URL/v1/deployments/spirals:predict")
-    signature["inputs"][0]["shape"] = [-1, 3, 224, 224]  # type: ignore[index]
-    assert command_to_try("spirals", signature, {}, tmp_path) == ""
+def test_an_image_is_one_that_lies_here_or_below_the_name_of_a_label(tmp_path: Path) -> None:
+    (tmp_path / "not really.png").write_text("hello")
+    assert command_to_try("d", IMAGE, {}, tmp_path) == ""
+    for folder in ("bird", "dog"):
+        (tmp_path / "pets" / "test" / folder).mkdir(parents=True)
+        (tmp_path / "pets" / "test" / folder / "1.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    assert command_to_try("d", IMAGE, {}, tmp_path) == "lepton predict d --image pets/test/dog/1.jpg"
+    (tmp_path / "my cat").write_bytes(b"\x89PNG\r\n")
+    assert command_to_try("d", IMAGE, {}, tmp_path) == "lepton predict d --image 'my cat'"
+
+
+def test_tensors_and_texts(tmp_path: Path) -> None:
+    flat = signature("tensor", ("input", "FP32", [-1, 2]))
+    assert command_to_try("spirals", flat, {}, tmp_path) == "lepton predict spirals --tensor '[0, 0]'"
+    two = signature("tensor", ("a", "FP32", [-1, 2]), ("b", "BOOL", [-1]))
+    assert json.loads(shlex.split(command_to_try("two", two, {}, tmp_path))[4]) == {"a": [0, 0], "b": False}
+    large = signature("tensor", ("input", "FP32", [-1, 3, 224, 224]))
+    assert command_to_try("large", large, {}, tmp_path) == ""
+    text = signature("text", ("text", "BYTES", [-1]))
+    assert command_to_try("mood", text, {}, tmp_path).startswith("lepton predict mood --text '")
+
+
+def test_a_signature_of_a_newer_platform_has_no_example(tmp_path: Path) -> None:
+    for unknown in ({**ROW, "input_kind": "smell"}, {**ROW, "format": 2}, {}):
+        assert command_to_try("d", unknown, {}, tmp_path) == ""

@@ -1,4 +1,16 @@
-"""Image files to pixels, the same for training and serving. Pillow comes with the `tensors` extra."""
+"""Image files to pixels, the same for training and serving. Pillow comes with the `tensors` extra.
+
+Values of more than 8 bits are scaled to 0–255 by the range that the file's own values need:
+
+| values of the file | become |
+|---|---|
+| whole numbers, none above 255 | themselves |
+| whole numbers, none above 65535 | divided by 256, rounded down |
+| floating point, 0 to 1 | times 255, rounded |
+| floating point, 0 to 255 | rounded |
+| floating point, 0 to 65535 | divided by 256, rounded down |
+| anything else: negative, larger, NaN | refused |
+"""
 
 import io
 import warnings
@@ -13,7 +25,11 @@ from lepton_core.errors import ErrorCode, LeptonError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 50_000_000
+MAX_VALUE = 65535
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
+
+# In steps of the 256: what has more range in the file and not more in the pixels has lost what it shows.
+_LEAST_RANGE = 2
 
 Pixels = NDArray[np.uint8]
 
@@ -24,6 +40,12 @@ class ImageError(LeptonError):
     def __init__(self, reason: str) -> None:
         super().__init__(ErrorCode.INVALID, reason)
         self.reason = reason
+
+
+def pixel_count(data: bytes) -> int:
+    """Height times width, from the file's header alone."""
+    with _opened(data) as image:
+        return image.height * image.width
 
 
 def image_shape(data: bytes) -> tuple[int, int, int]:
@@ -41,13 +63,19 @@ def image_shape(data: bytes) -> tuple[int, int, int]:
 
 def decode_image(data: bytes, height: int, width: int, channels: int) -> Pixels:
     """(height, width, channels) UINT8, resized with an antialiased bilinear filter when the image has another size."""
+    return decode_with_note(data, height, width, channels)[0]
+
+
+def decode_with_note(data: bytes, height: int, width: int, channels: int) -> tuple[Pixels, str]:
+    """As decode_image, with a note when scaling to 8 bits left next to nothing of what the image shows; else ""."""
     with _opened(data) as opened:
         try:
             opened.load()
             image: Image.Image = ImageOps.exif_transpose(opened)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever the damage makes them raise
             raise ImageError(f"the image is damaged: {error}") from None
-        return _fit(_eight_bit(image), height, width, channels)
+        image, note = _eight_bit(image)
+        return _fit(image, height, width, channels), note
 
 
 def resize_pixels(pixels: Pixels, height: int, width: int, channels: int) -> Pixels:
@@ -73,11 +101,31 @@ def _opened(data: bytes) -> Image.Image:
     return image
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion to "L" cuts 16-bit gray at 255 instead of scaling it.
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    return image
+def _eight_bit(image: Image.Image) -> tuple[Image.Image, str]:
+    # Pillow's own conversion to "L" cuts everything above 255 instead of scaling it.
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image, ""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    # Not `low < 0 or …`: comparisons with NaN are false.
+    if not (low >= 0 and high <= MAX_VALUE):
+        raise ImageError(f"its values go from {low:g} to {high:g}; allowed: 0 to {MAX_VALUE}")
+    pixels = _scaled(values, high)
+    found = int(pixels.max()) - int(pixels.min())
+    if found > _LEAST_RANGE or not high - low > (0 if image.mode == "F" else _LEAST_RANGE):
+        return Image.fromarray(pixels), ""
+    note = f"its values {low:g} to {high:g} become {pixels.min()} to {pixels.max()} of 255: nearly one shade"
+    return Image.fromarray(pixels), note
+
+
+def _scaled(values: NDArray[Any], high: Any) -> Pixels:
+    if high > 255:
+        scaled: NDArray[Any] = values.astype(np.int64) >> 8
+    elif values.dtype.kind == "f":
+        scaled = np.rint(values.astype(np.float64) * (255 if high <= 1 else 1))
+    else:
+        scaled = values
+    return scaled.astype(np.uint8)
 
 
 def _fit(image: Image.Image, height: int, width: int, channels: int) -> Pixels:

@@ -15,7 +15,7 @@ from lepton_core.model_format.features.values import NumberFormat
 
 SIGNATURE_FORMAT = 1
 # Fields that joined the format after its first release.
-_NEWER_FIELDS = ("number_formats",)
+_NEWER_FIELDS = ("number_formats", "ignored")
 
 
 class Datatype(StrEnum):
@@ -69,7 +69,7 @@ class TensorSpec(BaseModel):
 
 
 class Signature(BaseModel):
-    """Kinds are an open list: a new one is a codec in `lepton_core.model_format.codecs`."""
+    """Kinds are an open list: a new one is an object in `lepton_core.model_format.kinds`."""
 
     # A reader of format 1 refuses what it does not know, rather than serve it half understood.
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +87,8 @@ class Signature(BaseModel):
     target: str = ""
     # columns of a row whose numbers are written as text in another form than plain, e.g. "1.234,5"
     number_formats: dict[str, NumberFormat] = Field(default_factory=dict, max_length=100_000)
+    # columns of the training data that the model does not read; a row may have them
+    ignored: tuple[str, ...] = Field(default=(), max_length=100_000)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Signature":

@@ -15,7 +15,7 @@ from lepton.cli.doctor import doctor
 from lepton.cli.exit_codes import EXIT_HELP, Exit, report
 from lepton.cli.lineage import lineage
 from lepton.cli.login import login
-from lepton.cli.predict import predict
+from lepton.cli.predict import predict_command
 from lepton_core.errors import ErrorCode, LeptonError
 
 TRAIN, SERVE, PLATFORM = "Data and training", "Models and predictions", "The platform"
@@ -95,7 +95,7 @@ app.add_typer(run.app, name="run", help="What became of jobs.", rich_help_panel=
 app.add_typer(recipe.app, name="recipe", help="What can be trained.", rich_help_panel=TRAIN)
 app.add_typer(model.app, name="model", help="Models, their versions and aliases.", rich_help_panel=SERVE)
 app.add_typer(deploy.app, name="deploy", help="Serve models: lepton deploy NAME MODEL", rich_help_panel=SERVE)
-app.command(rich_help_panel=SERVE)(predict)
+app.command("predict", rich_help_panel=SERVE)(predict_command())
 app.command(rich_help_panel=SERVE)(lineage)
 app.command(rich_help_panel=PLATFORM)(login)
 app.command(rich_help_panel=PLATFORM)(doctor)

@@ -1,14 +1,13 @@
-"""`lepton predict`: ask a deployment."""
+"""`lepton predict`: ask a deployment, with an option for each kind of input."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,55 +16,78 @@ from rich.console import Group, RenderableType
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton.resources.predictions import Prediction
-from lepton_core.data_layout.csv_records import SUFFIXES, open_csv
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.model_format.kinds import InputKind, Option, input_kinds, kind_of_answer
+from lepton_core.model_format.kinds.bodies import ABOUT
 from lepton_core.plain_text import plain
 
 if TYPE_CHECKING:
     from lepton.client import Client
 
-ROWS_A_CALL = 200
-LINES = (".jsonl", ".ndjson")
-INSTANCE = re.compile(r"instances\[(?P<index>[0-9]{1,9})\](?:\.(?P<column>(?=\S)[^:\n]*))?")
-EXAMPLE = 'an object, e.g. {"age": 41, "job": "nurse"}'
-SHOWN_LABELS = 5
+INSTANCES_PER_CALL = 200
+INSTANCE = re.compile(r"instances\[(?P<index>[0-9]{1,9})\](?:\.(?P<field>(?=\S)[^:\n]*))?")
+SHOWN_SCORES = 5
 BAR_LETTERS = 30
 
 
-def predict(
-    name: Annotated[str, typer.Argument(help="The deployment.", autocompletion=complete.deployments)],
-    image: Annotated[Path | None, typer.Option("--image", help="An image file.")] = None,
-    row: Annotated[
-        str | None, typer.Option("--row", help='One row as JSON: {"age": 41, "job": "nurse"}, or a file of it.')
-    ] = None,
-    rows: Annotated[Path | None, typer.Option("--rows", help="Many rows: a .csv, .tsv or .jsonl file.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Ask a deployment about an image, a row or a file of rows.
+def predict_command() -> Callable[..., None]:
+    """The command, with the options of all kinds of input."""
+    choices = {option.name: (kind, option) for kind in input_kinds() for option in kind.options}
 
-    With --rows, each prediction is one line (with --json: one JSON object a line), in the order of the file.
+    def predict(name: str, as_json: bool = False, **given: str | None) -> None:
+        chosen = {option: text for option, text in given.items() if text is not None}
+        if len(chosen) != 1:
+            allowed = "exactly one of " + ", ".join(f"--{option}" for option in choices)
+            raise invalid("input", f"{len(chosen)} inputs given", None, allowed)
+        ((option, text),) = chosen.items()
+        with connect() as client:
+            _ask(client, name, *choices[option], text, as_json=as_json)
+
+    predict.__doc__ = """Ask a deployment about an image, a row, a text, or whatever the model takes.
+
+    With a file of many (--rows, --tensors), each prediction is one line (with --json: one JSON object a line), in the
+    order of the file.
 
     Examples: lepton predict digits --image seven.png · lepton predict tumours --rows new.csv
     """
-    if [image, row, rows].count(None) != 2:
-        raise invalid("input", "nothing clear to ask", allowed="exactly one of --image, --row and --rows")
-    with connect() as client:
-        if rows is not None:
-            _predict_rows(client, name, rows, as_json)
-            return
-        try:
-            prediction = client.predict(name, image=image, row=None if row is None else given_row(row))
-        except LeptonError as error:
-            raise _with_known(client, name, in_own_words(error)) from None
+    parameters = {
+        "name": Annotated[str, typer.Argument(help="The deployment.", autocompletion=complete.deployments)],
+        **{name: _annotation(option) for name, (_, option) in choices.items()},
+        "as_json": Json,
+    }
+    defaults: dict[str, Any] = {"name": inspect.Parameter.empty, "as_json": False}
+    # Typer reads the options from the signature and the annotations of a function.
+    predict.__annotations__ = {**parameters, "return": None}
+    predict.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation)
+            for name, annotation in parameters.items()
+        ]
+    )
+    return predict
+
+
+def _annotation(option: Option) -> Any:
+    return Annotated[str | None, typer.Option(f"--{option.name}", metavar=option.metavar, help=option.help)]
+
+
+def _ask(client: Client, name: str, kind: InputKind, option: Option, text: str, *, as_json: bool) -> None:
+    if option.many:
+        _ask_many(client, name, kind, option, text, as_json)
+        return
+    try:
+        prediction = client.predict(name, **{kind.one: option.read(text)})
+    except LeptonError as error:
+        raise _with_known(client, name, in_own_words(error)) from None
     # As the server said it, without the fields that this model's kind does not have.
     render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
 
 
-def _predict_rows(client: Client, name: str, file: Path, as_json: bool) -> None:
-    reader, done = read_rows(file), 0
-    while batch := list(islice(reader, ROWS_A_CALL)):
+def _ask_many(client: Client, name: str, kind: InputKind, option: Option, text: str, as_json: bool) -> None:
+    reader, done = iter(option.read(text)), 0
+    while batch := list(islice(reader, INSTANCES_PER_CALL)):
         try:
-            answers = client.predict_rows(name, batch)
+            answers = client.predict_many(name, **{kind.many: batch})
         except LeptonError as error:
             raise _with_known(client, name, in_own_words(error, done + 1)) from None
         for prediction in answers:
@@ -80,11 +102,11 @@ def in_own_words(error: LeptonError, first_row: int = 0) -> LeptonError:
     """
 
     def named(found: re.Match[str]) -> str:
-        column = found["column"] or ""
+        field = found["field"] or ""
         if not first_row:
-            return column or "the input"
+            return field or "the input"
         row = f"row {first_row + int(found['index'])}"
-        return f"{row}: {column}" if column else row
+        return f"{row}: {field}" if field else row
 
     fields = [replace(each, field=INSTANCE.sub(named, each.field)) for each in error.fields]
     detail = INSTANCE.sub(named, error.detail)
@@ -102,71 +124,21 @@ def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
     return LeptonError(error.code, error.detail, [FieldError("deployment", error.detail, name, known)])
 
 
-def read_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a CSV file (every value as text, an empty one as missing) or of a file with one JSON object a line."""
-    kind = file.suffix.lower()
-    if kind not in SUFFIXES + LINES:
-        raise invalid("rows", "unknown kind of file", str(file), "a name that ends in .csv, .tsv, .jsonl or .ndjson")
-    try:
-        if kind in SUFFIXES:
-            table = open_csv(file, str(file), "rows")
-            for values in table.records():
-                yield {name: value if value.strip() else None for name, value in zip(table.header, values, strict=True)}
-            return
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _json_rows(file, lines)
-    except FileNotFoundError:
-        raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LeptonError(ErrorCode.INVALID, f"{file}: cannot be read: {error}") from None
-
-
-def _json_rows(file: Path, lines: Any) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield _row(line, f"{file}, line {number}")
-
-
-def given_row(text: str) -> dict[str, Any]:
-    """What `--row` was given: JSON, or the path of a file that holds it."""
-    if not text.lstrip().startswith("{"):
-        # A text that cannot be a path is no file either.
-        with suppress(OSError, ValueError):
-            return _row(Path(text).read_text(encoding="utf-8-sig"), text)
-    return _row(text)
-
-
-def _row(text: str, field: str = "--row") -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid(field, f"not JSON: {error}", text, EXAMPLE) from None
-    if not isinstance(found, dict):
-        raise invalid(field, "not a JSON object", text, EXAMPLE)
-    return found
-
-
 def _print_line(prediction: Prediction, as_json: bool) -> None:
+    answer = prediction.model_dump(exclude_none=True)
     if as_json:
-        render.print_json_line(prediction.model_dump(exclude_none=True))
+        render.print_json_line(answer)
         return
-    sure = f"\t{max(prediction.probabilities.values()):.3f}" if prediction.probabilities else ""
-    typer.echo(plain(_answer(prediction)) + sure)
-
-
-def _answer(prediction: Prediction) -> str:
-    if prediction.label is not None:
-        return prediction.label
-    if prediction.value is not None:
-        return render.number(prediction.value)
-    return json.dumps((prediction.model_extra or {}).get("outputs"), ensure_ascii=False)
+    kind = kind_of_answer(answer)
+    typer.echo("\t".join(map(plain, kind.line(answer).split("\t"))) if kind else plain(_unknown(answer)))
 
 
 def _drawn(prediction: Prediction) -> RenderableType:
-    parts: list[RenderableType] = [render.fields({"answer": _answer(prediction)})]
-    if prediction.probabilities:
-        likely = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:SHOWN_LABELS]
-        rows = [(label, f"{value:.3f}", "█" * round(value * BAR_LETTERS)) for label, value in likely]
+    answer = prediction.model_dump(exclude_none=True)
+    kind = kind_of_answer(answer)
+    parts: list[RenderableType] = [render.fields({"answer": kind.text(answer) if kind else _unknown(answer)})]
+    if kind and (scores := kind.scores(answer)):
+        rows = [(label, f"{value:.3f}", "█" * round(value * BAR_LETTERS)) for label, value in scores[:SHOWN_SCORES]]
         parts += ["", render.table(("LABEL", "#PROBABILITY", ""), rows)]
     about = {
         "model": f"{prediction.model}@{prediction.model_version}",
@@ -174,3 +146,9 @@ def _drawn(prediction: Prediction) -> RenderableType:
         "where from": f"lepton lineage {prediction.prediction_id}",
     }
     return Group(*parts, "", render.fields(about))
+
+
+def _unknown(answer: dict[str, Any]) -> str:
+    """An answer of a kind that this installation does not know, or one without a value."""
+    own = {name: value for name, value in answer.items() if name not in ABOUT}
+    return json.dumps(own, ensure_ascii=False)

@@ -1,22 +1,22 @@
-"""Predictions, with what people have: an image file or a row."""
+"""Predictions, with what people have: an image, a row, a text, tensors."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lepton.transport.http import Transport, part
-from lepton_core.errors import ErrorCode, LeptonError, invalid
-
-MAX_IMAGE_BYTES = 24 * 1024 * 1024
+from lepton_core.errors import invalid
+from lepton_core.model_format.kinds import InputKind, input_kinds
 
 
 class Prediction(BaseModel):
-    """One answer, and what it can be traced by. Fields that the model's kind does not have are None."""
+    """One answer, and what it can be traced by. Fields that the model's kind does not have are None.
+
+    Fields of kinds that this class does not name are there too, as attributes.
+    """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -27,35 +27,38 @@ class Prediction(BaseModel):
     model_version_id: str = ""
     revision_id: str = ""
     label: str | None = None
-    probabilities: dict[str, float] | None = None
+    # by label
+    probabilities: dict[str, float | None] | None = None
     value: float | None = None
+    # of a model of plain tensors: nested lists by the name of the output
+    outputs: dict[str, Any] | None = None
 
 
-def predict(
-    transport: Transport,
-    deployment: str,
-    *,
-    image: str | Path | bytes | None = None,
-    row: Mapping[str, Any] | None = None,
-    rows: Sequence[Mapping[str, Any]] | None = None,
-) -> Any:
-    given = {name: value for name, value in (("image", image), ("row", row), ("rows", rows)) if value is not None}
+def predict(transport: Transport, deployment: str, **inputs: Any) -> Prediction:
+    kind, value = one_of("one", inputs)
+    return Prediction.model_validate(_ask(transport, deployment, {kind.one: kind.to_json(value)}))
+
+
+def predict_many(transport: Transport, deployment: str, **inputs: Any) -> list[Prediction]:
+    kind, values = one_of("many", inputs)
+    instances = kind.list_to_json(values)
+    answer = _ask(transport, deployment, {kind.many: instances}) if instances else {"predictions": []}
+    return [Prediction.model_validate(each) for each in answer["predictions"]]
+
+
+def one_of(key: str, inputs: Mapping[str, Any]) -> tuple[InputKind, Any]:
+    """The kind that an argument names, and the argument; `key` is "one" or "many". Raises INVALID for none or two."""
+    given = {name: value for name, value in inputs.items() if value is not None}
+    kinds = {getattr(kind, key): kind for kind in input_kinds()}
+    allowed = f"exactly one of {', '.join(kinds)}"
     if len(given) != 1:
-        raise invalid("input", f"{len(given)} inputs given", None, "exactly one of image, row and rows")
-    if image is not None:
-        given = {"image": base64.b64encode(_bytes_of(image)).decode()}
-    return transport.request(
-        "POST", f"/v1/deployments/{part(deployment, 'deployment')}:predict", json_body=given
-    ).json()
+        raise invalid("input", f"{len(given)} inputs given", list(given), allowed)
+    ((name, value),) = given.items()
+    if name not in kinds:
+        raise invalid("input", "unknown kind of input", name, allowed)
+    return kinds[name], value
 
 
-def _bytes_of(image: str | Path | bytes) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    file = Path(image)
-    try:
-        if file.stat().st_size > MAX_IMAGE_BYTES:
-            raise LeptonError(ErrorCode.TOO_LARGE, f"{file}: an image has at most {MAX_IMAGE_BYTES} bytes")
-        return file.read_bytes()
-    except OSError as error:
-        raise LeptonError(ErrorCode.NOT_FOUND, f"{file}: {error.strerror}") from None
+def _ask(transport: Transport, deployment: str, body: Mapping[str, Any]) -> Any:
+    path = f"/v1/deployments/{part(deployment, 'deployment')}:predict"
+    return transport.request("POST", path, json_body=body).json()

@@ -114,8 +114,9 @@ async def test_rows_that_do_not_fit_the_table(fleet: Fleet, row: Any, field: str
 async def test_other_bodies_and_places(fleet: Fleet) -> None:
     await fleet.deploy(classifier(), "light")
     await fleet.deploy(regressor(), "price")
-    text = {"content-type": "text/plain"}
-    assert (await refused(fleet, "light", content=b"x", headers=text)).code is ErrorCode.UNSUPPORTED_MEDIA
+    unknown, text = {"content-type": "application/xml"}, {"content-type": "text/plain"}
+    assert (await refused(fleet, "light", content=b"x", headers=unknown)).code is ErrorCode.UNSUPPORTED_MEDIA
+    assert "takes 'image', not 'text'" in (await refused(fleet, "light", content=b"x", headers=text)).detail
     assert (await refused(fleet, "light", content=b"{", headers={})).code is ErrorCode.INVALID
     image = {"content": LIGHT, "headers": {"content-type": "image/png"}}
     assert (await refused(fleet, "price", **image)).code is ErrorCode.INVALID

@@ -13,8 +13,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from lepton_core.errors import LeptonError
-from lepton_core.model_format.codecs import decode_instances, encode_outputs
 from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.kinds import decode_instances, encode_outputs
 from lepton_core.model_format.package_check import check_package
 from lepton_trainer.recipes.tabular.data import read_rows
 from lepton_trainer.recipes.tabular.recipe import Tabular

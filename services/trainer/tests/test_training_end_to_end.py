@@ -18,8 +18,8 @@ from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 
 from lepton_core.journal import read_records
-from lepton_core.model_format.codecs import decode_instances, encode_outputs
 from lepton_core.model_format.features.pipeline import Pipeline
+from lepton_core.model_format.kinds import decode_instances, encode_outputs
 from lepton_core.model_format.package_check import check_package
 from lepton_core.workspace_files import Workspace
 from lepton_fixtures.processes import wait_until

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import check_label
+from lepton_core.model_format.kinds.bodies import answer_schema, request_body
+from lepton_core.model_format.kinds.classes import CLASS
 
 ANSWER = {
-    "label": "7",
-    "probabilities": {"7": 0.998, "9": 0.002},
+    **CLASS.example,
     "deployment": "digits",
     "model": "digits",
     "model_version": 1,
@@ -31,23 +32,15 @@ def routes(inference: httpx.AsyncClient) -> APIRouter:
         summary="Predict",
         responses={
             200: {
-                "description": "The answer to one input, with `value` instead of `label` and `probabilities` for a "
-                "model of numbers; to `rows` and other lists of inputs: `predictions`, a list of such answers.",
-                "content": {"application/json": {"schema": {"type": "object"}, "example": ANSWER}},
+                "description": "The answer to one instance, with the fields of the model's kind of output; to a list "
+                "of instances: `predictions`, a list of such answers.",
+                "content": {"application/json": {"schema": answer_schema(), "example": ANSWER}},
             }
         },
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": {"type": "object"}, "example": {"row": {"age": 41, "job": "nurse"}}},
-                    "image/*": {"schema": {"type": "string", "format": "binary"}},
-                },
-            }
-        },
+        openapi_extra={"requestBody": request_body()},
     )
     async def predict(name: str, request: Request) -> Response:
-        """An image file as the body, or JSON: `{"image": "<base64>"}`, `{"row": {…}}`, `{"rows": [{…}]}`.
+        """An instance as JSON under the key of its kind, or a file of one as the body.
         A convenience: clients that predict often call the inference service directly."""
         check_label(name, "name")
         # As bytes: what a header holds is the inference service's to judge.

@@ -1,76 +1,108 @@
 """`:predict`: what people have (an image file, rows of a table) in, and an answer in words out."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import Principal, current_principal
-from lepton_core.model_format.codecs import decode_instances, encode_outputs
+from lepton_core.model_format.kinds import decode_instances, encode_outputs
+from lepton_core.model_format.kinds.bodies import (
+    Question,
+    answer_schema,
+    question_of_file,
+    question_of_json,
+    request_body,
+)
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.package import ServedModel
+from lepton_inference.tensors import Array
 
-# A larger body is decoded in a thread: an image takes milliseconds, in which the event loop would stand still.
+# A larger body is read and decoded in a thread: an image takes milliseconds, in which the event loop would stand still.
 INLINE_BYTES = 4096
+# Each holds the pixels of one request; Pillow computes without the interpreter's lock.
+DECODING_THREADS = 4
+# Requests that wait for one of the threads; their bodies are in memory.
+MAX_WAITING = 64
 _JSON = ("application/json", "")
-_BODIES = "an image file (content type image/png, image/jpeg, …) or application/json"
-_ONE = {"image": "image", "row": "row"}
-_MANY = {"images": "image", "rows": "row", "instances": ""}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "object"}, "example": {"row": {"age": 41, "job": "nurse"}}},
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
-_KEYS = ", ".join((*_ONE, *_MANY))
 
 
 def routes(dataplane: Dataplane) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["predictions"])
+    decoding = DecodingPool()
 
-    @router.post("/deployments/{name}:predict", openapi_extra=_BODY)
+    @router.post(
+        "/deployments/{name}:predict",
+        openapi_extra={"requestBody": request_body()},
+        responses={200: {"content": {"application/json": {"schema": answer_schema()}}}},
+    )
     async def predict_(name: str, request: Request) -> Response:
-        """An image file as the body, or JSON: `{"image": "<base64>"}`, `{"row": {…}}`, `{"rows": [{…}]}`."""
-        kind = request.headers.get("content-type", "")
-        answer = await predict(dataplane, current_principal(), name, kind, await request.body())
+        """An instance as JSON under the key of its kind, or a file of one as the body."""
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await request.body()
+        answer = await predict(dataplane, decoding, current_principal(), name, content_type, body)
         return Response(orjson.dumps(answer), media_type="application/json")
 
     return router
 
 
-async def predict(dataplane: Dataplane, caller: Principal, name: str, content_type: str, body: bytes) -> dict[str, Any]:
+class DecodingPool:
+    """Decodes the bodies of requests: small ones at once, the others in threads of their own, a few at a time."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(DECODING_THREADS, "decoding")
+        self._waiting = 0
+
+    async def decode(self, served: ServedModel, content_type: str, body: bytes) -> tuple[Question, dict[str, Array]]:
+        """Raises RATE_LIMITED when too many requests wait already."""
+        if len(body) <= INLINE_BYTES and content_type in _JSON:
+            return _decoded(served, content_type, body)
+        if self._waiting >= DECODING_THREADS + MAX_WAITING:
+            detail = "too many requests wait to be decoded"
+            raise LeptonError(ErrorCode.RATE_LIMITED, detail, retry_after_seconds=1)
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, _decoded, served, content_type, body)
+        finally:
+            self._waiting -= 1
+
+
+async def predict(
+    dataplane: Dataplane, decoding: DecodingPool, caller: Principal, name: str, content_type: str, body: bytes
+) -> dict[str, Any]:
     """The answer to one instance, or `predictions` when several were sent."""
     served = dataplane.find(caller, name)
-    kind = content_type.partition(";")[0].strip().lower()
-    one = True
-    if kind.startswith("image/") or kind == "application/octet-stream":
-        _require(served, "image", kind)
-        instances: list[Any] = [body]
-    elif kind in _JSON:
-        instances, one = _instances(served, body)
-    else:
-        raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"content type {kind[:100]!r} is not read here; send {_BODIES}")
-    if len(body) > INLINE_BYTES:
-        inputs = await asyncio.to_thread(decode_instances, served.signature, instances)
-    else:
-        inputs = decode_instances(served.signature, instances)
+    question, inputs = await decoding.decode(served, content_type, body)
     answer = await dataplane.infer(caller, served, inputs)
     found = encode_outputs(served.signature, answer.outputs)
-    if one:
-        return _told(served, found[0], answer.prediction_id)
+    if question.one:
+        return _described(served, found[0], answer.prediction_id)
     # Each row can be traced by itself.
-    return {"predictions": [_told(served, each, dataplane.ids.new(served.revision.id)) for each in found]}
+    return {"predictions": [_described(served, each, dataplane.ids.new(served.revision.id)) for each in found]}
 
 
-def _told(served: ServedModel, found: dict[str, Any], id_: str) -> dict[str, Any]:
+def _decoded(served: ServedModel, content_type: str, body: bytes) -> tuple[Question, dict[str, Array]]:
+    if content_type in _JSON:
+        question = question_of_json(served.signature, _document(body))
+    else:
+        question = question_of_file(served.signature, content_type, body)
+    return question, decode_instances(served.signature, question.instances, question.kind)
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
+
+
+def _described(served: ServedModel, answer: dict[str, Any], id_: str) -> dict[str, Any]:
+    """The answer with the names of `ABOUT`, by which it can be traced."""
     revision = served.revision
-    # Tensors have names of the model's choosing, which must not hide what is said about the answer.
-    answer = {"outputs": found} if served.signature.output_kind == "tensor" else found
     return answer | {
         "deployment": revision.deployment,
         "model": revision.model,
@@ -80,31 +112,3 @@ def _told(served: ServedModel, found: dict[str, Any], id_: str) -> dict[str, Any
         "revision_id": revision.id,
         "prediction_id": id_,
     }
-
-
-def _instances(served: ServedModel, body: bytes) -> tuple[list[Any], bool]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
-    if not isinstance(document, dict) or len(document) != 1:
-        keys = sorted(document)[:20] if isinstance(document, dict) else type(document).__name__
-        raise invalid("body", "must be an object with one key", keys, _KEYS)
-    ((key, value),) = document.items()
-    kind = _ONE.get(key) or _MANY.get(key)
-    if kind is None:
-        raise invalid(key[:100], "unknown key", allowed=_KEYS)
-    if kind:
-        _require(served, kind, key)
-    if key in _ONE:
-        return [value], True
-    if not isinstance(value, list) or not value:
-        raise invalid(key, "must be a list of at least one", value if not value else type(value).__name__)
-    return value, False
-
-
-def _require(served: ServedModel, kind: str, given: str) -> None:
-    if served.signature.input_kind != kind:
-        takes = served.signature.input_kind
-        keys = [key for key, of in (_ONE | _MANY).items() if of in (takes, "")]
-        raise invalid(given, f"the model takes {takes!r}, not {kind!r}", allowed=", ".join(keys))

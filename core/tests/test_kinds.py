@@ -3,6 +3,8 @@
 import base64
 import io
 import math
+import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,17 +12,24 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.model_format.codecs import decode_instances, encode_outputs
 from lepton_core.model_format.features.fit import fit_numbers, fit_pixels, fit_words
 from lepton_core.model_format.features.pipeline import Pipeline
 from lepton_core.model_format.features.steps import FlagMissing, Transpose
-from lepton_core.model_format.images import MAX_PIXELS, ImageError, decode_image, image_shape
+from lepton_core.model_format.images import MAX_PIXELS, ImageError, decode_image, decode_with_note, image_shape
+from lepton_core.model_format.kinds import decode_instances, encode_outputs
+from lepton_core.model_format.kinds.port import MAX_ERRORS
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec, tensor_signature
 
 
 def png(pixels: np.ndarray, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def tiff(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "TIFF")
     return buffer.getvalue()
 
 
@@ -95,6 +104,57 @@ def test_images_of_other_kinds_are_brought_to_the_models_shape() -> None:
     assert (decode_image(transparent, 8, 8, 3) == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0.0, 1.0], [0.5, 0.25]], np.float32), [[0, 255], [128, 64]]),
+        (np.array([[0.0, 254.6], [127, 2]], np.float32), [[0, 255], [127, 2]]),
+        (np.array([[0, 65535], [32768, 256]], np.float32), [[0, 255], [128, 1]]),
+        (np.array([[5, 200], [246, 0]], np.uint16), [[5, 200], [246, 0]]),
+        (np.array([[5, 65535], [32768, 0]], np.uint16), [[0, 255], [128, 0]]),
+        (np.array([[5, 200], [70, 0]], np.int32), [[5, 200], [70, 0]]),
+    ],
+)
+def test_values_of_more_than_eight_bits_are_scaled_by_the_range_they_need(values: np.ndarray, expected: Any) -> None:
+    pixels, note = decode_with_note(tiff(values), 2, 2, 1)
+    assert pixels[..., 0].tolist() == expected
+    assert note == ""
+
+
+def test_a_range_that_scaling_loses_is_noted() -> None:
+    dim = np.arange(0, 400, 100, np.uint16).reshape(2, 2)
+    pixels, note = decode_with_note(tiff(dim), 2, 2, 1)
+    assert pixels.max() == 1
+    assert "0 to 300 become 0 to 1 of 255" in note
+    # One shade in the file is one shade.
+    assert decode_with_note(tiff(np.full((2, 2), 300, np.uint16)), 2, 2, 1)[1] == ""
+
+
+@pytest.mark.parametrize("wrong", [-0.5, math.nan, math.inf, 70_000.0])
+def test_values_of_no_stated_range_are_refused(wrong: float) -> None:
+    with pytest.raises(ImageError, match="allowed: 0 to 65535"):
+        decode_image(tiff(np.array([[0, wrong]], np.float32)), 1, 2, 1)
+
+
+def test_base64_may_come_in_lines_or_as_a_data_url(image_signature: Signature) -> None:
+    text = base64.encodebytes(png(np.zeros((8, 8), np.uint8))).decode()
+    assert "\n" in text
+    for instance in (text, text.replace("\n", "\r\n"), f"data:image/png;base64,{text}"):
+        assert decode_instances(image_signature, [instance])["image"].shape == (1, 8, 8, 1)
+
+
+def test_the_pixels_of_a_request_are_bounded_before_any_is_decoded(image_signature: Signature) -> None:
+    side = int(MAX_PIXELS**0.5)
+    blank = png(np.zeros((side, side), bool))
+    started = time.perf_counter()
+    with pytest.raises(LeptonError, match="pixels together") as caught:
+        decode_instances(image_signature, [blank] * 20)
+    assert caught.value.code is ErrorCode.TOO_LARGE
+    assert time.perf_counter() - started < 0.5
+    with pytest.raises(LeptonError, match="100001 instances"):
+        decode_instances(image_signature, [b""] * 100_001)
+
+
 def test_a_turned_photograph_is_read_upright() -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()
@@ -159,6 +219,8 @@ def test_columns_may_come_as_bytes_and_flat() -> None:
         ({"age": "inf", "city": "Rome"}, "instances[0].age", "not a finite number"),
         ({"age": "-1e999", "city": "Rome"}, "instances[0].age", "not a finite number"),
         ({"agee": 3, "city": "Rome"}, "instances[0].agee", "did you mean age"),
+        ({"age": True}, "instances[0].age", "not a number"),
+        ({"age": "1_000"}, "instances[0].age", "not a number"),
         ({"age": [1, 2]}, "instances[0].age", "single value"),
         ({}, "instances[0]", "no column"),
         ("age=3", "instances[0]", "not a row"),
@@ -170,6 +232,31 @@ def test_wrong_rows_are_refused_by_field(row: object, field: str, words: str) ->
     assert caught.value.code is ErrorCode.INVALID
     assert caught.value.fields[0].field == field
     assert words in caught.value.fields[0].message + caught.value.fields[0].allowed
+
+
+def test_columns_that_training_left_out_are_not_read() -> None:
+    signature = row_signature().model_copy(update={"ignored": ("id", "empty")})
+    kept = decode_instances(signature, [{"age": 30, "id": {"any": "thing"}, "empty": None, "price": 3}])
+    assert kept.keys() == {"age", "pay", "city", "note"}
+    with pytest.raises(LeptonError, match="idd"):
+        decode_instances(signature, [{"age": 30, "idd": 1}])
+    again = Signature.model_validate_json(signature.to_json())
+    assert again == signature
+    # Readers from before the field take what does not use it.
+    assert "ignored" not in row_signature().to_json()
+
+
+def test_many_faults_are_answered_soon_and_shortly() -> None:
+    row = {f"unknown{place}": 1 for place in range(150_000)}
+    started = time.perf_counter()
+    with pytest.raises(LeptonError) as caught:
+        decode_instances(row_signature(), [{"age": 1}, row, row])
+    assert len(caught.value.fields) == MAX_ERRORS
+    assert time.perf_counter() - started < 0.5
+    with pytest.raises(LeptonError) as caught:
+        decode_instances(row_signature(), [{"age": "x"}, {"age": 1}, {"age": "y", "pay": "z"}])
+    wrong = [each.field for each in caught.value.fields]
+    assert wrong == ["instances[0].age", "instances[2].age", "instances[2].pay"]
 
 
 def test_fitted_numbers_are_scaled_as_they_should_be() -> None:
@@ -198,7 +285,7 @@ def test_plain_tensors_pass_through() -> None:
     signature = tensor_signature([x], [x])
     raw = decode_instances(signature, [[1, 2], {"x": [3, 4]}])
     assert raw["x"].tolist() == [[1, 2], [3, 4]]
-    assert encode_outputs(signature, raw) == [{"x": [1, 2]}, {"x": [3, 4]}]
+    assert encode_outputs(signature, raw) == [{"outputs": {"x": [1, 2]}}, {"outputs": {"x": [3, 4]}}]
     for wrong in ([1, 2, 3], "text", {"y": [1, 2]}):
         with pytest.raises(LeptonError, match="x"):
             decode_instances(signature, [wrong])
