@@ -28,7 +28,7 @@ class Prediction(BaseModel):
     revision_id: str = ""
     label: str | None = None
     # by label
-    probabilities: dict[str, float | None] | None = None
+    probabilities: dict[str, float] | None = None
     value: float | None = None
     # of a model of plain tensors: nested lists by the name of the output
     outputs: dict[str, Any] | None = None
