@@ -106,6 +106,16 @@ def test_files_may_bring_the_split(tmp_path: Path) -> None:
     refuse(tmp_path, {"target": "kind"}, "differ in column", "colour")
 
 
+def test_the_file_that_was_trained_on_can_be_asked_about(tmp_path: Path) -> None:
+    rows = [{"id": f"C{n}", "age": 30 + n % 9, "notes": None, "churned": "yes" if n % 3 else "no"} for n in range(60)]
+    pl.DataFrame(rows, schema_overrides={"notes": pl.String}).write_csv(tmp_path / "data.csv")
+    signature = Tabular(Settings(target="churned", ignore=("id",))).prepare(tmp_path).signature
+    assert signature.ignored == ("id", "notes")
+    assert decode_instances(signature, rows)["age"].shape == (60, 1)
+    with pytest.raises(LeptonError, match="the model has no such column"):
+        decode_instances(signature, [{"age": 30, "plan": "basic"}])
+
+
 def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{n},{n % 2 if n % 5 else ''}\n" for n in range(40)))
     data = Tabular(Settings(target="b")).prepare(tmp_path)

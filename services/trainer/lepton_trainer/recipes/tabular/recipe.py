@@ -94,6 +94,8 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
         labels=rows.labels,
         target=settings.target,
         number_formats=rows.formats,
+        # So that the very file that was trained on can be asked about.
+        ignored=(*settings.ignore, *rows.left_out),
     )
 
 
