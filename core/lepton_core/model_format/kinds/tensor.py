@@ -44,7 +44,7 @@ class TensorInput(InputKind):
     )
     schema = {
         "description": "Nested lists of the tensor's shape without the batch, or an object of such by tensor name.",
-        "anyOf": [{"type": "array"}, {"type": "number"}, {"type": "object"}],
+        "anyOf": [{"type": "array", "items": {}}, {"type": "number"}, {"type": "object"}],
     }
     example = [0.5, 1.5]
 
