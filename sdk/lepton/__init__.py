@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lepton.client import Client
+from lepton.loaded_model import LoadedModel, load
 from lepton.resources.keys import NewKey
 from lepton.resources.predictions import Prediction
 from lepton.resources.runs import Run, RunFailedError
@@ -65,6 +66,7 @@ __all__ = [
     "Lineage",
     "LineageEdge",
     "LineageNode",
+    "LoadedModel",
     "MetricPoint",
     "Model",
     "ModelVersion",
@@ -80,6 +82,7 @@ __all__ = [
     "Worker",
     "checkpoint",
     "data_dir",
+    "load",
     "log",
     "log_model",
     "progress",
