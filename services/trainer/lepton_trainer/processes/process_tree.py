@@ -23,6 +23,8 @@ MARKER = "LEPTON_TREE"
 _STOP_SECONDS = 2.0
 # Looks in a row that must find the same processes, all of them dead.
 _QUIET_LOOKS = 3
+# The same by the marker, where a process may come and go between two looks: the more looks, the surer.
+_QUIET_MARKER_LOOKS = 20
 
 
 def kill_descendants(seconds: float | None = None) -> bool:
@@ -70,8 +72,8 @@ def reap_orphans(own: Container[int]) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _each_marked(marker: str) -> Iterator[psutil.Process]:
-    return find_with_variable(MARKER, lambda value: value == marker or value.startswith(f"{marker}/"))
+def _each_marked(marker: str, seen: set[int] | None = None) -> Iterator[psutil.Process]:
+    return find_with_variable(MARKER, lambda value: value == marker or value.startswith(f"{marker}/"), seen)
 
 
 def _marked_and(others: set[psutil.Process], marker: str) -> Iterator[psutil.Process]:
@@ -82,18 +84,30 @@ def _marked_and(others: set[psutil.Process], marker: str) -> Iterator[psutil.Pro
 def _stop_marked(marker: str) -> set[psutil.Process]:
     """SIGSTOP until nothing new is found; what cannot be stopped in time is given back all the same."""
     stopped: set[psutil.Process] = set()
+    seen: set[int] = set()
     until = time.monotonic() + _STOP_SECONDS
-    known = -1
+    quiet = 0
+    while quiet < _QUIET_MARKER_LOOKS and time.monotonic() < until:
+        quiet += 1
+        for process in _each_marked(marker, seen):
+            _stop_with_descendants(process, stopped)
+            quiet = 0
+    # Those without a marker cannot come to another parent any more, but some may have been forked while we looked.
+    known = 0
     while len(stopped) > known and time.monotonic() < until:
         known = len(stopped)
-        for process in _each_marked(marker):
-            if process not in stopped:
-                stopped.add(process)
-                _signal(process.pid, signal.SIGSTOP)
-            for pid in _signal_descendants(process.pid, signal.SIGSTOP)[0]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    stopped.add(psutil.Process(pid))
+        for process in list(stopped):
+            _stop_with_descendants(process, stopped)
     return stopped
+
+
+def _stop_with_descendants(process: psutil.Process, stopped: set[psutil.Process]) -> None:
+    """At once, since it may be about to fork and end."""
+    _signal(process.pid, signal.SIGSTOP)
+    stopped.add(process)
+    for pid in _signal_descendants(process.pid, signal.SIGSTOP)[0]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stopped.add(psutil.Process(pid))
 
 
 def _signal_descendants(root: int, number: int) -> tuple[set[int], int]:
