@@ -97,7 +97,7 @@ def queue_part(wiring: Wiring) -> Part:
     port = wiring.ports["queue"]
     return Part(
         name="queue",
-        command=valkey_command(wiring.home.queue, port, wiring.keys.queue_passwords),
+        command=valkey_command(wiring.home.queue, port, wiring.keys.queue_passwords, wiring.settings.queue_max_bytes),
         environment={},
         ready=queue_answers(wiring.broker_url("services")),
         stop_seconds=10,

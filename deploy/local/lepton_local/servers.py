@@ -18,14 +18,18 @@ USERS = {
     "operator": "~* &* +@all",
     "services": "~* &* +@all -@dangerous -@admin +info",
     "workers": "~lepton.hints* ~_kombu.binding*.lepton.hints resetchannels +@all -@dangerous -@admin +info",
-    # Each key only as what it is: a set in a list's place would shut that door for all.
+    # Each key only as what it is: a set in a list's place would shut that door for all. The lists: of every priority,
+    # with the default separator of Celery's messaging library, and that of Celery's documentation.
     "producers": "resetchannels +@connection +@transaction -@dangerous +info (%W~lepton:submissions +xadd) "
-    "(%R~lepton:replies:* +xread +xrange) (~lepton.submissions* +lpush +llen) "
-    "(~_kombu.binding*.lepton.submissions +sadd +smembers +sismember)",
+    "(%R~lepton:replies:intake +xread +xrange) "
+    "(~lepton.submissions ~lepton.submissions\x06\x16[1-9] ~lepton.submissions:[1-9] +lpush +llen) "
+    "(~_kombu.binding.lepton.submissions ~_kombu.binding_permanent.lepton.submissions +sadd +smembers +sismember)",
 }
+# Of one value: a message has at most 1 MiB, and Celery's envelope makes it somewhat larger.
+MAX_VALUE_BYTES = 8 * 1024 * 1024
 
 
-def valkey_command(folder: Path, port: int, passwords: dict[str, str]) -> list[str]:
+def valkey_command(folder: Path, port: int, passwords: dict[str, str], max_bytes: int) -> list[str]:
     """Writes its configuration and users; passwords stand there hashed, and never on the command line."""
     users = folder / "users.acl"
     lines = ["user default off resetkeys resetchannels nocommands"]
@@ -42,7 +46,9 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str]) -> list[s
         "aclfile": _quoted(users),
         "appendonly": "yes",
         "appendfsync": "always",
+        "maxmemory": max_bytes,
         "maxmemory-policy": "noeviction",
+        "proto-max-bulk-len": MAX_VALUE_BYTES,
         "save": '""',
         # Its title would be written over its environment, which holds our marker.
         "set-proc-title": "no",

@@ -54,6 +54,11 @@ class LocalSettings(Settings):
     free_ports: bool = Field(
         default=False, description="Take any free ports at the first start instead of the default ones."
     )
+    queue_max_bytes: int = Field(
+        default=1024**3,
+        ge=64 * 1024**2,
+        description="Memory of the bundled queue server; when it is full, it refuses messages and forgets none.",
+    )
     start_seconds: float = Field(default=60.0, description="How long the start may take.")
 
     @field_validator("public_host")

@@ -95,6 +95,12 @@ def test_store_refuses_a_foreign_key(servers: Servers) -> None:
         ("producers", ("XADD", "lepton:replies:other", "*", "run", "x")),
         ("producers", ("LPUSH", "lepton.hints", "x")),
         ("producers", ("LRANGE", "lepton.submissions", "0", "-1")),
+        ("producers", ("LPUSH", "lepton.submissions;7", "x")),
+        ("producers", ("LPUSH", "lepton.submissions:70", "x")),
+        ("producers", ("SADD", "_kombu.binding.x.lepton.submissions", "x")),
+        ("producers", ("XTRIM", "lepton:submissions", "MAXLEN", "0")),
+        ("producers", ("XDEL", "lepton:submissions", "0-1")),
+        ("producers", ("XREAD", "STREAMS", "lepton:replies:other", "0")),
         ("producers", ("PUBLISH", "x", "x")),
         ("workers", ("LRANGE", "lepton.submissions", "0", "-1")),
         ("workers", ("HGETALL", "unacked")),
@@ -141,6 +147,19 @@ def test_a_producer_calls_the_celery_task_with_a_producer_s_rights(servers: Serv
     app.send_task(SUBMIT_TASK, args=[{"message_id": "1"}], queue=SUBMISSION_QUEUE)
     with servers.queue("services") as queue:
         assert queue.llen(SUBMISSION_QUEUE) == 1
+
+
+@pytest.mark.parametrize("separator", ["\x06\x16", ":"])
+def test_a_producer_writes_to_the_list_of_each_priority(servers: Servers, separator: str) -> None:
+    with servers.queue("producers") as producer:
+        for number in range(1, 10):
+            assert producer.lpush(f"{SUBMISSION_QUEUE}{separator}{number}", "x") == 1
+
+
+def test_the_queue_has_a_bound_of_memory_and_evicts_nothing(servers: Servers) -> None:
+    with servers.queue("operator") as queue:
+        found = cast("dict[str, str]", queue.config_get("maxmemory*"))
+    assert (found["maxmemory"], found["maxmemory-policy"]) == (str(1024**3), "noeviction")
 
 
 def test_queue_refuses_strangers(servers: Servers) -> None:

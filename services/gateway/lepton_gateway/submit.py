@@ -36,8 +36,15 @@ class Submitter:
         self._catalogue = catalogue
         self._beyond_loopback = beyond_loopback
 
-    async def submit(self, body: Mapping[str, Any], key: str, *, namespace: str = CLIENT_NAMESPACE) -> Submission:
-        """Makes a run of `body`, or answers the run that `key` made before.
+    async def submit(
+        self,
+        body: Mapping[str, Any],
+        key: str,
+        *,
+        namespace: str = CLIENT_NAMESPACE,
+        expired: LeptonError | None = None,
+    ) -> Submission:
+        """Makes a run of `body`, or answers the run that `key` made before. `expired`: only the latter, else this.
 
         Raises LeptonError: INVALID naming the field, CONFLICT if the key was used for another body,
         PERMISSION_DENIED or FAILED_PRECONDITION for a script that may not run here.
@@ -46,6 +53,8 @@ class Submitter:
         check_depth(body)
         digest = canonical_digest(body)
         try:
+            if expired is not None:
+                raise expired
             spec, version = await self._validated(body)
             isolated = not spec.recipe and await self._must_be_isolated()
         except LeptonError:

@@ -2,12 +2,13 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, parse_message, peek_message_id
-from lepton_gateway.intake.task import MAX_ENVELOPE_BYTES, called_body
+from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, Origin, parse_message, peek_message_id
+from lepton_gateway.intake.task import MAX_ENVELOPE_BYTES, TaskEntries, read_call
 
 BODY = {"message_id": "m-1", "job": {"name": "x"}}
 
@@ -41,6 +42,15 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
     with pytest.raises(LeptonError) as caught:
         parse_message(data)
     assert caught.value.code is ErrorCode.INVALID
+
+
+@pytest.mark.parametrize("depth", [100, 255, 900])
+def test_a_message_nested_too_deep_for_the_job_is_refused_at_both_doors(depth: int) -> None:
+    nested = '{"message_id": "m", "job": {"train": ' + "[" * depth + "]" * depth + "}}"
+    for read in (lambda: parse_message(nested.encode()), lambda: read_call(message(f"[[{nested}], {{}}, {{}}]"))):
+        with pytest.raises(LeptonError, match="nested too deep") as caught:
+            read()
+        assert caught.value.code is ErrorCode.INVALID
 
 
 def test_a_huge_message_is_refused_before_it_is_parsed() -> None:
@@ -80,7 +90,8 @@ def message(payload: object, task: str = "lepton.submit", **change: object) -> d
     ids=["protocol 2", "protocol 2, keywords", "protocol 1", "protocol 1, keywords", "no base64"],
 )
 def test_both_protocols_of_celery_are_read(sent: dict[bytes, bytes]) -> None:
-    assert called_body(sent) == BODY
+    assert read_call(sent).argument == BODY
+    assert read_call(sent).expired is None
 
 
 CALL = [[BODY], {}, {}]
@@ -95,6 +106,18 @@ CALL = [[BODY], {}, {}]
         (message([[BODY]]), "message"),
         (message("{not json"), "body"),
         (message("[" * 100_000), "body"),
+        (message([*CALL[:2], {"callbacks": [{"task": "mail"}]}]), "link"),
+        (message([*CALL[:2], {"errbacks": [{"task": "mail"}]}]), "link_error"),
+        (message([*CALL[:2], {"chain": [{"task": "next"}]}]), "chain"),
+        (message([*CALL[:2], {"chord": {"task": "all"}}]), "chord"),
+        (message(CALL, headers={"task": "lepton.submit", "eta": "2030-01-01T00:00:00+00:00"}), "eta"),
+        (message(CALL, headers={"task": "lepton.submit", "timelimit": [60, None]}), "time_limit"),
+        (message(CALL, headers={"task": "lepton.submit", "expires": "soon"}), "expires"),
+        (message(CALL, headers={"task": "lepton.submit", "expires": 7}), "expires"),
+        (
+            message({"task": "lepton.submit", "args": [BODY], "kwargs": {}, "eta": "2030-01-01T00:00:00"}, task=""),
+            "eta",
+        ),
         (message('[[{"message_id": NaN}], {}, {}]'), "body"),
         (message(CALL, body="%%%"), "body"),
         (message(CALL, body=7), "body"),
@@ -108,7 +131,7 @@ CALL = [[BODY], {}, {}]
 )
 def test_what_is_no_call_of_submit_is_refused(sent: dict[bytes, bytes], field: str) -> None:
     with pytest.raises(LeptonError) as caught:
-        called_body(sent)
+        read_call(sent)
     assert caught.value.code is ErrorCode.INVALID
     assert caught.value.fields[0].field == field
 
@@ -116,11 +139,38 @@ def test_what_is_no_call_of_submit_is_refused(sent: dict[bytes, bytes], field: s
 @pytest.mark.parametrize("raw", [b"", b"hello", b"\xff", b"[1]", b"null", b"[" * 100_000])
 def test_what_is_no_envelope_is_refused(raw: bytes) -> None:
     with pytest.raises(LeptonError) as caught:
-        called_body({b"task": raw})
+        read_call({b"task": raw})
     assert caught.value.code is ErrorCode.INVALID
 
 
 def test_a_huge_envelope_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(LeptonError) as caught:
-        called_body({b"task": b" " * (MAX_ENVELOPE_BYTES + 1)})
+        read_call({b"task": b" " * (MAX_ENVELOPE_BYTES + 1)})
     assert caught.value.code is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("expires", ["2026-01-01T11:59:59+00:00", "2026-01-01T12:00:00", "2026-01-01T13:59:00+02:00"])
+def test_a_call_that_has_expired_is_refused_unless_it_was_accepted_before(expires: str) -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    call = read_call(message(CALL, headers={"task": "lepton.submit", "expires": expires}), now)
+    assert call.expired is not None
+    assert call.expired.fields[0].field == "expires"
+    later = read_call(message(CALL, headers={"task": "lepton.submit", "expires": "2026-01-01T12:00:01+00:00"}), now)
+    assert later.expired is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "message_id", "task_id"),
+    [
+        (message(CALL, headers={"task": "lepton.submit", "id": "t-1", "eta": "2030-01-01"}), "m-1", "t-1"),
+        (message({"task": "lepton.submit", "id": "t-2", "args": [BODY], "kwargs": {}}, task=""), "m-1", "t-2"),
+        (message(CALL, headers={"task": "lepton.submit", "id": "t-3"}, body="%%%"), "", "t-3"),
+        (message(CALL, headers={"task": "os.system", "id": "t-4"}), "", "t-4"),
+        (message(CALL, headers={"task": "lepton.submit", "id": 7}), "m-1", ""),
+        ({b"task": b"hello"}, "", ""),
+    ],
+)
+def test_a_refused_call_says_whose_it_is_as_far_as_it_can_be_read(
+    sent: dict[bytes, bytes], message_id: str, task_id: str
+) -> None:
+    assert TaskEntries().origin("1-0", sent) == Origin("1-0", message_id, task_id)

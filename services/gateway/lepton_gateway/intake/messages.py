@@ -22,14 +22,26 @@ RETRIED = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.RATE_LIMITED, Err
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """`expired`: the refusal of a message whose time has passed, unless it was accepted before."""
+
     message_id: str
     idempotency_key: str
     job: Mapping[str, Any]
+    expired: LeptonError | None = None
 
     @property
     def key(self) -> tuple[str, bool]:
         """The key, and whether the producer chose it as one shared with HTTP and gRPC."""
         return (self.idempotency_key, True) if self.idempotency_key else (self.message_id, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a producer knows its message by; what cannot be read is empty. `entry_id`: of the stream it lay in."""
+
+    entry_id: str
+    message_id: str = ""
+    task_id: str = ""
 
 
 def parse_message(data: bytes | str | Mapping[str, Any]) -> Message:
@@ -82,6 +94,6 @@ class MessageSubmitter:
         namespace = CLIENT_NAMESPACE if shared else f"intake:{self._binding.principal}"
         reset = set_principal(principal)
         try:
-            return await self._submitter.submit(message.job, key, namespace=namespace)
+            return await self._submitter.submit(message.job, key, namespace=namespace, expired=message.expired)
         finally:
             reset_principal(reset)

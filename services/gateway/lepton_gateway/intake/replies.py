@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from lepton_core.errors import LeptonError
-from lepton_gateway.intake.messages import peek_message_id
+from lepton_gateway.intake.messages import Origin
 from lepton_gateway.submit import Submission
 
 # Streams are for reading soon, not archives: the oldest entries go when there are about this many.
@@ -22,27 +22,33 @@ MAX_LETTER_BYTES = 64 * 1024
 Fields = dict[Any, Any]  # redis-py's own type of a stream entry is a union of every encodable type
 
 
-def accepted(message_id: str, submission: Submission) -> Fields:
+def accepted(origin: Origin, submission: Submission) -> Fields:
     return {
-        "message_id": message_id,
+        **_names(origin),
         "status": "accepted",
         "run_id": submission.run.id,
         "created": "true" if submission.created else "false",
     }
 
 
-def refused(data: object, error: LeptonError) -> Fields:
-    return {"message_id": peek_message_id(data), "status": "refused", "error": _problem(error)}
+def refused(origin: Origin, error: LeptonError) -> Fields:
+    return {**_names(origin), "status": "refused", "error": _problem(error)}
 
 
-def dead_letter(data: object, error: LeptonError, source: str) -> Fields:
-    body = data if isinstance(data, bytes) else json.dumps(data, default=str)
+def dead_letter(origin: Origin, body: bytes, error: LeptonError, source: str) -> Fields:
     return {
         "source": source,
+        **_names(origin),
         "body": body[:MAX_LETTER_BYTES],
         "error": _problem(error),
         "at_us": str(time.time_ns() // 1000),
     }
+
+
+def _names(origin: Origin) -> Fields:
+    """`message_id` always, since it is what producers look for."""
+    task = {"task_id": origin.task_id} if origin.task_id else {}
+    return {"message_id": origin.message_id, "entry_id": origin.entry_id, **task}
 
 
 def _problem(error: LeptonError) -> str:

@@ -7,17 +7,26 @@ the same run.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from lepton_core.errors import LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.queue import reply_stream
 from lepton_gateway.intake import replies
-from lepton_gateway.intake.messages import RETRIED, MessageSubmitter, parse_message
+from lepton_gateway.intake.messages import (
+    RETRIED,
+    Message,
+    MessageSubmitter,
+    Origin,
+    parse_message,
+    peek_message_id,
+)
 from lepton_gateway.settings import Binding
 
 log = logging.getLogger(__name__)
@@ -28,9 +37,54 @@ BLOCK_MILLISECONDS = 2000
 # An entry whose reader has not answered for so long belongs to whoever asks next.
 ABANDONED_MILLISECONDS = 30_000
 RETRY_SECONDS = 1.0
+# A fault of ours may pass; a message that meets it each time is set aside, so that it does not hold a place for ever.
+TRIES = 10
 
-# The message within an entry, from its fields. Raises INVALID or TOO_LARGE.
-BodyOf = Callable[[Mapping[bytes, bytes]], bytes | Mapping[str, Any]]
+# In one step, and before anything is written something is deleted: then the server lets it write even when its memory
+# is full, which it would otherwise stay.
+# KEYS: the stream, then where to write. ARGV: group, entry, then for each: the most entries to keep, the number of
+# fields and values, these.
+ANSWER = """
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+local at = 3
+for index = 2, #KEYS do
+  local last = at + 1 + tonumber(ARGV[at + 1])
+  redis.call('XADD', KEYS[index], 'MAXLEN', '~', ARGV[at], '*', unpack(ARGV, at + 2, last))
+  at = last + 1
+end
+"""
+
+
+class EntryReader(Protocol):
+    """What a message looks like as an entry of a stream."""
+
+    def message(self, fields: Mapping[bytes, bytes]) -> Message:
+        """Raises INVALID or TOO_LARGE."""
+
+    def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
+        """Of something that may not be a message at all."""
+
+    def body(self, fields: Mapping[bytes, bytes]) -> bytes:
+        """What a dead letter shows."""
+
+
+class BodyEntries:
+    """Entries with the message as JSON in the one field `body`."""
+
+    def message(self, fields: Mapping[bytes, bytes]) -> Message:
+        if b"body" not in fields:
+            raise invalid("body", "the entry has no such field", None, "one field `body` with JSON")
+        return parse_message(fields[b"body"])
+
+    def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
+        return Origin(entry_id, peek_message_id(fields.get(b"body", b"")))
+
+    def body(self, fields: Mapping[bytes, bytes]) -> bytes:
+        if b"body" in fields:
+            return fields[b"body"]
+        texts = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
+        return json.dumps(texts).encode()
 
 
 class StreamIntake:
@@ -44,14 +98,16 @@ class StreamIntake:
         *,
         consumer: str,
         stream: str = "",
-        body_of: BodyOf | None = None,
+        reader: EntryReader | None = None,
     ) -> None:
         self._redis = redis
         self._submitter = submitter
         self._binding = binding
         self._consumer = consumer
         self._stream = stream or binding.stream
-        self._body_of = body_of or entry_body
+        self._reader = reader or BodyEntries()
+        # How often an entry has met a fault of ours, while it is not answered.
+        self._faults: Counter[bytes] = Counter()
 
     async def run(self) -> None:
         while True:
@@ -96,6 +152,31 @@ class StreamIntake:
         )
         for _, entries in answer or []:
             await self._handle(entries)
+        if not answer:
+            await self._report_lost()
+
+    async def _report_lost(self) -> None:
+        """Entries that were deleted before anybody read them: a producer's `XADD` may trim the stream, and no access
+        rule can forbid it. Seen by the server's own counts, while the stream is empty."""
+        # With its groups, in one answer: between two calls somebody could add an entry.
+        stream: Any = await self._redis.xinfo_stream(self._stream, full=True)
+        ours = next((group for group in stream["groups"] if group["name"] == GROUP.encode()), None)
+        # A server before version 7 does not count.
+        added, read = stream.get("entries-added"), ours and ours.get("entries-read")
+        if stream["length"] or ours is None or added is None or read is None or added <= read:
+            return
+        await self._set_aside_lost(added - read)
+        await self._redis.xgroup_setid(self._stream, GROUP, stream["last-generated-id"], entries_read=added)
+
+    async def _set_aside_lost(self, count: int, entry_id: str = "") -> None:
+        error = LeptonError(
+            ErrorCode.CONFLICT,
+            f"{count} entries were deleted from the stream before they were answered: a producer trims it "
+            "(XADD with MAXLEN or MINID), or deletes from it. Whoever has no reply sends its message again.",
+        )
+        log.warning("stream %s: %s", self._stream, error.detail)
+        letter = replies.dead_letter(Origin(entry_id), b"", error, f"stream {self._stream}")
+        await self._write(entry_id.encode() or b"0-0", letters=letter)
 
     async def _handle(self, entries: list[tuple[bytes, Mapping[bytes, bytes]]]) -> bool:
         """Whether all of them are answered."""
@@ -103,59 +184,53 @@ class StreamIntake:
         return all(done)
 
     async def _one(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
+        if not fields:
+            # Deleted while it was pending, which only a trim does: the door itself deletes what it has answered.
+            await self._set_aside_lost(1, entry_id.decode())
+            return True
+        origin = self._reader.origin(entry_id.decode(), fields)
         try:
-            return await self._answer(entry_id, fields)
+            message = self._reader.message(fields)
+            submission = await self._submitter.submit(message)
         except RedisError:
             raise
-        except Exception:
-            # One entry that finds a fault of ours must not shut the door for the others; it stays pending.
-            log.exception("stream %s: entry %s", self._stream, entry_id.decode())
-            return False
-
-    async def _answer(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
-        if not fields:
-            # Deleted by its producer while it was pending: there is nothing to answer about.
-            await self._redis.xack(self._stream, GROUP, entry_id)
-            return True
-        data: bytes | Mapping[str, Any] = _text(fields)
-        try:
-            data = self._body_of(fields)
-            message = parse_message(data)
-            submission = await self._submitter.submit(message)
         except LeptonError as error:
-            if error.code in RETRIED:
+            if error.code in RETRIED and not (error.code is ErrorCode.INTERNAL and self._gives_up(entry_id)):
                 return False
-            await self._refuse(entry_id, data, error)
+            await self._refuse(origin, fields, error)
             return True
-        async with self._redis.pipeline(transaction=True) as pipe:
-            self._reply(pipe, replies.accepted(message.message_id, submission))
-            self._acknowledge(pipe, entry_id)
-            await pipe.execute()
+        except Exception as error:
+            # One entry that finds a fault of ours must not shut the door for the others.
+            log.exception("stream %s: entry %s", self._stream, origin.entry_id)
+            if not self._gives_up(entry_id):
+                return False
+            detail = f"given up after {TRIES} tries; each ended with a fault of the gateway ({type(error).__name__})"
+            await self._refuse(origin, fields, LeptonError(ErrorCode.INTERNAL, detail))
+            return True
+        await self._write(entry_id, reply=replies.accepted(origin, submission))
         return True
 
-    async def _refuse(self, entry_id: bytes, data: object, error: LeptonError) -> None:
-        letter = replies.dead_letter(data, error, f"stream {self._stream} {entry_id.decode()}")
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(self._binding.dead_letters, letter, maxlen=replies.DEAD_LETTERS_KEPT, approximate=True)
-            self._reply(pipe, replies.refused(data, error))
-            self._acknowledge(pipe, entry_id)
-            await pipe.execute()
+    def _gives_up(self, entry_id: bytes) -> bool:
+        self._faults[entry_id] += 1
+        return self._faults[entry_id] >= TRIES
 
-    def _reply(self, pipe: Redis, reply: replies.Fields) -> None:
-        name = reply_stream(self._binding.principal)
-        pipe.xadd(name, reply, maxlen=replies.REPLIES_KEPT, approximate=True)
+    async def _refuse(self, origin: Origin, fields: Mapping[bytes, bytes], error: LeptonError) -> None:
+        source = f"stream {self._stream} {origin.entry_id}"
+        letter = replies.dead_letter(origin, self._reader.body(fields), error, source)
+        await self._write(origin.entry_id.encode(), reply=replies.refused(origin, error), letters=letter)
 
-    def _acknowledge(self, pipe: Redis, entry_id: bytes) -> None:
-        pipe.xack(self._stream, GROUP, entry_id)
-        pipe.xdel(self._stream, entry_id)
-
-
-def entry_body(fields: Mapping[bytes, bytes]) -> bytes:
-    """Raises INVALID."""
-    if b"body" not in fields:
-        raise invalid("body", "the entry has no such field", None, "one field `body` with JSON")
-    return fields[b"body"]
-
-
-def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
+    async def _write(
+        self, entry_id: bytes, *, reply: replies.Fields | None = None, letters: replies.Fields | None = None
+    ) -> None:
+        """Answer and acknowledge the entry, in one step."""
+        keys: list[str] = [self._stream]
+        arguments: list[bytes | str] = [GROUP, entry_id]
+        for key, kept, fields in (
+            (self._binding.dead_letters, replies.DEAD_LETTERS_KEPT, letters),
+            (reply_stream(self._binding.principal), replies.REPLIES_KEPT, reply),
+        ):
+            if fields is not None:
+                keys.append(key)
+                arguments += [str(kept), str(2 * len(fields)), *(part for pair in fields.items() for part in pair)]
+        await self._redis.eval(ANSWER, len(keys), *keys, *arguments)
+        self._faults.pop(entry_id, None)

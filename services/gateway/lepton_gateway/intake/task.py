@@ -9,17 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.queue import SUBMIT_TASK
-from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, MessageSubmitter
+from lepton_core.validation import check_depth
+from lepton_gateway.intake.messages import (
+    MAX_MESSAGE_BYTES,
+    Message,
+    MessageSubmitter,
+    Origin,
+    parse_message,
+    peek_message_id,
+)
+from lepton_gateway.intake.options import check_options, expiry
 from lepton_gateway.intake.stream import StreamIntake
 from lepton_gateway.json_body import parse_object
 from lepton_gateway.settings import Binding
@@ -29,8 +42,11 @@ log = logging.getLogger(__name__)
 ENTRY = "task"
 # Base64 makes a body a third longer, and the envelope adds its headers.
 MAX_ENVELOPE_BYTES = 2 * MAX_MESSAGE_BYTES
-# A call with a priority lies in a list of its own (kombu's names).
-PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+# A call with a priority lies in a list of its own: the queue's name, a separator, a number up to 9. Which numbers and
+# which separator, the producer's transport options say (`priority_steps`, `sep`): the default one, and the one of
+# Celery's documentation. What lies in the lists of lower numbers is taken first.
+SEPARATORS = ("\x06\x16", ":")
+PRIORITIES = ("", *(f"{separator}{number}" for number in range(1, 10) for separator in SEPARATORS))
 MOVED_AT_ONCE = 100
 BLOCK_SECONDS = 2
 RETRY_SECONDS = 1.0
@@ -59,7 +75,7 @@ class TaskIntake:
         # Not below the queue's own name, to which its producers have access.
         self._stream = f"lepton:tasks:{binding.celery_queue}"
         self._reader = StreamIntake(
-            redis, submitter, binding, consumer=consumer, stream=self._stream, body_of=called_body
+            redis, submitter, binding, consumer=consumer, stream=self._stream, reader=TaskEntries()
         )
 
     async def run(self) -> None:
@@ -80,16 +96,54 @@ class TaskIntake:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-def called_body(fields: Mapping[bytes, bytes]) -> Mapping[str, Any]:
-    """What `lepton.submit` was called with. Raises INVALID, or TOO_LARGE."""
+class TaskEntries:
+    """Entries with a whole Celery message in the one field `task`."""
+
+    def message(self, fields: Mapping[bytes, bytes]) -> Message:
+        call = read_call(fields)
+        return replace(parse_message(call.argument), expired=call.expired)
+
+    def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
+        """A call that is refused for one of its options still says whose it is."""
+        message_id = task_id = ""
+        with contextlib.suppress(LeptonError):
+            envelope = _envelope(fields)
+            headers = _object(envelope, "headers")
+            task_id = _task_id(headers.get("id"))
+            payload = _payload(envelope)
+            task_id = task_id or _task_id(payload.get("id") if isinstance(payload, Mapping) else None)
+            message_id = peek_message_id(_argument(*_called(headers, payload)[:3]))
+        return Origin(entry_id, message_id, task_id)
+
+    def body(self, fields: Mapping[bytes, bytes]) -> bytes:
+        return fields.get(ENTRY.encode(), b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What `lepton.submit` was called with; `expired` if its time has passed."""
+
+    argument: Mapping[str, Any]
+    expired: LeptonError | None = None
+
+
+def read_call(fields: Mapping[bytes, bytes], now: datetime | None = None) -> Call:
+    """Raises INVALID, also for options of Celery that have no meaning here, or TOO_LARGE."""
+    envelope = _envelope(fields)
+    headers = _object(envelope, "headers")
+    if headers.get("compression"):
+        raise invalid("compression", "compressed messages are not read", headers["compression"], "none")
+    task, args, kwargs, options = _called(headers, _payload(envelope))
+    argument = _argument(task, args, kwargs)
+    check_options(options)
+    return Call(argument, expiry(options.get("expires"), now or datetime.now(UTC)))
+
+
+def _envelope(fields: Mapping[bytes, bytes]) -> Mapping[str, Any]:
     raw = fields.get(ENTRY.encode(), b"")
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise LeptonError(ErrorCode.TOO_LARGE, f"The message is larger than {MAX_ENVELOPE_BYTES} bytes.")
-    envelope = parse_object(raw)
-    headers = _object(envelope, "headers")
-    if headers.get("compression"):
-        raise invalid("compression", "compressed messages are not read here", headers["compression"], "none")
-    return _argument(headers, _payload(envelope))
+    return parse_object(raw)
 
 
 def _payload(envelope: Mapping[str, Any]) -> Any:
@@ -100,20 +154,28 @@ def _payload(envelope: Mapping[str, Any]) -> Any:
     if not isinstance(body, str) or encoding not in ("base64", None):
         raise invalid("body", "not a text, or encoded in an unknown way", encoding, "base64, or none")
     try:
-        return orjson.loads(base64.b64decode(body, validate=True) if encoding else body)
+        value = orjson.loads(base64.b64decode(body, validate=True) if encoding else body)
     except ValueError as error:  # of base64 and of JSON
         raise invalid("body", f"cannot be decoded: {error}", None, "JSON") from None
+    check_depth(value)
+    return value
 
 
-def _argument(headers: Mapping[str, Any], payload: Any) -> Mapping[str, Any]:
-    """From Celery's message protocol 2 or 1 (https://docs.celeryq.dev/en/stable/internals/protocol.html)."""
+def _called(headers: Mapping[str, Any], payload: Any) -> tuple[Any, Any, Any, Mapping[str, Any]]:
+    """Task, arguments, keywords, options, from Celery's message protocol 2 or 1.
+
+    https://docs.celeryq.dev/en/stable/internals/protocol.html
+    """
     task = headers.get("task")
     if task is None and isinstance(payload, Mapping):
-        task, args, kwargs = payload.get("task"), payload.get("args"), payload.get("kwargs")
-    elif isinstance(payload, list) and len(payload) >= 2:
-        args, kwargs = payload[0], payload[1]
-    else:
-        raise invalid("message", "not a task message", None, "Celery's message protocol 1 or 2")
+        return payload.get("task"), payload.get("args"), payload.get("kwargs"), payload
+    if isinstance(payload, list) and len(payload) >= 2:
+        embedded = payload[2] if len(payload) > 2 and isinstance(payload[2], Mapping) else {}
+        return task, payload[0], payload[1], {**headers, **embedded}
+    raise invalid("message", "not a task message", None, "Celery's message protocol 1 or 2")
+
+
+def _argument(task: Any, args: Any, kwargs: Any) -> Mapping[str, Any]:
     if task != SUBMIT_TASK:
         raise invalid("task", "not a task of this queue", task, SUBMIT_TASK)
     if isinstance(args, list) and len(args) == 1 and isinstance(args[0], Mapping):
@@ -121,6 +183,10 @@ def _argument(headers: Mapping[str, Any], payload: Any) -> Mapping[str, Any]:
     if isinstance(kwargs, Mapping) and not args and kwargs:
         return kwargs
     raise invalid("args", "not one message", None, '{"message_id": …, "job": {…}} as the one argument, or as keywords')
+
+
+def _task_id(value: Any) -> str:
+    return value[:MAX_IDEMPOTENCY_KEY_CHARS] if isinstance(value, str) else ""
 
 
 def _object(envelope: Mapping[str, Any], name: str) -> Mapping[str, Any]:
