@@ -5,11 +5,10 @@ import sys
 
 # fmt: off
 BASE = [
-    "data_layout.csv_records",
-    "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec", "journal", "model_format.kinds",
-    "model_format.kinds.bodies", "model_format.signature", "objects.folder", "objects.inline_batch", "objects.ranges",
-    "objects.transfer", "observability", "paths", "plain_text", "queue", "request_context", "settings", "validation",
-    "workspace_files",
+    "data_layout.csv_records", "api", "binding", "errors", "http.problems", "identity", "ids", "jobs.spec",
+    "journal", "model_format.kinds", "model_format.kinds.bodies", "model_format.signature", "objects.folder",
+    "objects.inline_batch", "objects.ranges", "objects.transfer", "observability", "paths", "plain_text",
+    "queue", "request_context", "settings", "validation", "workspace_files", "data_layout.checks",
 ]
 HEAVY = [
     "grpc", "google", "fastapi", "starlette", "minio", "celery", "redis", "numpy", "PIL", "torch", "httpx",

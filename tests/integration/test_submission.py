@@ -116,7 +116,7 @@ def push_text(http: httpx.Client, name: str, text: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "field", "told"),
     [
-        ({"recipe": "vision.unknown"}, "recipe", "vision.classifier@1"),
+        ({"recipe": "vision.unknown"}, "recipe", "vision.classifier@2"),
         ({"train": {"target": "kind", "learning_rate": -1}}, "train.learning_rate", "> 0"),
         ({"train": {"target": "kind", "learning_rat": 1}}, "train.learning_rat", "learning_rate"),
         ({"train": {}}, "train.target", ""),

@@ -9,7 +9,7 @@ class Worker(Resource):
     id: str = ""
     hostname: str = ""
     incarnation: int = 0
-    recipes: list[str] = Field(default_factory=list, description='"vision.classifier@1"')
+    recipes: list[str] = Field(default_factory=list, description='"vision.classifier@2"')
     accepts_scripts: bool = False
     max_ranks: int = 0
     gpus: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from lepton.client import Client
+from lepton_core.data_layout.checks import CHECKS
 
 TIMEOUT_SECONDS = 1.5
 
@@ -28,6 +29,12 @@ models = _from(lambda client: (model.name for model in client.models.list()))
 deployments = _from(lambda client: (deployment.name for deployment in client.deployments.list()))
 workers = _from(lambda client: (worker.id for worker in client.workers.list() if worker.alive))
 recipes = _from(lambda client: (recipe.name for recipe in client.recipes()))
+
+
+def checks(incomplete: str) -> list[str]:
+    return [name for name in CHECKS if name.startswith(incomplete)]
+
+
 model_versions = _from(
     lambda client: (
         f"{model.name}@{selector}"

@@ -31,6 +31,15 @@ def push(
     name: Annotated[str, typer.Argument(help="The dataset; made if it is new.", autocompletion=complete.datasets)],
     path: Annotated[Path, typer.Argument(help="A folder, or one file.")],
     message: Annotated[str, typer.Option("--message", "-m", help="What changed.")] = "",
+    check: Annotated[
+        str,
+        typer.Option(
+            "--check",
+            help="A recipe: send nothing if it would refuse the data.",
+            autocompletion=complete.checks,
+            metavar="RECIPE",
+        ),
+    ] = "",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -39,17 +48,22 @@ def push(
     Only files that the platform lacks are sent; the same files again give the same version. Files and folders whose
     name begins with a dot, and `__pycache__`, are left out.
 
-    Example: lepton data push digits digits/ -m "first scans"
+    Examples: lepton data push digits digits/ -m "first scans" · lepton data push cats cats/ --check vision.classifier
     """
     with connect() as client:
-        pushed = client.datasets.push_reported(name, path, message=message, progress=not (quiet or as_json))
+        pushed = client.datasets.push_reported(
+            name, path, message=message, check=check, progress=not (quiet or as_json)
+        )
     version = pushed.version
-    told = f"{version.dataset}@{version.version}  {render.count(version.files, 'file')}, {render.size(version.bytes)}"
+    if pushed.checked:
+        typer.echo(f"check: {plain(pushed.checked)}", err=True)
+    pushed_as = f"{version.dataset}@{version.version}"
+    summary = f"{pushed_as}  {render.count(version.files, 'file')}, {render.size(version.bytes)}"
     news = f"; {render.size(pushed.sent_bytes)} sent" if pushed.sent_bytes else "; nothing had to be sent"
     same = "" if pushed.created else " (these files are the latest version already)"
     value = {**version.model_dump(mode="json"), "created": pushed.created, "sent_bytes": pushed.sent_bytes}
     value["empty_folders"] = list(pushed.empty_folders)
-    render.show(value, as_json, lambda: Text(told + news + same))
+    render.show(value, as_json, lambda: Text(summary + news + same))
     if pushed.empty_folders and not as_json:
         names = [f"{plain(name)}/" for name in pushed.empty_folders[:SHOWN_FOLDERS]]
         more = len(pushed.empty_folders) - len(names)

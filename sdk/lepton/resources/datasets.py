@@ -17,6 +17,7 @@ from lepton_core.api import (
     ListDatasetsResponse,
     ListDatasetVersionsResponse,
 )
+from lepton_core.data_layout.checks import check_data
 from lepton_core.ids import check_label
 from lepton_core.validation import parse
 
@@ -25,34 +26,41 @@ from lepton_core.validation import parse
 class DatasetPush:
     """`created` is False when the latest version has exactly these files; `sent_bytes` were new to the platform.
 
-    `empty_folders` were left out, since a version holds files.
+    `empty_folders` were left out, since a version holds files. `checked`: what a check found, if one was asked for.
     """
 
     version: DatasetVersion
     created: bool
     sent_bytes: int
     empty_folders: tuple[str, ...] = ()
+    checked: str = ""
 
 
 class Datasets:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def push(self, name: str, path: str | Path, *, message: str = "", progress: bool = True) -> DatasetVersion:
+    def push(
+        self, name: str, path: str | Path, *, message: str = "", check: str = "", progress: bool = True
+    ) -> DatasetVersion:
         """Makes a version of `name` from a folder (or one file).
 
         Only files that the platform does not have are sent; the same files again give the same version. Left out are
-        files and folders whose name begins with a dot, and `__pycache__`.
+        files and folders whose name begins with a dot, and `__pycache__`. `check` names a recipe: what it would refuse
+        in names, layout and rows is INVALID before anything is sent.
         """
-        return self.push_reported(name, path, message=message, progress=progress).version
+        return self.push_reported(name, path, message=message, check=check, progress=progress).version
 
-    def push_reported(self, name: str, path: str | Path, *, message: str = "", progress: bool = True) -> DatasetPush:
-        """As `push`, and tells what was new."""
+    def push_reported(
+        self, name: str, path: str | Path, *, message: str = "", check: str = "", progress: bool = True
+    ) -> DatasetPush:
+        """As `push`, and reports what was new."""
         check_label(name, "name")
+        checked = check_data(check, Path(path)) if check else ""
         pushed = push_folder(self._transport, Path(path), title=name, progress=progress)
         body = parse(CreateDatasetVersionRequest, {"manifest_digest": pushed.manifest_digest, "message": message})
         made = self._transport.send("POST", f"/v1/datasets/{name}/versions", CreateDatasetVersionResponse, body)
-        return DatasetPush(made.version, made.created, pushed.sent_bytes, tuple(empty_folders(Path(path))))
+        return DatasetPush(made.version, made.created, pushed.sent_bytes, tuple(empty_folders(Path(path))), checked)
 
     def pull(self, reference: str, folder: str | Path, *, progress: bool = True) -> DatasetVersion:
         """Writes the files of `name`, `name@3` … into `folder`, each verified by its SHA-256."""

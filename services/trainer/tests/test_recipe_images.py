@@ -161,6 +161,36 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     refuse(tmp_path, "empty/cut.png")
 
 
+def test_all_files_that_are_no_images_are_named_at_once_or_dropped(tmp_path: Path) -> None:
+    for number in range(12):
+        write(tmp_path / "ab"[number % 2] / f"{number}.png", PIXELS[number])
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    good = (tmp_path / "b" / "1.png").read_bytes()
+    (tmp_path / "b" / "cut.png").write_bytes(good[: len(good) // 2])
+    refuse(tmp_path, "2 files in the class folders", "a/notes.txt: not an image", "b/cut.png: ", "on_bad: drop")
+    images = read_images(tmp_path, Settings(on_bad="drop"))
+    assert images.pixels.shape == (12, 8, 8, 1)
+    assert {tuple(image.ravel().tolist()) for image in images.pixels} == {
+        tuple(PIXELS[number].ravel().tolist()) for number in range(12)
+    }
+    assert (images.classes == [0] * 6 + [1] * 6).all()
+    assert images.dropped == 2
+    (note,) = images.notes
+    assert note.startswith("data: 2 files dropped (on_bad: drop): a/notes.txt: not an image")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "cut.png").write_bytes(good[:40])
+    with pytest.raises(LeptonError, match="class 'c' holds no image that can be read"):
+        read_images(tmp_path, Settings(on_bad="drop"))
+
+
+def test_dropped_files_do_not_move_the_split(tmp_path: Path) -> None:
+    for number in range(20):
+        write(tmp_path / ("train" if number < 12 else "test") / "ab"[number % 2] / f"{number:02}.png", PIXELS[number])
+    (tmp_path / "train" / "a" / "00.png").write_bytes(b"no image")
+    images = read_images(tmp_path, Settings(on_bad="drop"))
+    assert (len(images.train), len(images.holdout)) == (11, 8)
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

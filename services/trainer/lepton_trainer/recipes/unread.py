@@ -3,13 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-# What Windows leaves in folders of pictures, and macOS in archives.
-_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx"}
+from lepton_core.data_layout.hidden import hidden
+
 _SHOWN = 5
-
-
-def hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part.lower() in _LEFT_BY_SYSTEMS for part in path.parts)
 
 
 def unread_note(data_dir: Path, read: Iterable[Path]) -> tuple[str, ...]:

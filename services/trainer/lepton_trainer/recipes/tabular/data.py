@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_core.data_layout.classes import require_trained, require_two_of_each
 from lepton_core.errors import invalid
 from lepton_core.model_format.features.pipeline import Array
 from lepton_core.model_format.features.values import NumberFormat
 from lepton_trainer.recipes.splits import (
     Indices,
+    count_classes,
     ordered_labels,
     random_split,
-    require_trained,
-    require_two_of_each,
     stratified_split,
 )
 from lepton_trainer.recipes.tabular import columns
@@ -154,11 +154,11 @@ def _split(
             raise invalid("data", "the files for training or for testing have no row with a target")
         train, holdout = np.flatnonzero(~held), np.flatnonzero(held)
         if labels:
-            require_trained(labels, targets, train, holdout)
+            require_trained(count_classes(labels, targets[train]), count_classes(labels, targets[holdout]))
         return train, holdout, "as the names of the files say"
     fraction, seed = settings.holdout_fraction, settings.seed
     if labels:
-        require_two_of_each(labels, targets)
+        require_two_of_each(count_classes(labels, targets))
         train, holdout = stratified_split(targets, fraction, seed)
         return train, holdout, f"{fraction:g} of each class held out, seed {seed}"
     train, holdout = random_split(len(targets), fraction, seed)

@@ -7,13 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lepton_core.data_layout.split_names import held_out
+from lepton_core.data_layout.tables import find_tables, require_same_columns
 from lepton_core.errors import invalid
-from lepton_trainer.recipes.splits import held_out
 from lepton_trainer.recipes.tabular.csv_files import read_csv
-from lepton_trainer.recipes.unread import hidden
-
-SUFFIXES = {".csv", ".tsv", ".parquet"}
-MAX_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,14 @@ class Table:
 
 def read_table(data_dir: Path) -> Table:
     """All tables of the folder, one below the other. Raises INVALID naming the file that cannot be used."""
-    found = (path for path in data_dir.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    paths = sorted(path for path in found if not hidden(path.relative_to(data_dir)))
-    if not paths:
-        raise invalid("data", "no table in the data", allowed="files that end in .csv, .tsv or .parquet")
-    if (size := sum(path.stat().st_size for path in paths)) > MAX_BYTES:
-        raise invalid("data", f"the tables have {size} bytes", allowed=f"at most {MAX_BYTES} bytes")
-    frames = [_read(path, path.relative_to(data_dir).as_posix()) for path in paths]
-    first = frames[0].columns
-    for path, frame in zip(paths, frames, strict=True):
-        if different := sorted(set(first) ^ set(frame.columns)):
-            names = [each.relative_to(data_dir).as_posix() for each in (path, paths[0])]
-            raise invalid("data", f"{names[0]} and {names[1]} differ in column {different[0]!r}")
-    files = tuple(
-        (path.relative_to(data_dir).as_posix(), frame.height) for path, frame in zip(paths, frames, strict=True)
-    )
-    frame = pl.concat([frame.select(first) for frame in frames], how="vertical_relaxed")
+    paths = find_tables(data_dir)
+    frames = {name: _read(path, name) for name, path in paths.items()}
+    require_same_columns({name: frame.columns for name, frame in frames.items()})
+    files = tuple((name, frame.height) for name, frame in frames.items())
+    first = next(iter(frames.values())).columns
+    frame = pl.concat([frame.select(first) for frame in frames.values()], how="vertical_relaxed")
     flags = held_out([name for name, _ in files])
-    held = None if flags is None else np.repeat(flags, [frame.height for frame in frames])
+    held = None if flags is None else np.repeat(flags, [count for _, count in files])
     return Table(frame, files, held)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_core.data_layout.classes import require_trained, require_two_of_each
 from lepton_core.errors import invalid
 from lepton_trainer.recipes.splits import (
     Indices,
+    count_classes,
     ordered_labels,
-    require_trained,
-    require_two_of_each,
     stratified_split,
 )
 from lepton_trainer.recipes.unread import unread_note
@@ -33,8 +33,9 @@ class Images:
     holdout: Indices
     # how train and holdout were told apart, for the model card
     split: str
-    # a line for the run's log if files of the data were passed over
-    unread: tuple[str, ...]
+    dropped: int
+    # lines for the run's log about files that were passed over
+    notes: tuple[str, ...]
 
 
 def read_images(data_dir: Path, settings: Settings) -> Images:
@@ -47,15 +48,15 @@ def read_images(data_dir: Path, settings: Settings) -> Images:
     places = {label: place for place, label in enumerate(labels)}
     classes = np.array([places[label] for label in found.labels], np.int64)
     if found.held is None:
-        require_two_of_each(labels, classes)
+        require_two_of_each(count_classes(labels, classes))
         train, holdout = stratified_split(classes, settings.holdout_fraction, settings.seed)
         split = f"{settings.holdout_fraction:g} of each class held out, seed {settings.seed}"
     else:
         train, holdout = np.flatnonzero(~found.held), np.flatnonzero(found.held)
         split = "as the data brings it"
-    require_trained(labels, classes, train, holdout)
-    unread = unread_note(data_dir, found.files)
-    return Images(found.pixels, classes, labels, train, holdout, split, unread)
+    require_trained(count_classes(labels, classes[train]), count_classes(labels, classes[holdout]))
+    notes = (*found.notes, *unread_note(data_dir, found.files))
+    return Images(found.pixels, classes, labels, train, holdout, split, found.dropped, notes)
 
 
 def image_statistics(images: Images) -> dict[str, Any]:

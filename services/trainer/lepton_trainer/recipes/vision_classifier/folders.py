@@ -1,102 +1,80 @@
-"""Image folders: one folder for each class, optionally below train/ and test/."""
+"""Reads image folders: one folder for each class, optionally below train/ and test/."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from lepton_core.data_layout.image_folders import BadFile, Entry, bad_files, find_images, list_files
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.model_format.images import ImageError, decode_image, image_shape
-from lepton_trainer.recipes.splits import HOLDOUT_NAMES, TRAIN_NAMES
-from lepton_trainer.recipes.unread import hidden
-from lepton_trainer.recipes.vision_classifier.pixels import Labelled, target_shape
+from lepton_trainer.recipes.vision_classifier.pixels import Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
-
-T = TypeVar("T")
-Entry = tuple[Path, str]
-
-LAYOUT = "one folder of images for each class (optionally within train/ and test/), or .npz files"
-PARTS = (
-    f"a folder for each class, within folders named {' or '.join(sorted(TRAIN_NAMES))} to train on and "
-    f"{', '.join(sorted(HOLDOUT_NAMES))} to hold out, and no other folder beside them"
-)
 
 
 def read_folders(data_dir: Path, settings: Settings) -> Labelled:
-    """Every visible file below a class's folder must be an image: what is not is an error that names it."""
-    train, held = _parts(_root(data_dir))
-    entries = [*train, *held]
-    shapes = [_read(path, data_dir, image_shape) for path, _ in entries]
-    height, width, channels = target_shape(shapes, settings)
-    pixels = np.empty((len(entries), height, width, channels), np.uint8)
-    for index, (path, _) in enumerate(entries):
-        pixels[index] = _read(path, data_dir, lambda data: decode_image(data, height, width, channels))
-    flags = np.arange(len(entries)) >= len(train) if held else None
-    return Labelled(pixels, [label for _, label in entries], flags, tuple(path for path, _ in entries))
+    """All files that are no images are found before the run ends for them, or (`on_bad: drop`) are passed over."""
+    found = find_images(data_dir)
+    entries = [*found.train, *found.holdout]
+    held_from = len(found.train)
+    shapes, bad = _shapes(entries)
+    if not shapes:
+        raise _no_image_left(entries[0]) if settings.on_bad == "drop" else bad_files(data_dir, list(bad.values()))
+    pixels = np.empty((len(shapes), *target_shape(list(shapes.values()), settings)), np.uint8)
+    good, damaged = _decode(entries, list(shapes), pixels)
+    bad |= damaged
+    if bad and settings.on_bad == "fail":
+        raise bad_files(data_dir, [bad[place] for place in sorted(bad)])
+    _require_all_classes(entries, good, held_from)
+    flags = np.array(good) >= held_from if found.holdout else None
+    dropped = [bad[place] for place in sorted(bad)]
+    note = f"data: {len(dropped)} files dropped (on_bad: drop): {list_files(data_dir, dropped)}"
+    return Labelled(
+        pixels=pixels[: len(good)],
+        labels=[entries[place][1] for place in good],
+        held=flags,
+        files=tuple(path for path, _ in entries),
+        dropped=len(dropped),
+        notes=(note,) if dropped else (),
+    )
 
 
-def _root(folder: Path) -> Path:
-    """The folder that holds the classes: people often pack one folder around them."""
-    inner = list(_subfolders(folder))
-    while len(inner) == 1 and list(_subfolders(inner[0])):
-        folder = inner[0]
-        inner = list(_subfolders(folder))
-    return folder
+def _shapes(entries: Sequence[Entry]) -> tuple[dict[int, tuple[int, int, int]], dict[int, BadFile]]:
+    """(height, width, channels) by place among the entries, from the headers alone; and the files that have none."""
+    shapes: dict[int, tuple[int, int, int]] = {}
+    bad: dict[int, BadFile] = {}
+    for place, (path, _) in enumerate(entries):
+        try:
+            shapes[place] = image_shape(path.read_bytes())
+        except ImageError as error:
+            bad[place] = (path, error.reason)
+    return shapes, bad
 
 
-def _parts(root: Path) -> tuple[list[Entry], list[Entry]]:
-    """The images to train on and, if the folders bring a split, those to hold out.
-
-    A part of a split is told by its name and by the folders in it: "train" beside "bus" may be a class of vehicles.
-    """
-    folders = list(_subfolders(root))
-    named = [folder for folder in folders if folder.name.lower() in TRAIN_NAMES | HOLDOUT_NAMES]
-    parts = [folder for folder in named if any(_subfolders(folder))]
-    if not parts and (not folders or len(named) < len(folders)):
-        return _files(root), []
-    if problem := _split_problem(folders, named, parts):
-        raise problem
-    train = [entry for folder in parts if folder.name.lower() in TRAIN_NAMES for entry in _files(folder)]
-    held = [entry for folder in parts if folder.name.lower() in HOLDOUT_NAMES for entry in _files(folder)]
-    return train, held
+def _decode(entries: Sequence[Entry], places: Sequence[int], pixels: Pixels) -> tuple[list[int], dict[int, BadFile]]:
+    """Fills the first rows of `pixels` with the images at these places; those that could be read, and the damaged."""
+    good: list[int] = []
+    damaged: dict[int, BadFile] = {}
+    for place in places:
+        path = entries[place][0]
+        try:
+            pixels[len(good)] = decode_image(path.read_bytes(), *pixels.shape[1:])
+        except ImageError as error:
+            damaged[place] = (path, error.reason)
+            continue
+        good.append(place)
+    return good, damaged
 
 
-def _split_problem(folders: list[Path], named: list[Path], parts: list[Path]) -> LeptonError | None:
-    if bare := [folder for folder in named if folder not in parts]:
-        return invalid("data", f"named as part of a split, without a folder for each class: {_told(bare)}", None, PARTS)
-    if unknown := [folder for folder in folders if folder not in named]:
-        message = f"in {_told(parts)} are the folders of the classes, and no part of that split is {_told(unknown)}"
-        return invalid("data", message, None, PARTS)
-    if not any(folder.name.lower() in TRAIN_NAMES for folder in parts):
-        return invalid("data", f"{_told(parts)} are to hold out, and no folder is to train on", None, PARTS)
-    return None
+def _require_all_classes(entries: Sequence[Entry], good: Sequence[int], held_from: int) -> None:
+    """A class must not vanish because all of its files were dropped."""
+    left = {(entries[place][1], place >= held_from) for place in good}
+    for place, entry in enumerate(entries):
+        if (entry[1], place >= held_from) not in left:
+            raise _no_image_left(entry)
 
 
-def _told(folders: Iterable[Path]) -> str:
-    names = [f"{folder.name}/" for folder in folders]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _files(root: Path) -> list[Entry]:
-    """(path, label) of all images below the class folders of `root`."""
-    entries = []
-    for folder in _subfolders(root):
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not hidden(path.relative_to(root)))
-        if not files:
-            raise invalid("data", f"{folder.name}/ holds no image", allowed="at least one image for each class")
-        entries += [(path, folder.name) for path in files]
-    if not entries:
-        raise invalid("data", f"no folder of images in {root.name}/", allowed=LAYOUT)
-    return entries
-
-
-def _read(path: Path, data_dir: Path, reader: Callable[[bytes], T]) -> T:
-    try:
-        return reader(path.read_bytes())
-    except ImageError as error:
-        raise invalid("data", f"{path.relative_to(data_dir)}: {error.reason}") from None
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    yield from sorted(entry for entry in folder.iterdir() if entry.is_dir() and not hidden(Path(entry.name)))
+def _no_image_left(entry: Entry) -> LeptonError:
+    path, label = entry
+    message = f"the folder of the class {label!r} holds no image that can be read; {path.name} is none"
+    return invalid("data", message, allowed="at least one image for each class")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_core.data_layout.split_names import held_out
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.model_format.images import resize_pixels
-from lepton_trainer.recipes.splits import held_out
 from lepton_trainer.recipes.vision_classifier.pixels import MAX_BYTES, Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 

@@ -19,12 +19,17 @@ MAX_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True)
 class Labelled:
-    """UINT8 (count, height, width, channels), a label for each, which are held out, if the data says so; the files."""
+    """UINT8 (count, height, width, channels), a label for each, which are held out, if the data says so.
+
+    `files`: all that were looked at; `dropped`: how many of them were passed over, as `notes` says in the run's log.
+    """
 
     pixels: Pixels
     labels: list[str]
     held: NDArray[np.bool_] | None
     files: tuple[Path, ...]
+    dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def target_shape(shapes: list[tuple[int, int, int]], settings: Settings) -> tuple[int, int, int]:

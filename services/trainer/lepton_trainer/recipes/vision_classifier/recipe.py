@@ -41,6 +41,7 @@ class VisionClassifier(Recipe[Settings]):
                 "training": len(images.train),
                 "held_out": len(images.holdout),
                 "split": images.split,
+                "dropped": images.dropped,
                 "height": height,
                 "width": width,
                 "channels": channels,
@@ -50,7 +51,7 @@ class VisionClassifier(Recipe[Settings]):
                 f"The answer is always one of {len(images.labels)} labels, also for an image of something else.",
                 f"Measured on {len(images.holdout)} held-out images from the same source as the training images.",
             ),
-            notes=(_note(images), _classes(images), *images.unread),
+            notes=(_note(images), _classes(images), *images.notes),
         )
 
     def model(self, data: Prepared) -> nn.Module:
@@ -73,15 +74,15 @@ class VisionClassifier(Recipe[Settings]):
 
 def _note(images: Images) -> str:
     _, height, width, _ = images.pixels.shape
-    parts = f"{len(images.train)} images to train on, {len(images.holdout)} held out"
+    parts = f"{len(images.train)} images to train on, {len(images.holdout)} held out ({images.split})"
     return f"data: {parts}, {len(images.labels)} classes; {height} x {width} pixels"
 
 
 def _classes(images: Images) -> str:
     counts = np.bincount(images.classes)
-    told = ", ".join(f"{label} ({count})" for label, count in zip(images.labels[:SHOWN_CLASSES], counts, strict=False))
+    shown = ", ".join(f"{label} ({count})" for label, count in zip(images.labels[:SHOWN_CLASSES], counts, strict=False))
     more = len(images.labels) - SHOWN_CLASSES
-    return f"data: images of each class: {told}" + (f" and {more} classes more" if more > 0 else "")
+    return f"data: images of each class: {shown}" + (f" and {more} classes more" if more > 0 else "")
 
 
 def _signature(images: Images) -> Signature:

@@ -7,7 +7,7 @@ from pydantic import Field
 from lepton_trainer.recipes.settings import TrainSettings
 
 NAME = "vision.classifier"
-VERSION = "1"
+VERSION = "2"
 TITLE = "Image classifier: a small convolutional network for folders of images or NPZ arrays"
 RECIPE = "lepton_trainer.recipes.vision_classifier.recipe:VisionClassifier"
 
@@ -28,3 +28,7 @@ class Settings(TrainSettings):
         Literal["none", "shift", "shift_flip"],
         Field(description="Moves training images by up to an eighth of their side; shift_flip also mirrors them."),
     ] = "none"
+    on_bad: Annotated[
+        Literal["fail", "drop"],
+        Field(description="Files in class folders that are no images: fail names all of them, drop passes over them."),
+    ] = "fail"
