@@ -46,28 +46,28 @@ def main() -> NoReturn:
 
 
 def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
-    """The outcome, if it is this rank's to tell."""
+    """The outcome, if this rank is the one to report it."""
     from lepton_trainer.training.package import write_package
     from lepton_trainer.training.process_group import join
     from lepton_trainer.training.trainer import Released, Trainer
 
     recipe = load_recipe(attempt)
-    mesh = join(attempt.limits.threads_per_rank)
-    if mesh.first:
-        write_file(workspace.environment, json.dumps(mesh.describe()).encode())
-    data = recipe.prepare(workspace.folder(attempt.data_dir)).to(mesh.device)
-    if mesh.first:
+    group = join(attempt.limits.threads_per_rank)
+    if group.first:
+        write_file(workspace.environment, json.dumps(group.describe()).encode())
+    data = recipe.prepare(workspace.folder(attempt.data_dir)).to(group.device)
+    if group.first:
         for note in data.notes:
             print(note, flush=True)  # noqa: T201 - the rank's log
-    trainer = Trainer(recipe, data, mesh, workspace)
+    trainer = Trainer(recipe, data, group, workspace)
     _kept.append(trainer)
     try:
         evaluation = trainer.run(attempt.resume)
     except Released as released:
-        mesh.leave()
-        return Outcome(status="released", reason=str(released)) if mesh.first else None
-    mesh.leave()
-    if not mesh.first:
+        group.leave()
+        return Outcome(status="released", reason=str(released)) if group.first else None
+    group.leave()
+    if not group.first:
         return None
     write_package(workspace, attempt, recipe, trainer.model, data, evaluation)
     return Outcome(status="succeeded", metrics=evaluation.metrics)

@@ -20,11 +20,11 @@ from lepton_trainer.recipes.tabular.recipe import Tabular
 from lepton_trainer.recipes.tabular.settings import Settings as TabularSettings
 from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
 from lepton_trainer.recipes.vision_classifier.settings import Settings as VisionSettings
-from lepton_trainer.training.process_group import Mesh
+from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.trainer import Trainer
 
 RECORDED = Path(__file__).with_name("seeded_losses.json")
-ALONE = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="", threads=1)
+ALONE = ProcessGroup(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="", threads=1)
 
 
 @pytest.fixture(autouse=True)

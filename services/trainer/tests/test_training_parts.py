@@ -15,13 +15,15 @@ from lepton_core.errors import LeptonError
 from lepton_core.workspace_files import Workspace
 from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
 from lepton_trainer.recipes.vision_classifier.settings import Settings
-from lepton_trainer.training.evaluation import class_metrics, evaluate
+from lepton_trainer.training.evaluation import evaluate
 from lepton_trainer.training.loader import Batch, Sampler, TensorExamples, share
-from lepton_trainer.training.process_group import Mesh
+from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.recipe import Prepared
+from lepton_trainer.training.tasks.classification import class_metrics
+from lepton_trainer.training.tasks.regression import Regression
 from lepton_trainer.training.trainer import NotFinite, Trainer
 
-ALONE = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="", threads=1)
+ALONE = ProcessGroup(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="", threads=1)
 
 
 def walk(count: int, batch_size: int, world_size: int, start: int = 0) -> list[tuple[list[int], float]]:
@@ -96,7 +98,7 @@ def test_regression_metrics_are_those_of_scikit_learn(few_digits: Path) -> None:
         (torch.tensor((guess - 50) / 9).float()[:, None],), torch.tensor((truth - 50) / 9).float()
     )
     signature = recipe.prepare(few_digits).signature
-    data = Prepared("regression", examples, examples, signature, target_mean=50, target_std=9)
+    data = Prepared(Regression(mean=50, std=9), examples, examples, signature)
     result = evaluate(recipe, torch.nn.Flatten(0), data, ALONE)
     assert result.metrics["r2"] == pytest.approx(r2_score(truth, guess), abs=1e-4)
     assert result.metrics["mae"] == pytest.approx(mean_absolute_error(truth, guess), rel=1e-4)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import Workspace, sync_folder
 from lepton_trainer.training.loader import Sampler
-from lepton_trainer.training.process_group import Mesh
+from lepton_trainer.training.parallel import Parallel
+from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.tracker import Tracker
 
 KEPT = 2
@@ -32,13 +33,14 @@ class Checkpoints:
     def __init__(
         self,
         workspace: Workspace,
-        mesh: Mesh,
+        group: ProcessGroup,
+        parallel: Parallel,
         tracker: Tracker,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         sampler: Sampler,
     ) -> None:
-        self._workspace, self._mesh, self._tracker = workspace, mesh, tracker
+        self._workspace, self._group, self._parallel, self._tracker = workspace, group, parallel, tracker
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._saved: list[Path] = []
         self._best_score: float | None = None
@@ -49,9 +51,12 @@ class Checkpoints:
         """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) is given for a
         checkpoint that was evaluated.
         """
-        self._mesh.average_buffers(self._model)
-        generators = self._mesh.gather(_generator_state(self._mesh.device))
-        if not self._mesh.first:
+        self._parallel.synchronize_buffers(self._model)
+        # All ranks take part, also where each holds only a shard.
+        weights = self._parallel.model_state(self._model)
+        optimizer = self._parallel.optimizer_state(self._model, self._optimizer)
+        generators = self._group.gather(_generator_state(self._group.device))
+        if not self._group.first:
             return
         folder = self._workspace.checkpoint(step)
         if score is not None and (self._best_score is None or score > self._best_score):
@@ -59,13 +64,13 @@ class Checkpoints:
         state = {
             "format": STATE_FORMAT,
             "step": step,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": optimizer,
             "sampler": self._sampler.state(),
             "losses": losses,
             "generators": generators,
             "best_score": self._best_score,
         }
-        _write(folder, self._model.state_dict(), state)
+        _write(folder, weights, state)
         self._retain(folder)
         relative = folder.relative_to(self._workspace.root).as_posix()
         self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics, score)
@@ -75,15 +80,14 @@ class Checkpoints:
         try:
             weights = load_file(folder / WEIGHTS_FILE)
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
-            self._model.load_state_dict(weights)
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._parallel.load(self._model, self._optimizer, weights, state["optimizer"])
         except Exception as error:  # damaged files raise all kinds of errors, of torch, pickle and safetensors
             raise LeptonError(ErrorCode.CORRUPT, f"the checkpoint in {folder.name} cannot be read: {error}") from error
         self._sampler.load(state["sampler"])
         self._best_score = state["best_score"]
         generators: list[Tensor] = state["generators"]
-        if self._mesh.rank < len(generators):
-            _load_generator_state(generators[self._mesh.rank], self._mesh.device)
+        if self._group.rank < len(generators):
+            _load_generator_state(generators[self._group.rank], self._group.device)
         return int(state["step"]), list(state["losses"])
 
     def _retain(self, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Drain:
-    """While entered, SIGTERM only raises a flag; the ranks agree on it where they meet anyway."""
+    """While entered, SIGTERM only sets a flag; the ranks agree on it in their next exchange."""
 
     def __init__(self) -> None:
         self.requested = False

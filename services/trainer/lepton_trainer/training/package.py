@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lepton_core.workspace_files import AttemptFile, Workspace, write_file
-from lepton_trainer.training.evaluation import Evaluation
 from lepton_trainer.training.export import export_onnx
 from lepton_trainer.training.recipe import Prepared, Recipe
+from lepton_trainer.training.tasks import Evaluation
 
 CARD_FORMAT = 1
 
@@ -51,7 +51,7 @@ def _card(
         "run_id": attempt.run_id,
         "recipe": {"name": attempt.recipe.name, "version": attempt.recipe.version},
         "settings": recipe.settings.model_dump(mode="json"),
-        "task": data.task,
+        "task": data.task.name,
         "data": data.description,
         "metrics": evaluation.metrics,
         "limits": list(data.limits),

@@ -1,6 +1,5 @@
 """Where a rank stands among the others: its device, the process group, and the collectives the engine needs."""
 
-import inspect
 import os
 import sys
 from dataclasses import dataclass
@@ -9,8 +8,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 # A rank may wait this long for one that reads data or writes a checkpoint.
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
@@ -22,7 +20,7 @@ _KEPT_ALIVE: list[object] = []
 
 
 @dataclass(frozen=True)
-class Mesh:
+class ProcessGroup:
     rank: int
     world_size: int
     local_rank: int
@@ -34,27 +32,6 @@ class Mesh:
     @property
     def first(self) -> bool:
         return self.rank == 0
-
-    def replicate(self, model: nn.Module) -> nn.Module:
-        """The model with gradients averaged over the ranks; every rank starts from rank 0's weights."""
-        if self.world_size == 1:
-            return model
-        devices = [self.device] if self.device.type == "cuda" else None
-        # Buffers (running statistics) are averaged where they are read instead (`average_buffers`): a broadcast in
-        # every forward pass costs a tenth of a small model's step. Torch 2.13 renamed the option.
-        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-        unsynced: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
-        return DistributedDataParallel(model, devices, gradient_as_bucket_view=True, **unsynced)
-
-    def average_buffers(self, model: nn.Module) -> None:
-        """Makes the floating-point buffers of all ranks the same, as their mean."""
-        buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        if self.world_size == 1 or not buffers:
-            return
-        flat = torch.cat([buffer.detach().reshape(-1) for buffer in buffers])
-        self.sum(flat).div_(self.world_size)
-        for buffer, mean in zip(buffers, torch.split(flat, [buffer.numel() for buffer in buffers]), strict=True):
-            buffer.copy_(mean.view_as(buffer))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Adds up `tensor` over the ranks, in place."""
@@ -88,7 +65,7 @@ class Mesh:
             dist.destroy_process_group()
 
 
-def join(threads_per_rank: int | None = None) -> Mesh:
+def join(threads_per_rank: int | None = None) -> ProcessGroup:
     """Reads what torchrun set: one CUDA device a rank if there are enough, else the processor with gloo."""
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -99,8 +76,10 @@ def join(threads_per_rank: int | None = None) -> Mesh:
         loopback = "lo0" if sys.platform == "darwin" else "lo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    threads = threads_per_rank or (int(told) if told.isdecimal() else max(1, (os.cpu_count() or 1) // local_size))
+    configured = os.environ.get("OMP_NUM_THREADS", "")
+    threads = threads_per_rank or (
+        int(configured) if configured.isdecimal() else max(1, (os.cpu_count() or 1) // local_size)
+    )
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # It would write over all fresh memory, two percent of a small network's step, to show who reads it unwritten.
@@ -115,4 +94,4 @@ def join(threads_per_rank: int | None = None) -> Mesh:
         backend = "nccl" if on_cuda else "gloo"
         dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if on_cuda else None)
         _KEPT_ALIVE.append(dist.group.WORLD)
-    return Mesh(rank, world_size, local_rank, device, backend, threads)
+    return ProcessGroup(rank, world_size, local_rank, device, backend, threads)

@@ -3,18 +3,17 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lepton_core.model_format.signature import Signature
 from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.loader import Batch, Examples
+from lepton_trainer.training.tasks import Task
 
 Settings = TypeVar("Settings", bound=TrainSettings)
-Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,6 @@ class Prepared:
     train: Examples
     holdout: Examples
     signature: Signature
-    # of a regression: the targets of `train` and `holdout` are (value - mean) / std
-    target_mean: float = 0.0
-    target_std: float = 1.0
     # statistics.json: what the training data looked like, for comparison with what is served later
     statistics: dict[str, Any] = field(default_factory=dict)
     # "data" of card.json: where it came from, how much of it, how it was split
@@ -42,7 +38,7 @@ class Prepared:
 
 
 class Recipe(ABC, Generic[Settings]):
-    """Made on every rank, from checked settings. The defaults suit classification and regression."""
+    """Made on every rank, from checked settings. Loss and serving head are the task's by default."""
 
     settings_model: ClassVar[type[TrainSettings]]
 
@@ -62,10 +58,8 @@ class Recipe(ABC, Generic[Settings]):
         return batch
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean over the batch."""
-        if task == "classification":
-            return functional.cross_entropy(outputs, targets)
-        return functional.mse_loss(outputs, targets)
+        """The mean over the batch, a scalar: the task's own loss, unless a recipe has another."""
+        return task.loss(outputs, targets)
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         # Norms and biases are not decayed: it would only shrink what they exist to set.
@@ -79,33 +73,4 @@ class Recipe(ABC, Generic[Settings]):
 
     def serving(self, model: nn.Module, data: Prepared) -> nn.Module:
         """What is exported: the model with its answer in the signature's terms."""
-        return (
-            Probabilities(model)
-            if data.task == "classification"
-            else Rescaled(model, data.target_mean, data.target_std)
-        )
-
-
-class Probabilities(nn.Module):
-    """Logits → probabilities, (batch, labels)."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.model(*inputs)
-        return outputs.softmax(dim=1)
-
-
-class Rescaled(nn.Module):
-    """Scaled values → the target's own unit, (batch, 1)."""
-
-    def __init__(self, model: nn.Module, mean: float, std: float) -> None:
-        super().__init__()
-        self.model = model
-        self.mean, self.std = mean, std
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.model(*inputs)
-        return (outputs * self.std + self.mean).unsqueeze(1)
+        return data.task.serving_head(model)

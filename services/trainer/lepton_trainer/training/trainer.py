@@ -14,15 +14,18 @@ from lepton_core.workspace_files import ResumePoint, Workspace
 from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.checkpoint import Checkpoints
 from lepton_trainer.training.drain import Drain
-from lepton_trainer.training.evaluation import Evaluation, evaluate
+from lepton_trainer.training.evaluation import evaluate
 from lepton_trainer.training.loader import Batch, Sampler
-from lepton_trainer.training.process_group import Mesh
+from lepton_trainer.training.parallel import Parallel
+from lepton_trainer.training.parallel.replicated import Replicated
+from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.recipe import Prepared, Recipe
+from lepton_trainer.training.tasks import Evaluation
 from lepton_trainer.training.tracker import Tracker
 
 WARMUP_SHARE = 0.1
-# How long ranks may go without a meeting, and so how soon they notice that they are asked to stop.
-MEETING_SECONDS = 1.0
+# The longest time between two exchanges of the ranks, and so until they notice a request to stop.
+SYNC_SECONDS = 1.0
 
 
 class Released(Exception):
@@ -43,30 +46,41 @@ class NotFinite(LeptonError):
 class Trainer:
     """Trains one recipe on one prepared data set. Every rank has one, and all of them take the same path."""
 
-    def __init__(self, recipe: Recipe[Any], data: Prepared, mesh: Mesh, workspace: Workspace) -> None:
-        self.recipe, self.data, self.mesh, self.workspace = recipe, data, mesh, workspace
+    def __init__(
+        self,
+        recipe: Recipe[Any],
+        data: Prepared,
+        group: ProcessGroup,
+        workspace: Workspace,
+        parallel: Parallel | None = None,
+    ) -> None:
+        """Without `parallel` every rank holds the whole model."""
+        self.recipe, self.data, self.group, self.workspace = recipe, data, group, workspace
+        self.parallel = parallel or Replicated(group)
         self.settings: TrainSettings = recipe.settings
         _seed(self.settings.seed)
-        self.model = recipe.model(data).to(mesh.device)
+        self.model = recipe.model(data).to(group.device)
         # From here on each rank draws its own numbers.
-        _seed(self.settings.seed * 1_000 + 1 + mesh.rank)
-        self.replica = mesh.replicate(self.model)
+        _seed(self.settings.seed * 1_000 + 1 + group.rank)
+        self.replica = self.parallel.wrap(self.model)
         self.optimizer = recipe.optimizer(self.model)
         self.sampler = Sampler(
-            len(data.train), self.settings.batch_size, self.settings.seed, mesh.rank, mesh.world_size
+            len(data.train), self.settings.batch_size, self.settings.seed, group.rank, group.world_size
         )
-        self.tracker = Tracker(workspace, mesh.rank)
-        self.checkpoints = Checkpoints(workspace, mesh, self.tracker, self.model, self.optimizer, self.sampler)
+        self.tracker = Tracker(workspace, group.rank)
+        self.checkpoints = Checkpoints(
+            workspace, group, self.parallel, self.tracker, self.model, self.optimizer, self.sampler
+        )
         self.drain = Drain()
         self.step: int = 0
         self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
-        # What the ranks tell each other when they meet, in one row and so in one collective: the losses since they last
-        # met, the seconds these steps took, and whether this rank was asked to stop.
-        self._meeting = torch.zeros(self.settings.metrics_every_steps + 2, device=mesh.device)
-        self._met_at = 0
-        self._met_time = 0.0
-        self._steps_to_meeting = 1
+        # What the ranks exchange in one collective: the losses since the last one, the seconds these steps took,
+        # and whether this rank was asked to stop.
+        self._exchange = torch.zeros(self.settings.metrics_every_steps + 2, device=group.device)
+        self._exchanged_step = 0
+        self._exchanged_time = 0.0
+        self._steps_to_exchange = 1
         # Losses, as means over the ranks, that no metric point holds yet.
         self._losses: list[float] = []
         self._samples_per_second = 0.0
@@ -75,63 +89,66 @@ class Trainer:
         """Raises Released after a drain, NotFinite when the training diverges."""
         if resume:
             self.step, self._losses = self.checkpoints.restore(self.workspace.folder(resume.dir))
-            self._met_at = self.step
+            self._exchanged_step = self.step
         with self.drain:
             while self.sampler.epoch < self.settings.epochs:
                 self._train_epoch()
                 self._close_epoch()
         self.tracker.close()
-        return self.evaluation or evaluate(self.recipe, self.model, self.data, self.mesh)
+        return self.evaluation or evaluate(self.recipe, self.model, self.data, self.group)
 
     def _train_epoch(self) -> None:
         self.replica.train()
-        started = self._met_time = time.perf_counter()
+        started = self._exchanged_time = time.perf_counter()
         seen_before = self.sampler.seen
         for indices, weight in self.sampler.batches():
             batch = self.recipe.augment(self.data.train.take(indices))
             self._train_step(batch, weight)
-            if self.step - self._met_at >= self._steps_to_meeting or self.step % self.settings.metrics_every_steps == 0:
-                self._meet()
+            if (
+                self.step - self._exchanged_step >= self._steps_to_exchange
+                or self.step % self.settings.metrics_every_steps == 0
+            ):
+                self._sync()
             if self._checkpoint_is_due():
-                self._meet()
+                self._sync()
                 self._checkpoint({})
-        self._meet()
+        self._sync()
         self._samples_per_second = (self.sampler.seen - seen_before) / (time.perf_counter() - started)
 
     def _train_step(self, batch: Batch, weight: float) -> None:
         self._set_learning_rate()
-        loss = self.recipe.loss(self.replica(*batch.inputs), batch.targets, self.data.task)
+        loss = self.recipe.loss(self.replica(*batch.inputs), self.data.task.targets(batch), self.data.task)
         if weight != 1.0:
             loss = loss * weight
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         # Kept as a tensor: reading a number would make the processor wait for the device in every step.
-        self._meeting[self.step - self._met_at] = loss.detach()
+        self._exchange[self.step - self._exchanged_step] = loss.detach()
         self.step += 1
 
-    def _meet(self) -> None:
+    def _sync(self) -> None:
         """The ranks share their losses, and agree whether to stop."""
-        count = self.step - self._met_at
+        count = self.step - self._exchanged_step
         if count == 0:
             return
-        self._meeting[-2] = time.perf_counter() - self._met_time
-        self._meeting[-1] = float(self.drain.requested)
-        *losses, seconds, stop = (self.mesh.sum(self._meeting) / self.mesh.world_size).tolist()
+        self._exchange[-2] = time.perf_counter() - self._exchanged_time
+        self._exchange[-1] = float(self.drain.requested)
+        *losses, seconds, stop = (self.parallel.all_reduce(self._exchange) / self.group.world_size).tolist()
         for index, loss in enumerate(losses[:count], 1):
             if not math.isfinite(loss):
-                raise NotFinite("loss", loss, self._met_at + index, self.sampler.epoch + 1)
+                raise NotFinite("loss", loss, self._exchanged_step + index, self.sampler.epoch + 1)
         self._losses += losses[:count]
-        # Slow steps need more meetings, or a drain would wait for long. All ranks come to the same number.
-        self._steps_to_meeting = max(1, min(self.settings.metrics_every_steps, int(MEETING_SECONDS * count / seconds)))
-        self._meeting.zero_()
-        self._met_at, self._met_time = self.step, time.perf_counter()
-        self._tell()
+        # Slow steps need more exchanges, or a drain would wait long. All ranks compute the same number.
+        self._steps_to_exchange = max(1, min(self.settings.metrics_every_steps, int(SYNC_SECONDS * count / seconds)))
+        self._exchange.zero_()
+        self._exchanged_step, self._exchanged_time = self.step, time.perf_counter()
+        self._report()
         if stop > 0 and self.step < self.steps:
             self._checkpoint({})
             raise Released(f"released at step {self.step} of {self.steps}, with a checkpoint")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """A metric point every `metrics_every_steps` and at the end of an epoch: where, does not depend on speed."""
         at_end = self.step % self.sampler.steps_per_epoch == 0
         if at_end or self.step % self.settings.metrics_every_steps == 0:
@@ -140,16 +157,16 @@ class Trainer:
         self.tracker.progress(self.sampler.epoch + 1, self.settings.epochs, self.step, self.steps)
 
     def _close_epoch(self) -> None:
-        self.mesh.average_buffers(self.model)
-        self.evaluation = evaluate(self.recipe, self.model, self.data, self.mesh)
+        self.parallel.synchronize_buffers(self.model)
+        self.evaluation = evaluate(self.recipe, self.model, self.data, self.group)
         for name, value in self.evaluation.metrics.items():
             if not math.isfinite(value):
                 raise NotFinite(name, value, self.step, self.sampler.epoch + 1)
         more = {"learning_rate": self._learning_rate(), "samples_per_second": self._samples_per_second}
         self.tracker.metrics(self.step, {**self.evaluation.metrics, **more, "epoch": float(self.sampler.epoch + 1)})
-        if self.mesh.rank == 0:
-            told = "  ".join(f"{name} {value:.4g}" for name, value in self.evaluation.metrics.items())
-            sys.stdout.write(f"epoch {self.sampler.epoch + 1}/{self.settings.epochs}  step {self.step}  {told}\n")
+        if self.group.rank == 0:
+            metrics = "  ".join(f"{name} {value:.4g}" for name, value in self.evaluation.metrics.items())
+            sys.stdout.write(f"epoch {self.sampler.epoch + 1}/{self.settings.epochs}  step {self.step}  {metrics}\n")
             sys.stdout.flush()
         self.sampler.next_epoch()
         self._checkpoint(self.evaluation.metrics, self.evaluation.score)

@@ -18,6 +18,8 @@ from lepton_trainer.recipes.tabular.model import TabularMLP
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.training.loader import TensorExamples
 from lepton_trainer.training.recipe import Prepared, Recipe
+from lepton_trainer.training.tasks.classification import Classification
+from lepton_trainer.training.tasks.regression import Regression
 
 # In the run's log, where a line of a thousand classes says no more.
 SHOWN_CLASSES = 50
@@ -36,12 +38,10 @@ class Tabular(Recipe[Settings]):
         if not rows.labels:
             targets = ((targets - mean) / std).float()
         return Prepared(
-            task=rows.task,
+            task=Classification(rows.labels) if rows.labels else Regression(mean, std),
             train=_examples(rows, rows.train, targets, pipeline),
             holdout=_examples(rows, rows.holdout, targets, pipeline),
             signature=signature,
-            target_mean=mean,
-            target_std=std,
             statistics=statistics,
             description={**_description(rows, self.settings), "usual": usual_words(statistics)},
             limits=_limits(rows, self.settings),

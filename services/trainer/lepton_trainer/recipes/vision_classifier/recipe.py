@@ -15,6 +15,7 @@ from lepton_trainer.recipes.vision_classifier.model import SmallCNN, channels_la
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 from lepton_trainer.training.loader import Batch, Examples, PipedExamples, TensorExamples
 from lepton_trainer.training.recipe import Prepared, Recipe
+from lepton_trainer.training.tasks.classification import Classification
 
 # Up to here the preprocessed images of a part are held in memory; beyond, each batch is preprocessed when it is due.
 PREPROCESSED_BYTES = 1024**3
@@ -30,7 +31,7 @@ class VisionClassifier(Recipe[Settings]):
         signature = _signature(images)
         _, height, width, channels = images.pixels.shape
         return Prepared(
-            task="classification",
+            task=Classification(images.labels),
             train=_examples(images, images.train, signature),
             holdout=_examples(images, images.holdout, signature),
             signature=signature,
