@@ -60,10 +60,12 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         self._stack.push_async_callback(self._channel.close)
         inference = await self._stack.enter_async_context(
-            httpx.AsyncClient(base_url=self._settings.inference_url, timeout=INFERENCE_TIMEOUT_SECONDS)
+            httpx.AsyncClient(base_url=self._settings.inference_url, timeout=INFERENCE_TIMEOUT_SECONDS, trust_env=False)
         )
         # Part URLs are signed and name their host; nothing of ours may travel with them.
-        store = await self._stack.enter_async_context(httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS))
+        store = await self._stack.enter_async_context(
+            httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS, trust_env=False)
+        )
         self._stack.enter_context(self._metrics.serving(self._settings.metrics_listen))
         rpc = await self._start_grpc()
         async with self._http_server(inference, store).running(), self._intake():
