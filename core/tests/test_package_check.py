@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.model_format.package_check import check_onnx, check_package, check_safetensors, check_signature
+from lepton_core.model_format.onnx_check import check_onnx
+from lepton_core.model_format.package_check import check_package, check_signature
+from lepton_core.model_format.safetensors_check import check_safetensors
 from lepton_core.model_format.signature import Datatype, TensorSpec, tensor_signature
 
 

@@ -3,6 +3,9 @@
 Every field number and wire type must be one that https://github.com/onnx/onnx/blob/main/onnx/onnx.proto knows, so
 that other bytes, a pickle for instance, are not taken for a model. Tensors with external data are refused wherever they
 stand: in initializers, attributes, subgraphs, functions, training info.
+
+Not `onnx.checker`: it needs onnx and protobuf in the registry and the SDK, and it parses the whole file in native code
+before it refuses anything. Whether the operators make sense is found out by the runtime, in a process with limits.
 """
 
 import mmap

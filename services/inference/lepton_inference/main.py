@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 import uvloop
 
@@ -24,6 +25,8 @@ from lepton_inference.settings import InferenceSettings
 log = logging.getLogger("lepton.inference")
 
 RECONNECT_SECONDS = 1.0
+# Beyond the time that both transports have to drain.
+EXIT_SECONDS = 5.0
 
 
 async def serve(settings: InferenceSettings) -> None:
@@ -48,11 +51,25 @@ async def serve(settings: InferenceSettings) -> None:
             log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
             await stop.wait()
             log.info("inference: draining")
+            _leave_within(2 * settings.drain_seconds + EXIT_SECONDS)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         fetcher.close()
         await registry.close()
+
+
+def _leave_within(seconds: float) -> None:
+    """Ends the process although a thread of it is inside a model that never answers: Python would wait for it."""
+
+    def leave() -> None:
+        log.error("inference: a model still runs after %s s of draining; the process ends now", seconds)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 async def follow(registry: RegistryClient, repository: Repository) -> None:

@@ -16,13 +16,16 @@ from lepton_inference.cache import Fetch, FileCache
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.grpc.servicer import InferenceServicer
 from lepton_inference.http.app import build_http_app
-from lepton_inference.http.infer import InferDoor
-from lepton_inference.package import Limits, load_model
+from lepton_inference.http.infer import InferMiddleware
+from lepton_inference.package import Limits, ServedModel, load_model
 from lepton_inference.predictions import PredictionLog
 from lepton_inference.repository import Report, Repository
+from lepton_inference.revisions import Revision
 from lepton_inference.settings import InferenceSettings
 from lepton_inference.snapshot import read_snapshot
 from lepton_inference.telemetry import samples
+from lepton_inference.trial import TrialLimits, Trials
+from lepton_inference.warm_up import WarmUpLimits
 from lepton_proto.inference.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 log = logging.getLogger(__name__)
@@ -42,12 +45,24 @@ class Replica:
             queue_bytes=settings.queue_bytes,
             max_batch_rows=settings.max_batch_rows,
             inline_seconds=settings.inline_milliseconds / 1000,
-            threads=settings.model_threads,
         )
+        warm_up = WarmUpLimits(
+            settings.max_batch_rows,
+            settings.inline_milliseconds / 1000,
+            settings.model_threads,
+            settings.max_body_bytes,
+        )
+        self._trials = Trials(TrialLimits(settings.load_seconds, settings.load_memory_bytes), warm_up)
+
+        async def load(revision: Revision, files: dict[str, bytes]) -> ServedModel:
+            # This process never runs a graph that has not passed its trial in a child.
+            plan = await self._trials.run(files)
+            return await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
+
         self._snapshot = settings.cache_dir / "snapshot"
         self.repository = Repository(
             FileCache(settings.cache_dir, fetch),
-            partial(load_model, limits=limits, executor=self.executor),
+            load,
             report,
             self._snapshot,
             settings.max_model_bytes,
@@ -59,14 +74,14 @@ class Replica:
         self._metrics.add(partial(samples, self.repository))
         dataplane = Dataplane(self.repository, self._predictions)
         app = build_http_app(dataplane, authenticator, max_body_bytes=settings.max_body_bytes, metrics=self._metrics)
-        door = InferDoor(
+        entry = InferMiddleware(
             app,
             dataplane,
             authenticator,
             max_body_bytes=settings.max_body_bytes,
             observe=self._metrics.observe,
         )
-        self.http = HttpServer(door, settings.http_listen, drain_seconds=settings.drain_seconds)
+        self.http = HttpServer(entry, settings.http_listen, drain_seconds=settings.drain_seconds)
         self.rpc: RpcServer = build_server(
             [(add_GRPCInferenceServiceServicer_to_server, InferenceServicer(dataplane))],
             authenticator,
@@ -101,6 +116,7 @@ class Replica:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.repository.close()
+            await self._trials.close()
             self.executor.shutdown(wait=False, cancel_futures=True)
 
     async def _announce(self) -> None:

@@ -6,6 +6,7 @@ The old revision serves until the new one is warm, and goes on when the new one 
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +14,29 @@ from typing import Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_inference.cache import FileCache
-from lepton_inference.package import SERVED_FILES, ServedModel
+from lepton_inference.package import ServedModel
 from lepton_inference.revisions import Revision, Target, TargetState
+from lepton_inference.runtimes.discovery import runtime_for
+from lepton_inference.set_aside import SetAside
 from lepton_inference.snapshot import write_snapshot
+from lepton_inference.trial import HarmfulModelError
+from lepton_inference.warm_up import SIGNATURE_FILE
 
 log = logging.getLogger(__name__)
 
 # The same bytes fail the same way; anything else may heal: a registry comes back, a damaged artifact is sent again.
 _FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-_LOADS_AT_ONCE = 2
+_LOADS_AT_ONCE = 4
+# So that the models of one project cannot keep those of the others waiting.
+_LOADS_PER_PROJECT = 2
 
-# Blocks: builds and warms up a model from its verified files.
-Load = Callable[[Revision, dict[str, bytes]], ServedModel]
+# Builds and warms up a model from its verified files.
+Load = Callable[[Revision, dict[str, bytes]], Awaitable[ServedModel]]
 
 
 class Report(Protocol):
-    """Tells the registry how a revision fared; `reason` is empty when it is ready. Raises when it cannot."""
+    """Reports to the registry how a revision fared; `reason` is empty when it is ready. Raises when it cannot."""
 
     def __call__(self, revision: Revision, reason: str, /) -> Awaitable[None]: ...
 
@@ -55,8 +62,12 @@ class Repository:
         self._snapshot = snapshot
         self._max_model_bytes = max_model_bytes
         self._slots: dict[tuple[str, str], _Slot] = {}
+        self._set_aside = SetAside(snapshot.with_name("set-aside.json"))
         self._loading = asyncio.Semaphore(_LOADS_AT_ONCE)
-        self._told = asyncio.Event()
+        self._loading_of: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(_LOADS_PER_PROJECT)
+        )
+        self._has_targets = asyncio.Event()
 
     def find(self, project: str, deployment: str) -> ServedModel | None:
         slot = self._slots.get((project, deployment))
@@ -82,11 +93,11 @@ class Repository:
 
     def ready(self) -> bool:
         """Whether every deployment that was known at the start serves or has failed."""
-        return self._told.is_set() and all(slot.settled.is_set() for slot in self._slots.values())
+        return self._has_targets.is_set() and all(slot.settled.is_set() for slot in self._slots.values())
 
     async def settled(self) -> None:
         """Waits until `ready`."""
-        await self._told.wait()
+        await self._has_targets.wait()
         for slot in list(self._slots.values()):
             await slot.settled.wait()
 
@@ -103,7 +114,7 @@ class Repository:
             slot.moved.set()
             if slot.work is None or slot.work.done():
                 slot.work = asyncio.create_task(self._follow(slot))
-        self._told.set()
+        self._has_targets.set()
 
     async def close(self) -> None:
         tasks = [slot.work for slot in self._slots.values() if slot.work]
@@ -124,7 +135,7 @@ class Repository:
             if revision is not None:
                 await self._bring(slot, revision)
                 continue
-            # Before the registry is told: it may be away, and what is warm can answer.
+            # Before the report: the registry may be away, and what is warm can answer.
             slot.settled.set()
             await self._confirm(slot)
             if not _may_heal(slot) and not slot.moved.is_set():
@@ -135,8 +146,17 @@ class Repository:
 
     async def _bring(self, slot: _Slot, revision: Revision) -> None:
         try:
-            async with self._loading:
+            if reason := self._set_aside.reason(revision.id):
+                raise LeptonError(ErrorCode.INVALID, reason)
+            async with self._loading_of[revision.project], self._loading:
                 model = await self._prepare(revision)
+        except HarmfulModelError as error:
+            # What served before may only have met a busy machine: it is tried again, after a pause.
+            if revision == slot.target.last_good:
+                failure = LeptonError(ErrorCode.UNAVAILABLE, error.detail)
+            else:
+                failure = error
+                await asyncio.to_thread(self._set_aside.add, revision.id, error.detail)
         except LeptonError as error:
             failure = error
         except Exception as error:
@@ -163,16 +183,16 @@ class Repository:
     async def _prepare(self, revision: Revision) -> ServedModel:
         files = {file.path: file for file in revision.files}
         contents: dict[str, bytes] = {}
-        for name in SERVED_FILES:
-            file = files.get(name)
-            if file is None:
-                raise LeptonError(ErrorCode.INVALID, f"the package has no {name}")
+        if SIGNATURE_FILE not in files:
+            raise LeptonError(ErrorCode.INVALID, f"the package has no {SIGNATURE_FILE}")
+        for name in (SIGNATURE_FILE, *runtime_for(files).files):
+            file = files[name]
             if file.bytes > self._max_model_bytes:
                 raise LeptonError(
                     ErrorCode.TOO_LARGE, f"{name} has {file.bytes} bytes; at most {self._max_model_bytes}"
                 )
             contents[name] = await self._cache.read(revision.project, file)
-        return await asyncio.to_thread(self._load, revision, contents)
+        return await self._load(revision, contents)
 
     async def _confirm(self, slot: _Slot) -> None:
         """Reports how the desired revision fared, unless the registry knows; each full state says again what it knows.
@@ -192,7 +212,7 @@ class Repository:
         try:
             await self._report(desired, reason)
         except LeptonError as error:
-            log.warning("the registry could not be told of %s: %s", desired.id, error.detail)
+            log.warning("revision %s could not be reported to the registry: %s", desired.id, error.detail)
 
     async def _remember(self) -> None:
         targets = [slot.target for slot in self._slots.values()]

@@ -35,6 +35,12 @@ class InferenceSettings(Settings):
     model_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="Threads of one model; 0: one for a quick model, else one a core."
     )
+    load_seconds: Seconds = Field(
+        default=60.0, description="How long a model may take to load and warm up, in a process of its own."
+    )
+    load_memory_bytes: Positive = Field(
+        default=2048 * MIB, description="Memory for loading and warm-up, beyond four times the model's files."
+    )
     max_model_bytes: Positive = Field(default=2000 * MIB, description="Largest model file.")
 
     key_cache_seconds: Seconds = Field(

@@ -10,6 +10,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from lepton_core.ids import digest_of, new_id
 from lepton_inference.package import Limits, ServedModel, load_model
 from lepton_inference.revisions import PackageFile, Revision
+from lepton_inference.warm_up import WarmUpLimits, warm_up
 
 Package = dict[str, bytes]
 FLOAT, INT64, STRING, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING, TensorProto.UINT8
@@ -100,5 +101,32 @@ def make_revision(package: Package, deployment: str = "double", version: int = 1
 
 
 def load(package: Package, **limits: Any) -> ServedModel:
-    chosen = {"queue_capacity": 64, "queue_bytes": 2**26, "max_batch_rows": 32, "inline_seconds": 0.002, "threads": 1}
-    return load_model(make_revision(package), package, Limits(**(chosen | limits)), ThreadPoolExecutor(1))
+    chosen = {"queue_capacity": 64, "queue_bytes": 2**26, "max_batch_rows": 32, "inline_seconds": 0.002}
+    found = Limits(**(chosen | limits))
+    plan = warm_up(package, WarmUpLimits(found.max_batch_rows, found.inline_seconds, 1, 2**25))
+    return load_model(make_revision(package), package, plan, found, ThreadPoolExecutor(1))
+
+
+def endless() -> Package:
+    """A loop of 2**62 steps: valid for ONNX Runtime, and never done."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Add", ["v", "step"], ["v2"])],
+        "body",
+        [value("i", INT64), value("c", TensorProto.BOOL), value("v", FLOAT)],
+        [value("c2", TensorProto.BOOL), value("v2", FLOAT)],
+        [numpy_helper.from_array(np.float32(1), "step")],
+    )
+    nodes = [
+        helper.make_node("Loop", ["times", "on", "start"], ["r"], body=body),
+        helper.make_node("Add", ["x", "r"], ["y"]),
+    ]
+    weights = {"times": np.int64(1 << 62), "on": np.bool_(True), "start": np.float32(0)}
+    model = build_model(nodes, [value("x", FLOAT, "n", 4)], [value("y", FLOAT, "n", 4)], **weights)
+    return make_package(model, inputs=[spec("x", "FP32", -1, 4)], outputs=[spec("y", "FP32", -1, 4)])
+
+
+def wide(elements: int) -> Package:
+    """A signature whose single row has so many numbers."""
+    node = helper.make_node("Identity", ["x"], ["y"])
+    model = build_model([node], [value("x", FLOAT, "n", "k")], [value("y", FLOAT, "n", "k")])
+    return make_package(model, inputs=[spec("x", "FP32", -1, elements)], outputs=[spec("y", "FP32", -1, elements)])

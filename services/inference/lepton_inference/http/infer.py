@@ -20,7 +20,7 @@ _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 ROUTES = (("POST", "/v2/models/{name}/infer"), ("POST", "/v2/models/{name}/versions/{version}/infer"))
 
 
-class InferDoor:
+class InferMiddleware:
     """Stands before the app: inference requests go through a guard of their own, all others to the app and its guard.
 
     The app has the same routes too, for the policy table's test and the documentation.

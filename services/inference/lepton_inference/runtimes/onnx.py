@@ -7,6 +7,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.model_format.formats import ONNX
+from lepton_core.model_format.onnx_check import check_onnx_bytes
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 
 Array = NDArray[Any]
@@ -31,11 +33,23 @@ _TYPES = {
 
 class OnnxRuntime:
     platform = "onnxruntime_onnx"
+    files = (ONNX.model_file,)
 
+    def check(self, files: Mapping[str, bytes]) -> None:
+        check_onnx_bytes(files[ONNX.model_file], ONNX.model_file)
+
+    def load(self, files: Mapping[str, bytes], signature: Signature, threads: int) -> "OnnxModel":
+        return OnnxModel(files[ONNX.model_file], signature, threads)
+
+
+RUNTIME = OnnxRuntime()
+
+
+class OnnxModel:
     def __init__(self, model: bytes, signature: Signature, threads: int) -> None:
         """`threads` 0 leaves it to ONNX Runtime. Raises INVALID when the graph is none, or not the signature's."""
         options = ort.SessionOptions()
-        options.log_severity_level = 4  # its complaints arrive as exceptions, and are told where they matter
+        options.log_severity_level = 4  # its complaints arrive as exceptions, and are reported where they matter
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Spinning threads would take the cores from the transports between two requests.

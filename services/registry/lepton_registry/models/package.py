@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
-from lepton_core.model_format.package_check import check_onnx, check_safetensors, check_signature
+from lepton_core.model_format.formats import FORMATS, format_of, model_files
+from lepton_core.model_format.package_check import check_signature
 from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls
 
-REQUIRED = ("model.onnx", "signature.json")
-ALLOWED = "*.onnx, *.safetensors, signature.json, card.json"
+ALLOWED = ", ".join((*(f"*{each.ending}" for each in FORMATS), "signature.json", "card.json"))
 MAX_PACKAGE_BYTES = 16 << 30
 MAX_JSON_BYTES = 8 << 20
 MAX_AT_ONCE = 2
@@ -58,9 +58,12 @@ class PackageInspector:
                 f"{unknown[0]!r} is no file that a model package may hold{others}; allowed: {ALLOWED}",
                 [FieldError("files", "not allowed in a model package", shown(path), ALLOWED) for path in unknown[:20]],
             )
-        missing = [name for name in REQUIRED if name not in {file.path for file in files}]
-        if missing:
-            raise invalid("files", f"the package lacks {missing[0]}", missing[0], f"{' and '.join(REQUIRED)} at least")
+        names = {file.path for file in files}
+        models = " or ".join(model_files())
+        missing = [] if names.intersection(model_files()) else [models]
+        if missing := missing + ["signature.json"] * ("signature.json" not in names):
+            allowed = f"{models} and signature.json at least"
+            raise invalid("files", f"the package lacks {missing[0]}", missing[0], allowed)
         size = sum(file.bytes for file in files)
         big = [file.path for file in files if file.path.endswith(".json") and file.bytes > MAX_JSON_BYTES]
         if size > self._max_bytes or big:
@@ -76,7 +79,8 @@ def _check_for(path: str) -> Callable[[Path], object] | None:
         return _check_card
     if "/" in path or path.startswith("."):
         return None
-    return {"onnx": check_onnx, "safetensors": check_safetensors}.get(path.rpartition(".")[2])
+    known = format_of(path)
+    return known.check if known else None
 
 
 def _check_card(file: Path) -> None:

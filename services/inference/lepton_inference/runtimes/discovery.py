@@ -1,0 +1,28 @@
+"""The installed runtimes, and the one that serves a package."""
+
+from collections.abc import Collection
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_inference.runtimes.port import Runtime
+
+GROUP = "lepton.runtimes"
+
+
+@lru_cache(maxsize=1)
+def installed_runtimes() -> tuple[Runtime, ...]:
+    """In the order of their entry points' names."""
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return tuple(entry.load() for entry in found)
+
+
+def runtime_for(names: Collection[str]) -> Runtime:
+    """The first runtime whose files are all there. Raises INVALID naming the files that would be taken."""
+    for runtime in installed_runtimes():
+        if set(runtime.files) <= set(names):
+            return runtime
+    allowed = "; ".join(" and ".join(each.files) for each in installed_runtimes())
+    raise LeptonError(
+        ErrorCode.INVALID, f"no runtime takes the files {sorted(names)[:20]}; a package needs one of: {allowed}"
+    )

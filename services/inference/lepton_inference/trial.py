@@ -1,0 +1,115 @@
+"""The first load and warm-up of a package, in a child process that ends when it takes too much time or memory.
+
+The package arrives on standard input: a line of JSON, then the bytes of its files. The child answers one line of JSON.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from lepton_core.errors import ErrorCode, LeptonError
+from lepton_inference.warm_up import Plan, WarmUpLimits
+
+log = logging.getLogger(__name__)
+
+# Loading copies the weights: the file's bytes, the parsed graph, and what optimisation makes of it.
+_COPIES = 4
+
+
+class HarmfulModelError(LeptonError):
+    """Its trial ran into the limit of time or memory, or crashed: it is not tried again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLimits:
+    seconds: float
+    # Beyond `_COPIES` times the package's files.
+    memory_bytes: int
+
+
+class Trials:
+    """Keeps one child started ahead after the first trial, so that a swap does not wait for its imports."""
+
+    def __init__(self, limits: TrialLimits, warm_up: WarmUpLimits) -> None:
+        self._limits = limits
+        self._warm_up = warm_up
+        self._spare: asyncio.Task[Process] | None = None
+        self._closed = False
+
+    async def run(self, files: Mapping[str, bytes]) -> Plan:
+        """Raises INVALID when the package cannot serve, HarmfulModelError when it ran into a limit."""
+        memory = self._limits.memory_bytes + _COPIES * sum(map(len, files.values()))
+        head = {
+            "files": {name: len(data) for name, data in files.items()},
+            "limits": asdict(self._warm_up),
+            "memory_bytes": memory,
+        }
+        child = await self._take()
+        try:
+            body = b"".join((json.dumps(head).encode(), b"\n", *files.values()))
+            async with asyncio.timeout(self._limits.seconds):
+                answer, _ = await child.communicate(body)
+        except TimeoutError:
+            reason = f"loading and warm-up took longer than {self._limits.seconds:g} s, which is allowed"
+            raise HarmfulModelError(ErrorCode.INVALID, reason) from None
+        finally:
+            await _end(child)
+        return _plan(answer, child.returncode, memory)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._spare:
+            with contextlib.suppress(OSError):
+                await _end(await self._spare)
+
+    async def _take(self) -> Process:
+        spare, self._spare = self._spare, None
+        child = await spare if spare else None
+        if not self._closed:
+            self._spare = asyncio.create_task(_start())
+        if child is None or child.returncode is not None:
+            child = await _start()
+        return child
+
+
+async def _start() -> Process:
+    # Settings are the service's own; the child needs none of them.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "lepton_inference.trial_child",
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+async def _end(child: Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+def _plan(answer: bytes, status: int | None, memory: int) -> Plan:
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        found = {}
+    if "plan" in found:
+        return Plan(**found["plan"])
+    if "error" in found:
+        raise LeptonError(ErrorCode(found["code"]), found["error"])
+    if "memory" in found:
+        raise HarmfulModelError(ErrorCode.INVALID, f"loading and warm-up need more than {memory} bytes of memory")
+    raise HarmfulModelError(ErrorCode.INVALID, f"loading and warm-up ended the process that tried it (status {status})")

@@ -1,0 +1,55 @@
+"""The child of `trial.py`: reads one package, loads it and warms it up, within limits, and answers one line."""
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from typing import Any
+
+from lepton_core.errors import LeptonError
+from lepton_inference.runtimes.discovery import installed_runtimes
+from lepton_inference.warm_up import WarmUpLimits, warm_up
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+def main() -> int:
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    installed_runtimes()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    # What a library prints must not be taken for the answer.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    os.write(answer, json.dumps(_answer(json.loads(line))).encode())
+    # Threads of a runtime may still be busy.
+    os._exit(0)
+
+
+def _answer(head: dict[str, Any]) -> dict[str, Any]:
+    try:
+        # Private writable memory, unlike RLIMIT_AS: the address space that threads and drivers only reserve is free.
+        resource.setrlimit(resource.RLIMIT_DATA, (head["memory_bytes"], head["memory_bytes"]))
+        files = {name: sys.stdin.buffer.read(size) for name, size in head["files"].items()}
+        plan = warm_up(files, WarmUpLimits(**head["limits"]))
+    except LeptonError as error:
+        return {"code": error.code.value, "error": error.detail}
+    except MemoryError:
+        return {"memory": True}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the package's, and the parent reports it
+        return {"code": "INVALID", "error": f"it could not be loaded: {type(error).__name__}: {str(error)[:300]}"}
+    return {"plan": {"threads": plan.threads, "inline_bytes": plan.inline_bytes}}
+
+
+def _leave_with_parent(parent: int) -> None:
+    """A service that was killed cannot end its children."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
