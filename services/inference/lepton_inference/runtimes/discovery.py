@@ -19,6 +19,9 @@ def installed_runtimes() -> tuple[Runtime, ...]:
 
 def runtime_for(names: Collection[str]) -> Runtime:
     """The first runtime whose files are all there. Raises INVALID naming the files that would be taken."""
+    if not installed_runtimes():
+        detail = f"no runtime is installed: no package has an entry point in {GROUP!r}; install lepton-inference again"
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, detail)
     for runtime in installed_runtimes():
         if set(runtime.files) <= set(names):
             return runtime
