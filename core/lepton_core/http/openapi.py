@@ -9,8 +9,20 @@ from fastapi import FastAPI
 
 from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
 from lepton_core.identity.policies import POLICIES, Policy
+from lepton_core.request_context import REQUEST_ID_HEADER
 
 SECURITY_SCHEME = "api_key"
+
+
+# Said where a body may be of several types: without an optional parameter beside such a body, openapi-python-client
+# (0.29) generates code that does not import.
+REQUEST_ID_PARAMETER: dict[str, Any] = {
+    "name": REQUEST_ID_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Yours, to find the request in the logs: at most 64 letters, digits, `.`, `_` and `-`.",
+}
 
 
 class DocumentedApp(FastAPI):

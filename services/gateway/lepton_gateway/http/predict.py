@@ -6,6 +6,7 @@ import httpx
 from fastapi import APIRouter, Request, Response
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http.openapi import REQUEST_ID_PARAMETER
 from lepton_core.ids import check_label
 from lepton_core.model_format.kinds.bodies import answer_schema, request_body
 from lepton_core.model_format.kinds.classes import CLASS
@@ -37,7 +38,7 @@ def routes(inference: httpx.AsyncClient) -> APIRouter:
                 "content": {"application/json": {"schema": answer_schema(), "example": ANSWER}},
             }
         },
-        openapi_extra={"requestBody": request_body()},
+        openapi_extra={"requestBody": request_body(), "parameters": [REQUEST_ID_PARAMETER]},
     )
     async def predict(name: str, request: Request) -> Response:
         """An instance as JSON under the key of its kind, or a file of one as the body.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from lepton_core.http.openapi import reference
+from lepton_core.http.openapi import REQUEST_ID_PARAMETER, reference
 from lepton_core.model_format.signature import Datatype
 
 TAGS = [
@@ -70,13 +70,14 @@ BODY_SCHEMAS = {model.__name__: model.model_json_schema() for model in (InferReq
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _EXAMPLE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 1.0]}]}
 INFER_BODY: dict[str, Any] = {
+    "parameters": [REQUEST_ID_PARAMETER],
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {"schema": reference("InferRequest"), "example": _EXAMPLE},
             "application/octet-stream": _BYTES,
         },
-    }
+    },
 }
 INFER_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {

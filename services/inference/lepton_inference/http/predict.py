@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http.openapi import REQUEST_ID_PARAMETER
 from lepton_core.identity import Principal, current_principal
 from lepton_core.model_format.kinds import decode_instances, encode_outputs
 from lepton_core.model_format.kinds.bodies import (
@@ -36,7 +37,7 @@ def routes(dataplane: Dataplane) -> APIRouter:
 
     @router.post(
         "/deployments/{name}:predict",
-        openapi_extra={"requestBody": request_body()},
+        openapi_extra={"requestBody": request_body(), "parameters": [REQUEST_ID_PARAMETER]},
         responses={200: {"content": {"application/json": {"schema": answer_schema()}}}},
     )
     async def predict_(name: str, request: Request) -> Response:
