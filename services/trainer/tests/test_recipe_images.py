@@ -183,6 +183,21 @@ def test_all_files_that_are_no_images_are_named_at_once_or_dropped(tmp_path: Pat
         read_images(tmp_path, Settings(on_bad="drop"))
 
 
+def test_images_of_more_than_8_bits_are_scaled_and_faint_ones_are_named(tmp_path: Path) -> None:
+    for number in range(8):
+        shares = (PIXELS[number] / 255).astype(np.float32)
+        write(tmp_path / "ab"[number % 2] / f"{number}.tiff", shares)
+    images = read_images(tmp_path, Settings())
+    assert {tuple(image.ravel().tolist()) for image in images.pixels} == {
+        tuple(PIXELS[number].ravel().tolist()) for number in range(8)
+    }
+    assert images.notes == ()
+    low = PIXELS[0].astype(np.uint16) + 300
+    write(tmp_path / "a" / "low.tiff", low)
+    (note,) = read_images(tmp_path, Settings()).notes
+    assert note.startswith("data: 1 images lost what they show by scaling to 8 bits: a/low.tiff: its values 300 to")
+
+
 def test_dropped_files_do_not_move_the_split(tmp_path: Path) -> None:
     for number in range(20):
         write(tmp_path / ("train" if number < 12 else "test") / "ab"[number % 2] / f"{number:02}.png", PIXELS[number])

@@ -7,7 +7,7 @@ import numpy as np
 
 from lepton_core.data_layout.image_folders import BadFile, Entry, bad_files, find_images, list_files
 from lepton_core.errors import LeptonError, invalid
-from lepton_core.model_format.images import ImageError, decode_image, image_shape
+from lepton_core.model_format.images import ImageError, decode_with_note, image_shape
 from lepton_trainer.recipes.vision_classifier.pixels import Labelled, Pixels, target_shape
 from lepton_trainer.recipes.vision_classifier.settings import Settings
 
@@ -21,21 +21,24 @@ def read_folders(data_dir: Path, settings: Settings) -> Labelled:
     if not shapes:
         raise _no_image_left(entries[0]) if settings.on_bad == "drop" else bad_files(data_dir, list(bad.values()))
     pixels = np.empty((len(shapes), *target_shape(list(shapes.values()), settings)), np.uint8)
-    good, damaged = _decode(entries, list(shapes), pixels)
+    good, damaged, faint = _decode(entries, list(shapes), pixels)
     bad |= damaged
     if bad and settings.on_bad == "fail":
         raise bad_files(data_dir, [bad[place] for place in sorted(bad)])
     _require_all_classes(entries, good, held_from)
     flags = np.array(good) >= held_from if found.holdout else None
     dropped = [bad[place] for place in sorted(bad)]
-    note = f"data: {len(dropped)} files dropped (on_bad: drop): {list_files(data_dir, dropped)}"
+    notes = {
+        f"files dropped (on_bad: drop): {list_files(data_dir, dropped)}": len(dropped),
+        f"images lost what they show by scaling to 8 bits: {list_files(data_dir, faint)}": len(faint),
+    }
     return Labelled(
         pixels=pixels[: len(good)],
         labels=[entries[place][1] for place in good],
         held=flags,
         files=tuple(path for path, _ in entries),
         dropped=len(dropped),
-        notes=(note,) if dropped else (),
+        notes=tuple(f"data: {count} {note}" for note, count in notes.items() if count),
     )
 
 
@@ -51,19 +54,27 @@ def _shapes(entries: Sequence[Entry]) -> tuple[dict[int, tuple[int, int, int]], 
     return shapes, bad
 
 
-def _decode(entries: Sequence[Entry], places: Sequence[int], pixels: Pixels) -> tuple[list[int], dict[int, BadFile]]:
-    """Fills the first rows of `pixels` with the images at these places; those that could be read, and the damaged."""
+def _decode(
+    entries: Sequence[Entry], places: Sequence[int], pixels: Pixels
+) -> tuple[list[int], dict[int, BadFile], list[BadFile]]:
+    """Fills the first rows of `pixels` with the images at these places.
+
+    The places that could be read; the damaged files; and the files that became nearly one shade, with their values.
+    """
     good: list[int] = []
     damaged: dict[int, BadFile] = {}
+    faint: list[BadFile] = []
     for place in places:
         path = entries[place][0]
         try:
-            pixels[len(good)] = decode_image(path.read_bytes(), *pixels.shape[1:])
+            pixels[len(good)], note = decode_with_note(path.read_bytes(), *pixels.shape[1:])
         except ImageError as error:
             damaged[place] = (path, error.reason)
             continue
         good.append(place)
-    return good, damaged
+        if note:
+            faint.append((path, note))
+    return good, damaged, faint
 
 
 def _require_all_classes(entries: Sequence[Entry], good: Sequence[int], held_from: int) -> None:
