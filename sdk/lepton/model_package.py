@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lepton_core.model_format.kinds.classes import CLASS
+from lepton_core.model_format.kinds.tensor import TENSOR_OUT
 from lepton_core.model_format.onnx_quiet import quiet_exporter
 from lepton_core.model_format.package_check import check_package
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
@@ -112,7 +114,7 @@ def _describe(inputs: Sequence[Any], outputs: Sequence[Any], labels: Sequence[st
         gives: tuple[TensorSpec, ...] = (_spec("probabilities", outputs[0]),)
     else:
         gives = tuple(_spec("output" if len(outputs) == 1 else f"output_{n}", each) for n, each in enumerate(outputs))
-    kind = "class" if labels else "tensor"
+    kind = CLASS.name if labels else TENSOR_OUT.name
     return Signature(output_kind=kind, inputs=takes, model_inputs=takes, outputs=gives, labels=tuple(map(str, labels)))
 
 

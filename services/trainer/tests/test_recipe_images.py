@@ -206,6 +206,25 @@ def test_dropped_files_do_not_move_the_split(tmp_path: Path) -> None:
     assert (len(images.train), len(images.holdout)) == (11, 8)
 
 
+def test_files_of_float_and_of_sixteen_bits_keep_their_range_or_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.arange(64).reshape(8, 8)
+    for folder, level in (("dark", 0), ("light", 150)):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            values = (ramp + level + rng.integers(0, 40)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / folder / f"sixteen{number}.tif")
+            Image.fromarray(values.astype(np.float32) / 255).save(tmp_path / folder / f"float{number}.tif")
+    images = read_images(tmp_path, Settings())
+    dark, light = (images.pixels[images.classes == place].mean() for place in (0, 1))
+    assert (dark < 80, light > 150, images.notes) == (True, True, ())
+    Image.fromarray((ramp * 5).astype(np.uint16)).save(tmp_path / "dark" / "dim.tif")
+    (note,) = read_images(tmp_path, Settings()).notes
+    assert note.startswith(
+        "data: 1 images lost what they show by scaling to 8 bits: dark/dim.tif: its values 0 to 315 become 0"
+    )
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

@@ -11,6 +11,9 @@ from lepton_core.model_format.features.fit import fit_numbers, fit_words
 from lepton_core.model_format.features.pipeline import Array, Pipeline
 from lepton_core.model_format.features.steps import DateParts, FlagMissing, Lookup, Step
 from lepton_core.model_format.features.values import DatePart
+from lepton_core.model_format.kinds.classes import CLASS
+from lepton_core.model_format.kinds.number import NUMBER
+from lepton_core.model_format.kinds.row import ROW
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.splits import Indices
 from lepton_trainer.recipes.tabular.data import Rows, likely_ids, read_rows, row_statistics, usual_words
@@ -85,8 +88,8 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
     else:
         output = TensorSpec(name="value", datatype=Datatype.FP32, shape=(-1, 1))
     return Signature(
-        input_kind="row",
-        output_kind="class" if rows.labels else "number",
+        input_kind=ROW.name,
+        output_kind=CLASS.name if rows.labels else NUMBER.name,
         inputs=tuple(inputs),
         steps=tuple(steps),
         model_inputs=tuple(model_inputs),

@@ -9,6 +9,8 @@ from torch import nn
 from lepton_core.model_format.features.fit import fit_pixels
 from lepton_core.model_format.features.pipeline import Pipeline
 from lepton_core.model_format.features.steps import Transpose
+from lepton_core.model_format.kinds.classes import CLASS
+from lepton_core.model_format.kinds.image import IMAGE
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 from lepton_trainer.recipes.vision_classifier.data import Images, image_statistics, read_images
 from lepton_trainer.recipes.vision_classifier.model import SmallCNN, channels_last, flip, shift
@@ -89,8 +91,8 @@ def _classes(images: Images) -> str:
 def _signature(images: Images) -> Signature:
     _, height, width, channels = images.pixels.shape
     return Signature(
-        input_kind="image",
-        output_kind="class",
+        input_kind=IMAGE.name,
+        output_kind=CLASS.name,
         inputs=(TensorSpec(name="image", datatype=Datatype.UINT8, shape=(-1, height, width, channels)),),
         steps=(
             fit_pixels(images.pixels[images.train], "image", "normalized"),
