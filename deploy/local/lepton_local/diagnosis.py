@@ -3,14 +3,22 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lepton_local.home import Home, find_home
 from lepton_local.leftovers import find_marked
 from lepton_local.state import PartStatus, find_runner, read_status
 
 LOW_DISK_BYTES = 2 * 1024**3
+# Refusals of the queue server that are older say nothing about now.
+RECENT_SECONDS = 3600
+ANSWER_SECONDS = 2.0
+FULL_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ def diagnose(environ: Mapping[str, str]) -> list[Finding]:
     home = find_home(environ)
     if home.id is None:
         return [Finding("platform", False, f"there is none in {home.folder}", "lepton up")]
-    return [*_parts(home), _disk(home), _private(home)]
+    return [*_parts(home), *_queue(home), _disk(home), _private(home)]
 
 
 def _parts(home: Home) -> list[Finding]:
@@ -51,6 +59,50 @@ def _part(part: PartStatus) -> Finding:
     if part.state != "ready" or part.pid is None or not psutil.pid_exists(part.pid):
         return Finding(part.name, False, f"{part.state}{crashed}", f"its log says why: {part.log}")
     return Finding(part.name, True, where + crashed)
+
+
+def _queue(home: Home) -> list[Finding]:
+    """Of the bundled queue server: refused logins and how full it is. Nothing where it does not run."""
+    status = read_status(home)
+    port = next((part.ports.get("redis") for part in status.parts if part.name == "queue"), None) if status else None
+    password = home.keys / "queue-operator.password"
+    if port is None or not password.exists():
+        return []
+    client = redis.Redis(
+        port=port,
+        username="operator",
+        password=password.read_text().strip(),
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    with client:
+        try:
+            return [*queue_logins(client), *queue_memory(client)]
+        except redis.RedisError:
+            # That it does not answer is said above, where its component is.
+            return []
+
+
+def queue_logins(client: redis.Redis) -> list[Finding]:
+    """Logins that were refused within the last hour, as the server counts them."""
+    entries: Any = client.acl_log()
+    recent = [entry for entry in entries if entry["reason"] == "auth" and float(entry["age-seconds"]) < RECENT_SECONDS]
+    if not recent:
+        return []
+    count = sum(int(entry["count"]) for entry in recent)
+    users = ", ".join(sorted({repr(str(entry["username"])) for entry in recent}))
+    text = f"{count} logins were refused within the last hour, as {users}"
+    return [Finding("queue logins", False, text, "check user and password of the client: docs/queue-producers.md")]
+
+
+def queue_memory(client: redis.Redis) -> list[Finding]:
+    memory: Any = client.info("memory")
+    used, bound = int(memory["used_memory"]), int(memory["maxmemory"])
+    if bound and used > FULL_SHARE * bound:
+        text = f"{used / 1024**2:.0f} of {bound / 1024**2:.0f} MiB are in use; when it is full, messages are refused"
+        return [Finding("queue memory", False, text, "see why messages wait, or set LEPTON_LOCAL_QUEUE_MAX_BYTES")]
+    return []
 
 
 def _disk(home: Home) -> Finding:

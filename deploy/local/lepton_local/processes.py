@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -139,6 +140,8 @@ class Supervisor:
     def _look(self, *, first_start: bool = False) -> None:
         """One round over all parts."""
         for each in self.watched.values():
+            if rotate_open(each.log):
+                each.log_start = 0
             if each.process is not None and each.state in (State.STARTING, State.READY):
                 if each.process.poll() is not None:
                     self._ended(each, first_start)
@@ -200,16 +203,41 @@ def _how_it_ended(returncode: int) -> str:
 
 def rotate(log: Path) -> None:
     """Keep logs bounded: at a start, a big one becomes `.1`, and the oldest goes."""
+    if _is_large(log):
+        _make_room(log)
+        log.replace(_numbered(log, 1))
+
+
+def rotate_open(log: Path) -> bool:
+    """The same while a process writes to the log; whether it was done.
+
+    It holds the file open and cannot be given another, so the file is copied and cut. It writes at the file's end,
+    wherever that is. Lines written between copy and cut are lost.
+    """
+    if not _is_large(log):
+        return False
+    _make_room(log)
+    shutil.copyfile(log, _numbered(log, 1))
+    os.truncate(log, 0)
+    return True
+
+
+def _is_large(log: Path) -> bool:
     try:
-        if log.stat().st_size < MAX_LOG_BYTES:
-            return
+        return log.stat().st_size >= MAX_LOG_BYTES
     except FileNotFoundError:
-        return
+        return False
+
+
+def _make_room(log: Path) -> None:
     for number in range(KEPT_LOGS, 1, -1):
-        older = log.with_name(f"{log.name}.{number - 1}")
+        older = _numbered(log, number - 1)
         if older.exists():
-            older.replace(log.with_name(f"{log.name}.{number}"))
-    log.replace(log.with_name(f"{log.name}.1"))
+            older.replace(_numbered(log, number))
+
+
+def _numbered(log: Path, number: int) -> Path:
+    return log.with_name(f"{log.name}.{number}")
 
 
 def tail(log: Path, start: int = 0) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import wait_until
+from lepton_local import processes
 from lepton_local.components import Part
 from lepton_local.home import Home
 from lepton_local.leftovers import find_marked
@@ -133,7 +134,9 @@ def test_a_part_whose_turn_has_not_come_is_restarted_during_the_drain(stand_in: 
 
 
 def test_a_part_that_ends_at_its_start_is_told_with_its_log(stand_in: Make, supervise: Supervise) -> None:
-    supervisor = supervise([stand_in("registry", "print('the database is newer than this program'); sys.exit(3)")])
+    supervisor = supervise(
+        [stand_in("registry", "print('the database is newer than this program'); sys.exit(3)  # without READY")]
+    )
     supervisor.watched["registry"].log.write_text("what an earlier start said\n")
     with pytest.raises(LeptonError) as caught:
         start(supervisor)
@@ -169,3 +172,19 @@ def test_a_big_log_is_put_aside_and_the_oldest_goes(home: Home) -> None:
     kept = sorted(home.logs.iterdir())
     assert [path.name for path in kept] == ["registry.log.1", "registry.log.2", "registry.log.3"]
     assert [path.read_bytes()[:1] for path in kept] == [b"4", b"3", b"2"]
+
+
+def test_a_log_is_rotated_while_its_component_writes_to_it(
+    stand_in: Make, supervise: Supervise, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MAX_LOG_BYTES", 10_000)
+    writes = "open(READY, 'w').close()\nwhile True:\n    print('x' * 99, flush=True)\n    time.sleep(0.001)"
+    supervisor = supervise([stand_in("gateway", writes)])
+    start(supervisor)
+    log = home.logs / "gateway.log"
+    with watching(supervisor):
+        wait_until(lambda: log.with_name("gateway.log.3").exists(), 60, "three rotations")
+    kept = sorted(path.name for path in home.logs.glob("gateway.log*"))
+    assert kept == ["gateway.log", "gateway.log.1", "gateway.log.2", "gateway.log.3"]
+    assert supervisor.watched["gateway"].restarts == 0
+    assert b"\0" not in log.read_bytes(), "it goes on at the start of the file"

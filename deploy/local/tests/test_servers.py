@@ -22,6 +22,7 @@ from redis.retry import Retry
 from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
 from lepton_fixtures.processes import wait_until
 from lepton_local.components import Part, Wiring, objects_part, queue_part
+from lepton_local.diagnosis import queue_logins, queue_memory
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys, ensure_keys
 from lepton_local.ports import choose_ports
@@ -169,6 +170,29 @@ def test_queue_refuses_strangers(servers: Servers) -> None:
         pytest.raises(redis.exceptions.AuthenticationError),
     ):
         client.ping()
+
+
+def test_refused_logins_are_counted_for_the_doctor(servers: Servers) -> None:
+    port = servers.wiring.ports["queue"]
+    with servers.queue("operator") as operator:
+        assert queue_logins(operator) == []
+        for _ in range(3):
+            with (
+                redis.Redis(port=port, username="producers", password="wrong", retry=Retry(NoBackoff(), 0)) as client,
+                pytest.raises(redis.exceptions.AuthenticationError),
+            ):
+                client.ping()
+        [finding] = queue_logins(operator)
+        assert not finding.ok
+        assert "3 logins" in finding.text
+        assert "'producers'" in finding.text
+
+
+def test_a_queue_that_is_nearly_full_is_a_finding(servers: Servers) -> None:
+    with servers.queue("operator") as operator:
+        assert queue_memory(operator) == []
+        operator.config_set("maxmemory", operator.info("memory")["used_memory"])  # type: ignore[index]
+        assert [finding.ok for finding in queue_memory(operator)] == [False]
 
 
 def test_no_secret_is_readable_by_others_or_stands_on_a_command_line(servers: Servers, home: Home) -> None:
