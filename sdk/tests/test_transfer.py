@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton.client import Client
 from lepton.transport import transfer
 from lepton.transport.http import Transport
 from lepton.transport.login import Login
@@ -99,6 +100,19 @@ def test_names_from_a_server_stay_in_the_folder(wires: Wires, tmp_path: Path, pa
         pull_files(wires._gateway, files, folder, title="t", progress=False)
     assert raised.value.code is ErrorCode.INVALID
     assert sorted(each.name for each in tmp_path.iterdir()) == ["pulled"]
+
+
+def test_a_check_ends_a_push_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n1,a\n2\n")
+    # Nothing listens there: an attempt to send would be UNAVAILABLE.
+    with Client(url="http://127.0.0.1:9", api_key="lk_none", retry_seconds=0) as client:
+        for check, message in (
+            ("tabular", r"t\.csv, row 2 \(line 3\) has 1 value"),
+            ("audio", "no check for this recipe"),
+        ):
+            with pytest.raises(LeptonError, match=message) as caught:
+                client.datasets.push("numbers", tmp_path, check=check, progress=False)
+            assert caught.value.code is ErrorCode.INVALID
 
 
 def test_folders_that_a_push_leaves_out_are_found_at_their_top(tmp_path: Path) -> None:
