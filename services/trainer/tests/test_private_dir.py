@@ -15,7 +15,7 @@ from lepton_core.errors import LeptonError
 from lepton_core.ids import digest_of
 from lepton_fixtures.processes import wait_until
 from lepton_trainer.files.cache import InputCache
-from lepton_trainer.files.disk import DiskBudget
+from lepton_trainer.files.disk import FASTEST_BYTES_PER_SECOND, DiskBudget, pause_seconds
 from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
 from lepton_trainer.processes.process_tree import MARKER, find_marked, kill_marked
 
@@ -145,6 +145,16 @@ def test_disk_budget_and_reserve(tmp_path: Path) -> None:
         DiskBudget(tmp_path, 50_000, 0).check()
     with pytest.raises(LeptonError, match="disk full"):
         DiskBudget(tmp_path, 1 << 20, 1 << 60).check()
+
+
+@pytest.mark.parametrize("gibibytes", [1, 3, 50])
+def test_a_disk_budget_is_exceeded_by_less_than_a_tenth_at_the_fastest(gibibytes: int) -> None:
+    """The program writes without pause; each look comes when the one before said."""
+    budget = gibibytes << 30
+    used = 0.0
+    while used <= budget:
+        used += pause_seconds(int(used), budget) * FASTEST_BYTES_PER_SECOND
+    assert used < 1.1 * budget
 
 
 def test_folders_nested_without_end_are_told_and_removed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from lepton_trainer.assignment import Order
 from lepton_trainer.attempt.completion import Ending
 from lepton_trainer.attempt.lease import Lease
 from lepton_trainer.attempt.workspace import Preparation
-from lepton_trainer.files.disk import DiskBudget
+from lepton_trainer.files.disk import LONGEST_PAUSE_SECONDS, DiskBudget
 from lepton_trainer.placement import Launched
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
@@ -29,7 +29,6 @@ LOOK_SECONDS = 0.1
 # How long the tree may take to end before the scripts' user is emptied, and how long that may take.
 END_TREE_SECONDS = 0.5
 END_SCRIPTS_SECONDS = 10.0
-DISK_LOOK_SECONDS = 2.0
 # How long programs may take to leave when the platform asks for their place.
 DRAIN_SECONDS = 15.0
 # After one rank has failed, how long the others have to fail too, with words of their own.
@@ -105,7 +104,7 @@ class Attempt:
         failed_at: float | None = None
         told_at: float | None = None
         while self._launched.exit_code() is None:
-            self._control.changed.wait(LOOK_SECONDS)
+            self._control.changed.wait(min(LOOK_SECONDS, max(0.0, disk_look_at - time.monotonic())))
             self._control.changed.clear()
             reap_orphans(self._launched.pids)
             now = time.monotonic()
@@ -118,9 +117,11 @@ class Attempt:
                 text = f"out of time: it ran for {self._timeout_seconds} s (limits.timeout_seconds)"
                 self._control.request(Stop.FAULT, text, final=True)
             if now >= disk_look_at:
-                self._check_disk()
-                # Walking a large folder takes its time: at most a tenth of ours.
-                disk_look_at = time.monotonic() + max(DISK_LOOK_SECONDS, 10 * (time.monotonic() - now))
+                pause = self._check_disk()
+                # Walking a large folder takes its time: at most half of ours, and a tenth while there is no hurry.
+                walked = time.monotonic() - now
+                share = 10 if pause >= LONGEST_PAUSE_SECONDS else 1
+                disk_look_at = time.monotonic() + max(pause, share * walked)
             if self._guards.first_failed is not None:
                 failed_at = failed_at or now
                 if now - failed_at > PEER_SECONDS:
@@ -150,12 +151,15 @@ class Attempt:
         self._leave_by = until if self._leave_by is None else min(self._leave_by, until)
         return now >= self._leave_by
 
-    def _check_disk(self) -> None:
+    def _check_disk(self) -> float:
+        """Seconds until the next look."""
+        pause = LONGEST_PAUSE_SECONDS
         try:
-            self._disk.check()
+            pause = self._disk.check()
         except LeptonError as error:
             # Its own budget would be exceeded again; a disk that others filled may have room later.
             self._control.request(Stop.FAULT, error.detail, final=error.code is ErrorCode.TOO_LARGE)
         for rank, known in self._guards.ranks.items():
             if known.problem:
                 self._control.request(Stop.FAULT, f"rank {rank}: {known.problem}")
+        return pause

@@ -47,6 +47,21 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+# What one machine writes at most, to its page cache; a slower disk makes the bound tighter.
+FASTEST_BYTES_PER_SECOND = 1 << 30
+LONGEST_PAUSE_SECONDS = 2.0
+SHORTEST_PAUSE_SECONDS = 0.02
+
+
+def pause_seconds(used: int, max_bytes: int) -> float:
+    """Until the next look: before the rest of the budget can be filled.
+
+    So a budget of 1 GiB or more is exceeded by less than a tenth, as long as looking itself takes little time.
+    """
+    seconds = (max_bytes - used) / FASTEST_BYTES_PER_SECOND
+    return min(max(seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
 class DiskBudget:
     """A full shared disk would stop the database and the queue together, so an attempt is ended before."""
 
@@ -55,8 +70,11 @@ class DiskBudget:
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
 
-    def check(self) -> None:
-        """Raises TOO_LARGE when the attempt exceeds its budget, UNAVAILABLE when it eats the reserve."""
+    def check(self) -> float:
+        """Seconds until it should be asked again.
+
+        Raises TOO_LARGE when the attempt exceeds its budget, UNAVAILABLE when it eats the reserve.
+        """
         free = free_bytes(self._folder)
         if free < self._reserve_bytes:
             detail = (
@@ -71,6 +89,7 @@ class DiskBudget:
                 f"is {shown_bytes(self._max_bytes)}"
             )
             raise LeptonError(ErrorCode.TOO_LARGE, detail)
+        return pause_seconds(used, self._max_bytes)
 
 
 def shown_bytes(count: int) -> str:
