@@ -4,10 +4,11 @@ One record is one line, `<crc32, 8 hex digits> <canonical JSON object>\\n`. A pr
 last line can be torn: readers stop before it, and a writer that opens the file again cuts it off.
 """
 
+import fcntl
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,8 @@ from typing import Any, Self
 from lepton_core.errors import ErrorCode, LeptonError
 
 MAX_RECORD_BYTES = 256 * 1024
+# A longer integer is read as a float, which is an infinity.
+MAX_INTEGER_DIGITS = 400
 _PREFIX_BYTES = 9  # eight digits and a space
 _BUFFER_BYTES = 64 * 1024
 _READ_BYTES = 1024 * 1024
@@ -37,10 +40,15 @@ def decode_record(line: bytes) -> dict[str, Any] | None:
     if b"%08x" % zlib.crc32(body) != line[: _PREFIX_BYTES - 1]:
         return None
     try:
-        record = json.loads(body)
+        # Python refuses to parse integers of thousands of digits; a record that is whole must not stop its readers.
+        record = json.loads(body, parse_int=_parse_int)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _parse_int(text: str) -> int | float:
+    return int(text) if len(text) <= MAX_INTEGER_DIGITS else float(text)
 
 
 def parse_records(data: bytes) -> list[dict[str, Any]]:
@@ -84,6 +92,30 @@ def read_records(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
         records += parse_records(chunk)
         offset += len(chunk)
     return records, offset
+
+
+def append_records(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
+    """Appends encoded records. Safe for any number of threads and processes that write to the same file.
+
+    The file is opened anew each time: a descriptor that a fork shares would share its lock, too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            # A writer was killed in the middle of a record.
+            os.ftruncate(file, whole_bytes(path))
+        data = memoryview(b"".join(lines))
+        while data:
+            data = data[os.write(file, data) :]
+        if sync:
+            os.fsync(file)
+    finally:
+        # Not left to close(): a child that was forked meanwhile holds the same lock.
+        fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)
 
 
 class JournalWriter:

@@ -9,15 +9,15 @@ import math
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lepton.metric_log import MetricLog, Notes
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.journal import JournalWriter, whole_bytes
+from lepton_core.journal import append_records, encode_record, whole_bytes
 from lepton_core.model_format.signature import Signature
 from lepton_core.workspace_files import (
     ATTEMPT_FILE_VARIABLE,
@@ -32,23 +32,21 @@ from lepton_core.workspace_files import (
 
 __all__ = ["checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir", "resume_step"]
 
+_notes = Notes()
+
 
 def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **values: Any) -> None:
     """Records metric values: `lepton.log(loss=0.3, accuracy=0.9, step=100)`.
 
-    Values are whatever float() takes, tensors of one element too. Without `step`, one more than the last one.
+    Values are whatever float() takes, tensors of one element too. Without `step`, one more than the last one. Any
+    thread and process of the job may call it. It never raises: what cannot be recorded is named once on standard error.
     """
-    job = _job()
-    if job is None:
-        return
-    job.step = job.step + 1 if step is None else int(step)
-    numbers = {name: float(value) for name, value in {**(metrics or {}), **values}.items()}
-    finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
-    for name in numbers.keys() - finite.keys():
-        _note(f"lepton.log: {name} is {numbers[name]} at step {job.step}; only finite numbers are recorded")
-    if finite:
-        job.metrics.append({"s": job.step, "t": time.time_ns() // 1000, "k": finite})
-        job.metrics.flush()
+    try:
+        job = _job()
+        if job is not None:
+            job.metric_log.log({**(metrics or {}), **values}, step)
+    except Exception as error:  # noqa: BLE001 - a metric must not end a training
+        _notes("call", f"a call is not recorded: {type(error).__name__}: {ascii(str(error))[:300]}")
 
 
 def progress(done: int, total: int) -> None:
@@ -59,8 +57,7 @@ def progress(done: int, total: int) -> None:
     job = _job()
     if job and job.rank == 0:
         record = ProgressRecord(epoch=0, epochs=0, step=int(done), steps=int(total))
-        job.control.append(record.model_dump())
-        job.control.flush()
+        append_records(job.control_journal, [encode_record(record.model_dump())])
 
 
 def checkpoint(
@@ -90,7 +87,8 @@ def checkpoint(
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
     sync_folder(folder.parent)
-    job.metrics.flush(sync=True)
+    for journal in job.workspace.journal.glob("metrics-rank*.jsonl"):
+        _sync_file(journal)
     record = CheckpointRecord(
         step=step,
         epoch=epoch,
@@ -100,8 +98,7 @@ def checkpoint(
         score=float(score) if score is not None and math.isfinite(score) else None,
         offsets={path.name: whole_bytes(path) for path in sorted(job.workspace.journal.glob("metrics-rank*.jsonl"))},
     )
-    job.control.append(record.model_dump())
-    job.control.flush(sync=True)
+    append_records(job.control_journal, [encode_record(record.model_dump())], sync=True)
     return folder
 
 
@@ -172,9 +169,9 @@ class _Job:
         self.workspace = Workspace(attempt_file.absolute().parent)
         self.attempt: AttemptFile = self.workspace.read_attempt()
         self.rank = rank
-        self.step = self.attempt.resume.step if self.attempt.resume else 0
-        self.metrics = JournalWriter(self.workspace.metrics_journal(rank))
-        self.control = JournalWriter(self.workspace.control_journal(rank))
+        self.control_journal = self.workspace.control_journal(rank)
+        first_step = self.attempt.resume.step if self.attempt.resume else 0
+        self.metric_log = MetricLog(self.workspace, rank, first_step, _notes)
 
 
 def _job() -> _Job | None:

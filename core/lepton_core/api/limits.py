@@ -7,6 +7,10 @@ DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 # Entries of one page of a list, and of one answer about events.
 MAX_PAGE_ENTRIES = 1_000
+# Of a metric's name, of one journal record, and of one run.
+MAX_METRIC_KEY_CHARS = 256
+MAX_METRICS_PER_RECORD = 1_000
+MAX_METRIC_NAMES = 10_000
 # Metric points of one answer.
 MAX_METRIC_POINTS = 10_000
 # Log chunks of one answer.

@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from lepton_core.api.limits import MAX_METRIC_KEY_CHARS, MAX_METRICS_PER_RECORD
 from lepton_core.errors import invalid
 from lepton_core.journal import decode_record
 
-MAX_KEY_CHARS = 256
-MAX_KEYS = 1_000
 _INT64 = 2**63
 _FILE = re.compile(r"metrics-rank(0|[1-9][0-9]{0,5})\.jsonl")
 
@@ -49,13 +48,30 @@ def parse_points(data: bytes, offset: int) -> list[Point]:
 
 def _points_of(record: dict[str, Any], file_offset: int) -> Iterator[Point]:
     step, at_us, values = record.get("s"), record.get("t"), record.get("k")
-    if not (_is_int64(step) and _is_int64(at_us) and isinstance(values, dict) and len(values) <= MAX_KEYS):
+    if not (
+        _is_int64(step) and _is_int64(at_us) and isinstance(values, dict) and len(values) <= MAX_METRICS_PER_RECORD
+    ):
         return
     for key, value in values.items():
-        if not 0 < len(key) <= MAX_KEY_CHARS or "\0" in key:
-            continue
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            yield Point(file_offset, key, step, float(value), at_us)  # type: ignore[arg-type]
+        number = _finite(value)
+        if number is not None and _is_name(key):
+            yield Point(file_offset, key, step, number, at_us)  # type: ignore[arg-type]
+
+
+def _is_name(key: str) -> bool:
+    """Whether the databases can hold it: PostgreSQL takes no zero character, and neither takes a lone surrogate."""
+    lone = any("\ud800" <= character <= "\udfff" for character in key)
+    return 0 < len(key) <= MAX_METRIC_KEY_CHARS and "\0" not in key and not lone
+
+
+def _finite(value: object) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _is_int64(value: object) -> bool:
