@@ -52,6 +52,7 @@ def write_package(
     elif isinstance(model, str | Path) and given is not None:
         shutil.copyfile(model, temporary / "model.onnx")
         described = given
+        _check_labels(described)
     else:
         raise TypeError("lepton.log_model takes a torch module with an example, or an ONNX file with a signature")
     write_file(temporary / "signature.json", described.to_json().encode())
@@ -84,8 +85,9 @@ def _export(
     doubled = tuple(torch.cat([tensor[:1], tensor[:1]]).detach() for tensor in inputs)
     with torch.no_grad():
         expected = serving(*doubled)
-    outputs = expected if isinstance(expected, tuple | list) else (expected,)
+    outputs = _named_outputs(torch, expected)
     described = signature or _describe(doubled, outputs, labels)
+    _check_labels(described)
     names = [tensor.name for tensor in described.model_inputs]
     path = folder / "model.onnx"
     with quiet_exporter():
@@ -100,20 +102,51 @@ def _export(
             external_data=False,
             verbose=False,
         )
-    _compare(path, dict(zip(names, doubled, strict=True)), outputs)
+    _compare(path, dict(zip(names, doubled, strict=True)), list(outputs.values()))
     with contextlib.suppress(ImportError):
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+        # Cloned: safetensors refuses tensors that share memory, as tied weights do.
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
         importlib.import_module("safetensors.torch").save_file(tensors, folder / "weights.safetensors")
     module.train(was_training)
     return described
 
 
-def _describe(inputs: Sequence[Any], outputs: Sequence[Any], labels: Sequence[str]) -> Signature:
-    takes = tuple(_spec("input" if len(inputs) == 1 else f"input_{place}", each) for place, each in enumerate(inputs))
-    if labels:
-        gives: tuple[TensorSpec, ...] = (_spec("probabilities", outputs[0]),)
+def _named_outputs(torch: Any, expected: Any) -> dict[str, Any]:
+    """By name: the keys of a dict, else `output` or `output_0`, `output_1`, …. Raises ValueError for NaN."""
+    if isinstance(expected, Mapping):
+        outputs = {str(name): tensor for name, tensor in expected.items()}
+    elif isinstance(expected, tuple | list):
+        outputs = {f"output_{place}": tensor for place, tensor in enumerate(expected)}
     else:
-        gives = tuple(_spec("output" if len(outputs) == 1 else f"output_{n}", each) for n, each in enumerate(outputs))
+        outputs = {"output": expected}
+    if len(outputs) == 1 and not isinstance(expected, Mapping):
+        outputs = {"output": next(iter(outputs.values()))}
+    for name, tensor in outputs.items():
+        if not isinstance(tensor, torch.Tensor):
+            allowed = "a tensor, a tuple or list of tensors, or a dict of tensors by name"
+            raise TypeError(f"the model answers {name} as {type(tensor).__name__}; allowed: {allowed}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"the model answers {name} with NaN or infinity on the example, and cannot be served")
+    return outputs
+
+
+def _check_labels(signature: Signature) -> None:
+    """Raises ValueError unless the labels are unique, and as many as the probabilities."""
+    labels = signature.labels
+    if not labels:
+        return
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"labels: {twice[0]!r} is there more than once; each label must be unique")
+    classes = signature.outputs[0].shape[-1]
+    if classes not in (-1, len(labels)):
+        raise ValueError(f"labels: got {len(labels)}, but the model has {classes} outputs; allowed: exactly {classes}")
+
+
+def _describe(inputs: Sequence[Any], outputs: Mapping[str, Any], labels: Sequence[str]) -> Signature:
+    takes = tuple(_spec("input" if len(inputs) == 1 else f"input_{place}", each) for place, each in enumerate(inputs))
+    if labels and len(outputs) != 1:
+        raise TypeError(f"with labels the model must answer one tensor, not {len(outputs)}: {', '.join(outputs)}")
+    gives = tuple(_spec("probabilities" if labels else name, each) for name, each in outputs.items())
     kind = CLASS.name if labels else TENSOR_OUT.name
     return Signature(output_kind=kind, inputs=takes, model_inputs=takes, outputs=gives, labels=tuple(map(str, labels)))
 
@@ -144,5 +177,11 @@ def _compare(path: Path, feed: Mapping[str, Any], expected: Sequence[Any]) -> No
     answers = session.run(None, {name: tensor.cpu().numpy() for name, tensor in feed.items()})
     for answer, wanted in zip(answers, expected, strict=True):
         reference = wanted.detach().cpu().numpy()
-        if answer.shape != reference.shape or abs(answer - reference).max() > TOLERANCE * (1 + abs(reference).max()):
+        if answer.shape == reference.shape and reference.dtype == bool:
+            differs = bool((answer != reference).any())
+        else:
+            differs = answer.shape != reference.shape or bool(
+                abs(answer - reference).max() > TOLERANCE * (1 + abs(reference).max())
+            )
+        if differs:
             raise ValueError("the exported model does not answer as the module does; log an ONNX file of your own")

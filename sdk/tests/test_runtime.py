@@ -125,6 +125,31 @@ def test_a_torch_module_becomes_a_package_and_a_checkpoint(tmp_path: Path) -> No
     assert run(check, None).stdout == "(5, 2) True\n"
 
 
+@pytest.mark.timeout(200)
+def test_tied_weights_and_outputs_of_bools_or_in_a_dict_are_kept_and_what_cannot_serve_is_not(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    code = (
+        "import torch; from torch import nn; from lepton import inside\n"
+        "class Model(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first, self.second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)\n"
+        "        self.second.weight = self.first.weight\n"
+        "    def forward(self, x):\n"
+        "        z = self.second(self.first(x)); return {'scores': z, 'positive': z > 0}\n"
+        "inside.log_model(Model(), example=torch.ones(2, 4))\n"
+        "for labels, value in ((['a', 'b', 'c'], 1.0), (['a', 'a'], 1.0), (['a', 'b'], float('nan'))):\n"
+        "    layer = nn.Linear(4, 2); nn.init.constant_(layer.weight, value)\n"
+        "    try: inside.log_model(layer, example=torch.ones(2, 4), labels=labels)\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    lines = run(code, workspace).stdout.splitlines()
+    signature = check_package(workspace.package)
+    assert [(each.name, each.datatype) for each in signature.outputs] == [("scores", "FP32"), ("positive", "BOOL")]
+    assert (workspace.package / "weights.safetensors").exists()
+    assert ["exactly 2" in lines[0], "more than once" in lines[1], "NaN" in lines[2]] == [True, True, True]
+
+
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     workspace = workspace_at(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"\x80\x04}.")

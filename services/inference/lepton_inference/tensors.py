@@ -132,10 +132,18 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
         if not set(map(type, data)) <= {bool}:
             raise _wrong_element(wanted, data, field)
         return np.array(data, np.bool_)
+    layout = f"<{count}{_FORMATS[wanted.datatype]}"
     try:
-        packed = struct.pack(f"<{count}{_FORMATS[wanted.datatype]}", *data)
+        packed = struct.pack(layout, *data)
     except (struct.error, OverflowError):
-        raise _wrong_element(wanted, data, field) from None
+        if wanted.dtype.kind not in "iu":
+            raise _wrong_element(wanted, data, field) from None
+        # Only now, since it costs: clients in JavaScript and R write 3.0 for 3.
+        data = [int(each) if type(each) is float and each.is_integer() else each for each in data]
+        try:
+            packed = struct.pack(layout, *data)
+        except (struct.error, OverflowError):
+            raise _wrong_element(wanted, data, field) from None
     return np.frombuffer(packed, wanted.wire_dtype)
 
 

@@ -35,7 +35,7 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
     tensors: list[WireTensor] = []
     # Slices give lists; protobuf's own containers are slow to walk.
     for tensor, data in zip(request.inputs[:], raw[:], strict=True):
-        if tensor.HasField("contents"):
+        if tensor.HasField("contents") and tensor.contents.ListFields():
             field = f"inputs[{len(tensors)}].contents"
             raise invalid(field, "given beside raw_input_contents", allowed="one of the two")
         tensors.append(WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data, raw=True))

@@ -4,6 +4,7 @@ from typing import Any
 
 from grpc import aio
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import current_principal
 from lepton_inference.dataplane import Dataplane, deadline_in
 from lepton_inference.grpc.messages import read_tensors, timeout_seconds, to_metadata, to_response
@@ -37,7 +38,12 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         return oip.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
     async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
-        ready = self._dataplane.is_ready(current_principal(), request.name, request.version)
+        try:
+            ready = self._dataplane.is_ready(current_principal(), request.name, request.version)
+        except LeptonError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            ready = False
         return oip.ModelReadyResponse(ready=ready)
 
     async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:

@@ -1,10 +1,11 @@
 """The one route whose speed counts, as bare ASGI: a framework's routing would cost more than a small model."""
 
 import re
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.http.guard import Guard
 from lepton_core.http.routes import RouteIndex
 from lepton_core.identity import Authenticator, current_principal
@@ -62,6 +63,8 @@ class InferMiddleware:
 
 async def infer(dataplane: Dataplane, name: str, version: str, scope: Scope, receive: Receive, send: Send) -> None:
     caller = current_principal()
+    if b"version" in scope["query_string"] and "version" in parse_qs(scope["query_string"].decode("latin-1"), True):
+        raise invalid("version", f"not a query parameter here; use /v2/models/{name[:128]}/versions/VERSION/infer")
     served = dataplane.find(caller, name, version)
     if header(scope, b"content-encoding") not in (None, b"identity"):
         detail = "compressed bodies are not read here; send the body as it is"

@@ -11,6 +11,7 @@ from lepton_inference.tensors import WireTensor, to_list, to_raw
 
 LENGTH_HEADER = b"inference-header-content-length"
 
+_OUTPUT_RULE = "the only parameter of an output is binary_data, true or false"
 _JSON_HEADERS = ((b"content-type", b"application/json"),)
 
 
@@ -37,18 +38,22 @@ def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
         raise LeptonError(ErrorCode.INVALID, 'the body is not a JSON object with "inputs"')
     parameters = _object(document.get("parameters"), "parameters")
     request = OipRequest(
-        _text(document.get("id", ""), "id"),
+        _text("" if document.get("id") is None else document["id"], "id"),
         _tensors(document.get("inputs"), memoryview(body)[size:]),
         [],
         {},
         parameters.get("binary_data_output") is True,
         _timeout(parameters.get("timeout")),
     )
-    for index, each in enumerate(_list(document.get("outputs", []), "outputs")):
+    for index, each in enumerate(_list([] if document.get("outputs") is None else document["outputs"], "outputs")):
         output = _object(each, f"outputs[{index}]")
         name = _text(output.get("name"), f"outputs[{index}].name")
         request.outputs.append(name)
-        wanted = _object(output.get("parameters"), f"outputs[{index}].parameters").get("binary_data")
+        parameters = _object(output.get("parameters"), f"outputs[{index}].parameters")
+        for refused in parameters:
+            if refused == "classification" or refused.startswith("shared_memory"):
+                raise invalid(f"outputs[{index}].parameters.{refused[:100]}", f"not supported; {_OUTPUT_RULE}")
+        wanted = parameters.get("binary_data")
         if wanted is not None:
             request.binary[name] = wanted is True
     return request

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import current_principal
 from lepton_core.model_format.signature import TensorSpec
 from lepton_inference.dataplane import Dataplane
@@ -37,7 +39,10 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
     async def repository_index(request: Request) -> list[dict[str, str]]:
         """The project's deployments. `{"ready": true}` leaves out those that serve nothing."""
         body = await request.body()
-        wanted = await request.json() if body else {}
+        try:
+            wanted = orjson.loads(body) if body else {}
+        except orjson.JSONDecodeError as error:
+            raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
         ready_only = isinstance(wanted, dict) and wanted.get("ready") is True
         return dataplane.index(current_principal(), ready_only=ready_only)
 
@@ -48,7 +53,7 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
     @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=INFER_BODY, responses=INFER_ANSWER)
     async def model_infer(name: str, version: str = "") -> Response:  # noqa: ARG001
         """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
-        raise AssertionError("the door before the app answers this route")
+        raise AssertionError("the middleware before the app answers this route")
 
     @router.get(prefix, name=f"model{versioned}_metadata")
     async def model_metadata(name: str, version: str = "") -> dict[str, Any]:
