@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.jobs.spec import JobSpec, canonical_digest, canonical_json, check_submittable, job_schema, parse_job
+from lepton_core.jobs.spec import (
+    JobSpec,
+    ScriptSpec,
+    canonical_digest,
+    canonical_json,
+    check_submittable,
+    job_schema,
+    parse_job,
+)
 from lepton_core.validation import read_json
 
 CODE = "sha256:" + "a" * 64
@@ -157,3 +165,10 @@ def test_the_schema_serves_an_editor() -> None:
     for example in schema["examples"]:
         parse_job(example)
     assert set(schema["properties"]) == set(JobSpec.model_fields)
+
+
+def test_arguments_may_be_written_as_numbers() -> None:
+    script = {"entry": "train.py", "args": ["--epochs", 3, "--rate", 0.5, "007"]}
+    assert ScriptSpec.model_validate(script).args == ["--epochs", "3", "--rate", "0.5", "007"]
+    with pytest.raises(ValueError, match=r"args\.1"):
+        ScriptSpec.model_validate({"entry": "train.py", "args": ["--fast", True]})

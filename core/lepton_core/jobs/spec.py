@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.ids import LABEL_PATTERN, LABEL_RULE, digest_of, parse_reference
@@ -24,7 +24,15 @@ _RECIPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}(@[0-9A-Za-z][0-9A-Za-z._-]{0,31})?
 
 Label = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
 LabelText = Annotated[str, StringConstraints(max_length=256)]
-Argument = Annotated[str, StringConstraints(max_length=4096)]
+
+
+def _argument(value: Any) -> Any:
+    """A number as people write it in `args: [--epochs, 3]`, as the text that the program gets."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+ArgumentText = Annotated[str, StringConstraints(max_length=4096)]
+Argument = Annotated[ArgumentText, BeforeValidator(_argument, json_schema_input_type=ArgumentText | int | float)]
 
 
 class _Part(BaseModel):

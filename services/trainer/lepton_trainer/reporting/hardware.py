@@ -1,6 +1,8 @@
 """What ran where: Python, platform, packages; and the digest of a recipe's source. Without importing any of it."""
 
+import contextlib
 import importlib.util
+import json
 import os
 import platform
 from importlib import metadata
@@ -13,15 +15,31 @@ from lepton_core.validation import canonical_json
 
 def describe_environment() -> dict[str, Any]:
     """Enough to build the same environment again."""
-    packages = {each.metadata["Name"]: each.version for each in metadata.distributions()}
+    installed = {each.metadata["Name"]: each for each in metadata.distributions()}
+    names = sorted(installed, key=str.lower)
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cores": os.cpu_count() or 0,
-        "packages": {name: packages[name] for name in sorted(packages, key=str.lower)},
+        "packages": {name: installed[name].version for name in names},
+        # Beside the versions, so that readers of `packages` find what they knew.
+        "package_hashes": {name: found for name in names if (found := _package_hash(installed[name]))},
     }
+
+
+def _package_hash(package: metadata.Distribution) -> str:
+    """`archive:ALGORITHM:HEX`, of the file it was installed from, where direct_url.json has it.
+
+    Else `record:sha256:HEX`, of its RECORD, which lists every installed file with a hash; empty when there is neither.
+    """
+    with contextlib.suppress(ValueError, AttributeError):  # another installer's file; RECORD still counts
+        archive = json.loads(package.read_text("direct_url.json") or "{}").get("archive_info", {})
+        for algorithm, value in sorted(archive.get("hashes", {}).items()):
+            return f"archive:{algorithm}:{value}"
+    record = package.read_text("RECORD")
+    return f"record:{digest_of(record.encode())}" if record else ""
 
 
 def source_digest(entry: str) -> str:
