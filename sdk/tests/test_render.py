@@ -15,7 +15,8 @@ from lepton.cli.keys import _seconds
 from lepton.cli.lineage import draw
 from lepton.cli.predict import in_own_words
 from lepton.cli.recipe import kind
-from lepton_core.api import Lineage
+from lepton.cli.run import checkpoint_rows
+from lepton_core.api import Checkpoint, Lineage
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.model_format.kinds.row_files import read_rows, row_in
 
@@ -202,3 +203,8 @@ def test_lengths_of_time() -> None:
     for age in ("90", "d", "-1d", "1.5h", "٣d"):
         with pytest.raises(LeptonError):
             _seconds(age)
+
+
+def test_the_best_checkpoint_is_marked() -> None:
+    found = [Checkpoint(id=f"ckpt_{step}", step=step, score=score) for step, score in ((1, -2.0), (2, -0.5), (3, None))]
+    assert [row[3:5] for row in checkpoint_rows(found)] == [(-2.0, ""), (-0.5, "best"), ("", "")]

@@ -18,7 +18,7 @@ from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watch import made, scores, standing, summary, watch_run
 from lepton.resources.logs import LogPiece
 from lepton.resources.runs import Run, resume_steps
-from lepton_core.api import Attempt, RunState
+from lepton_core.api import Attempt, Checkpoint, RunState
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.plain_text import plain
 from lepton_core.validation import near_matches
@@ -162,6 +162,33 @@ def metrics(
         rows.append((name, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
     columns = ("METRIC", "#POINTS", "#FIRST", "#LAST", "#MIN", "#MAX", "COURSE")
     render.show(points, as_json, lambda: render.table(columns, rows, empty="Nothing recorded (yet)."))
+
+
+@app.command()
+def checkpoints(run_id: RunId, as_json: Json = False) -> None:
+    """List the checkpoints of a run that are kept, with their scores. A higher score is better."""
+    with connect() as client:
+        found = client.runs.checkpoints(run_id)
+    columns = ("CHECKPOINT", "#STEP", "#EPOCH", "#SCORE", "BEST", "COMMITTED")
+    empty = "No checkpoints (yet)."
+    render.show(found, as_json, lambda: render.table(columns, checkpoint_rows(found), empty=empty))
+
+
+def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
+    """One row for each checkpoint. The first of the highest score is marked as the best."""
+    scored = [each for each in found if each.score is not None]
+    best = max(scored, key=lambda each: each.score or 0.0).id if scored else ""
+    return [
+        (
+            each.id,
+            each.step,
+            each.epoch,
+            "" if each.score is None else each.score,
+            "best" if each.id == best else "",
+            render.when(each.created_at_us),
+        )
+        for each in found
+    ]
 
 
 def _check_recorded(run: Run, missing: Sequence[str]) -> None:
