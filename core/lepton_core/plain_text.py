@@ -19,3 +19,8 @@ def plain(text: str) -> str:
         else letter
         for letter in text
     )
+
+
+def plain_log(text: str) -> str:
+    """The log of a program, for a terminal: as `plain`, and a carriage return (a progress bar's) begins a new line."""
+    return plain(text.replace("\r\n", "\n").replace("\r", "\n"))

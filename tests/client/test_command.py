@@ -154,6 +154,12 @@ def test_serving_is_begun_and_ended_from_the_shell(platform: RunningPlatform, tr
     for missing in ("nope@1", f"{NAME}@77", f"{NAME}@nobody"):
         assert platform.cli("deploy", "shell", missing, check=False).returncode == 3
     assert platform.cli("deploy", "shell", f"{NAME}@@", check=False).returncode == 2
+    said = platform.cli("model", "promote", f"{NAME}@1", "-a", "stable").stdout
+    assert "deployment shell is pinned to a version and does not change: lepton deploy follow shell stable" in said
+    assert f"it follows {NAME}@stable" in platform.cli("deploy", "follow", "shell", "stable").stdout
+    assert "deployment shell follows it" in platform.cli("model", "promote", f"{NAME}@1", "-a", "stable").stdout
+    unversioned = platform.cli("model", "promote", NAME, check=False)
+    assert (unversioned.returncode, f"{NAME}@1" in unversioned.stderr) == (2, True)
     platform.cli("deploy", "delete", "shell")
     assert platform.cli("deploy", "show", "shell", check=False).returncode == 3
 
@@ -198,6 +204,7 @@ def test_runs_are_cancelled_and_repeated(platform: RunningPlatform, client: Clie
 
 
 def test_logs_are_text_or_a_line_of_json_for_each_piece(platform: RunningPlatform, trained: Run) -> None:
+    assert json.loads(platform.cli("run", "show", trained.id[:-1], "--json").stdout)["id"] == trained.id
     pieces = platform.cli("run", "logs", trained.id, "--json").stdout.splitlines()
     text = platform.cli("run", "logs", "-f", trained.id).stdout
     assert "".join(json.loads(piece)["text"] for piece in pieces) == text
@@ -234,7 +241,7 @@ def test_a_drained_worker_lets_go_at_a_checkpoint_and_takes_no_more(
         assert run.refresh().state == "queued"
         [vain] = [each for each in findings if each["subject"] == "runs"]
         assert (vain["ok"], run.id in vain["text"], "draining" in vain["text"]) == (False, True, True)
-        assert "no worker can take it now" in platform.cli("run", "show", run.id).stdout
+        assert "the workers that could run it are draining" in platform.cli("run", "show", run.id).stdout
     finally:
         platform.kill("trainer", signal.SIGTERM)
     wait_until(lambda: run.refresh().attempt == 2, 60, "the worker that was started anew takes the run")

@@ -213,14 +213,24 @@ class GetRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("state", "page_token", "page_size")
+    __slots__ = ("state", "page_token", "page_size", "name", "recipe", "dataset", "model", "id_prefix")
     STATE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     page_token: str
     page_size: int
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+    name: str
+    recipe: str
+    dataset: str
+    model: str
+    id_prefix: str
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., name: _Optional[str] = ..., recipe: _Optional[str] = ..., dataset: _Optional[str] = ..., model: _Optional[str] = ..., id_prefix: _Optional[str] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")

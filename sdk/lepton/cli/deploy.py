@@ -71,7 +71,7 @@ def create(
             _check_there(client, model, error)
             raise
         trial = "" if as_json else _trial(client, deployment)
-    render.show(deployment, as_json, lambda: Text(_told(deployment) + trial))
+    render.show(deployment, as_json, lambda: Text(_summary(deployment) + trial))
 
 
 def _check_there(client: Client, model: str, error: LeptonError) -> None:
@@ -125,7 +125,22 @@ def rollback(
     """Serve again what an earlier revision served. The deployment stops following its alias."""
     with connect() as client, Console(stderr=True).status("warming up"):
         deployment = client.deployments.rollback(name, revision, wait=not no_wait, timeout_seconds=timeout)
-    render.show(deployment, as_json, lambda: Text(_told(deployment)))
+    pinned = f"; it follows no alias now. To follow one again: lepton deploy follow {name}"
+    render.show(deployment, as_json, lambda: Text(_summary(deployment) + pinned))
+
+
+@app.command()
+def follow(
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="Alias of its model.")] = "champion",
+    no_wait: NoWait = False,
+    timeout: Timeout = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Serve the version that an alias of the deployment's model names, now and after each promote."""
+    with connect() as client, Console(stderr=True).status("warming up"):
+        deployment = client.deployments.follow(name, alias, wait=not no_wait, timeout_seconds=timeout)
+    render.show(deployment, as_json, lambda: Text(f"{_summary(deployment)}; it follows {_follows(deployment)}"))
 
 
 @app.command()
@@ -136,7 +151,7 @@ def delete(name: Name, as_json: Json = False) -> None:
     render.show({"name": name, "deleted": True}, as_json, lambda: Text(f"{name} is no longer served"))
 
 
-def _told(deployment: Deployment) -> str:
+def _summary(deployment: Deployment) -> str:
     state = "serves" if deployment.last_good == deployment.desired else "will serve"
     return f"{deployment.name} {state} {_served(deployment.desired)}"
 

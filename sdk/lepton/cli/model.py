@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,6 +13,10 @@ from lepton.cli import complete, render
 from lepton.cli.key_names import Keyring
 from lepton.cli.session import Json, Quiet, connect
 from lepton_core.api import Model, ModelVersion
+from lepton_core.errors import invalid
+
+if TYPE_CHECKING:
+    from lepton.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -123,10 +127,27 @@ def promote(
     Example: lepton model promote digits@2
     """
     with connect() as client:
-        version = client.models.version(reference)
+        version = _exact_version(client, reference)
         moved = client.models.promote(version, alias, expected_version=expect)
-    told = f"{version.model}@{moved.name} is now version {moved.version}"
-    render.show({"model": version.model, **moved.model_dump(mode="json")}, as_json, lambda: Text(told))
+        serving = [] if as_json else [each for each in client.deployments.list() if each.model == version.model]
+    lines = [f"{version.model}@{moved.name} is now version {moved.version}"]
+    for each in serving:
+        if each.alias == moved.name:
+            lines.append(f"deployment {each.name} follows it")
+        else:
+            stays = f"follows {each.model}@{each.alias}" if each.alias else "is pinned to a version"
+            command = f"lepton deploy follow {each.name} {alias}"
+            lines.append(f"deployment {each.name} {stays} and does not change: {command}")
+    document = {"model": version.model, **moved.model_dump(mode="json")}
+    render.show(document, as_json, lambda: Text("\n".join(lines)))
+
+
+def _exact_version(client: Client, reference: str) -> ModelVersion:
+    """INVALID for a model's name alone: which version to promote is for people to say."""
+    if "@" not in reference and not reference.startswith("mv_"):
+        latest = client.models.get(reference).latest_version
+        raise invalid("REFERENCE", "names no version", reference, f"{reference}@{latest} (the latest), or another one")
+    return client.models.version(reference)
 
 
 @app.command()

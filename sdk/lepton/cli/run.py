@@ -19,28 +19,38 @@ from lepton.cli.watch import made, scores, standing, summary, watch_run
 from lepton.resources.logs import LogPiece
 from lepton.resources.runs import Run, resume_steps
 from lepton_core.api import Attempt, Checkpoint, RunState
-from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.plain_text import plain
-from lepton_core.validation import near_matches
+from lepton_core.plain_text import plain, plain_log
 
 app = typer.Typer(no_args_is_help=True)
 
-RunId = Annotated[str, typer.Argument(help="Id of a run: run_…", metavar="RUN", autocompletion=complete.runs)]
+RunId = Annotated[
+    str,
+    typer.Argument(help="Id of a run, or how it begins: run_…; or last.", metavar="RUN", autocompletion=complete.runs),
+]
 
 
 @app.command("ls")
 def list_runs(
     state: Annotated[RunState | None, typer.Option("--state", help="Only runs in this state.")] = None,
+    name: Annotated[str, typer.Option("--name", help="Only runs of this name.")] = "",
+    recipe: Annotated[str, typer.Option("--recipe", help="Only runs of this recipe.")] = "",
+    dataset: Annotated[str, typer.Option("--data", help="Only runs on this dataset.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Only runs that register versions of this model.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
     with connect() as client:
-        found = client.runs.list(state=state, limit=limit)
+        # One more than is shown tells whether there are more.
+        found = client.runs.list(state=state, name=name, recipe=recipe, dataset=dataset, model=model, limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
     columns = ("RUN", "NAME", "STATE", "#DONE", "RECIPE", "DATA", "MODEL", "SUBMITTED")
-    empty = "No runs yet: lepton job submit FILE"
+    narrowed = state or name or recipe or dataset or model
+    empty = "No such runs." if narrowed else "No runs yet: lepton job submit FILE"
     listed = [run.resource for run in found]
     render.show(listed, as_json, lambda: render.table(columns, map(_row, found), empty=empty))
+    if more:
+        typer.echo(f"There are more: --limit {2 * limit}, or narrow the list by --state, --name, --recipe, …", err=True)
 
 
 def _row(run: Run) -> tuple[object, ...]:
@@ -56,7 +66,7 @@ def _row(run: Run) -> tuple[object, ...]:
 def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run: its state, its metrics, its attempts."""
     with connect() as client:
-        run = client.runs.get(run_id)
+        run = client.runs.get(client.runs.find_id(run_id))
         attempts, steps = run.attempts(), resume_steps(run)
         value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
         render.show(value, as_json, lambda: _described(run, attempts, steps, Keyring(client)))
@@ -83,7 +93,7 @@ def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
 def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
     """Wait until a run has ended, with its progress; exit code 1 if it failed or was cancelled."""
     with connect(patient=True) as client:
-        watch_run(client, client.runs.get(run_id), quiet=quiet, as_json=as_json)
+        watch_run(client, client.runs.get(client.runs.find_id(run_id)), quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -91,6 +101,9 @@ def logs(
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     stream: Annotated[str, typer.Option("--stream", help="Only this one: rank-0, rank-1, launcher, … or all.")] = "",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="As it was written, with escape sequences that a terminal obeys.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the log of a run: what its programs wrote. With --json, one JSON object a line for each piece.
@@ -99,6 +112,7 @@ def logs(
     """
     silent = True
     with connect(patient=follow) as client:
+        run_id = client.runs.find_id(run_id)
         run = client.runs.get(run_id)
         headings = _Headings(run)
         if follow and run.unschedulable and not as_json:
@@ -108,7 +122,7 @@ def logs(
             if as_json:
                 render.print_json_line({"attempt_id": piece.attempt_id, "stream": piece.stream, "text": piece.text})
             else:
-                sys.stdout.write(headings.before(piece) + piece.text)
+                sys.stdout.write(headings.before(piece) + (piece.text if raw else plain_log(piece.text)))
                 sys.stdout.flush()
         if silent and not as_json:
             _tell_why_silent(client.runs.get(run_id))
@@ -150,9 +164,7 @@ def metrics(
     Example: lepton run metrics run_01J… loss
     """
     with connect() as client:
-        points = client.runs.metric_points(run_id, *(keys or ()))
-        if missing := [key for key in keys or () if key not in {point.key for point in points}]:
-            _check_recorded(client.runs.get(run_id), missing)
+        points = client.runs.metric_points(client.runs.find_id(run_id), *(keys or ()))
     ranks = {point.rank for point in points}
     ordered = sorted(points, key=lambda point: (point.key, point.rank, point.step))
     rows = []
@@ -168,7 +180,7 @@ def metrics(
 def checkpoints(run_id: RunId, as_json: Json = False) -> None:
     """List the checkpoints of a run that are kept, with their scores. A higher score is better."""
     with connect() as client:
-        found = client.runs.checkpoints(run_id)
+        found = client.runs.checkpoints(client.runs.find_id(run_id))
     columns = ("CHECKPOINT", "#STEP", "#EPOCH", "#SCORE", "BEST", "COMMITTED")
     empty = "No checkpoints (yet)."
     render.show(found, as_json, lambda: render.table(columns, checkpoint_rows(found), empty=empty))
@@ -191,23 +203,11 @@ def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
     ]
 
 
-def _check_recorded(run: Run, missing: Sequence[str]) -> None:
-    """NOT_FOUND with what is recorded, unless nothing is: then it is too early to tell what will be."""
-    recorded = sorted({point.key for point in run.metric_points()})
-    if not recorded:
-        return
-    names = ", ".join(map(repr, missing))
-    near = sorted({match for key in missing for match in near_matches(key, recorded)})
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    message = f"run {run.id} has {'recorded' if run.ended else 'so far recorded'} no {names}{hint}"
-    raise LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("metric", message, names, ", ".join(recorded))])
-
-
 @app.command()
 def cancel(run_id: RunId, as_json: Json = False) -> None:
     """Cancel a run. A queued one ends at once, a running one when its processes are gone."""
     with connect() as client:
-        run = client.runs.cancel(run_id)
+        run = client.runs.cancel(client.runs.find_id(run_id))
     told = "cancelled" if run.ended else "cancel requested: its processes are being stopped"
     render.show(run.resource, as_json, lambda: Text(f"{run.id} {told}"))
 
@@ -222,7 +222,7 @@ def retry(
 ) -> None:
     """Submit the same job again, as a new run on the same dataset version."""
     with connect(patient=watch) as client:
-        run = client.runs.retry(run_id, idempotency_key=key or None)
+        run = client.runs.retry(client.runs.find_id(run_id), idempotency_key=key or None)
         if not watch:
             render.show(run.resource, as_json, lambda: accepted(run.id, run.name))
             return

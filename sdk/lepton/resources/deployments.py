@@ -52,12 +52,26 @@ class Deployments:
         return self._transport.get(f"{self._path(name)}/revisions", ListRevisionsResponse).revisions
 
     def rollback(self, name: str, revision: int = 0, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
-        """Serves again what an earlier revision served; 0: the one before the current."""
+        """Serves again what an earlier revision served; 0: the one before the current.
+
+        The deployment is pinned then: a promote does not change it until `follow`.
+        """
         body = parse(RollbackDeploymentRequest, {"revision": revision})
         # With 0, a repeated request could go back twice.
         deployment = self._transport.send(
             "POST", f"{self._path(name)}:rollback", Deployment, body, repeatable=revision > 0
         )
+        return self.wait(deployment, timeout_seconds) if wait else deployment
+
+    def follow(
+        self, name: str, alias: str = "champion", *, wait: bool = True, timeout_seconds: float = 60.0
+    ) -> Deployment:
+        """Serves the version that `alias` of its model names, now and after each promote.
+
+        Ends what `rollback` pinned.
+        """
+        change = parse(UpdateDeploymentRequest, {"model": f"{self.get(name).model}@{alias}"})
+        deployment = self._transport.send("PATCH", self._path(name), Deployment, change)
         return self.wait(deployment, timeout_seconds) if wait else deployment
 
     def delete(self, name: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.resources.models import Models
@@ -25,11 +26,15 @@ from lepton_core.api import (
 from lepton_core.api import Run as RunResource
 from lepton_core.api.limits import MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
 from lepton_core.api.runs import WaitingCause
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.ids import is_id
+from lepton_core.validation import near_matches
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 1.0
+LAST = "last"
+SHOWN_MATCHES = 5
 
 
 class RunFailedError(LeptonError):
@@ -189,6 +194,26 @@ class Runs:
     def get(self, run_id: str) -> Run:
         return Run(self, self.resource(run_id))
 
+    def find_id(self, reference: str) -> str:
+        """The id that `reference` stands for: `last` is the newest run, the beginning of an id the one that it fits.
+
+        NOT_FOUND if there is none, INVALID with the matching ids if the beginning fits several.
+        """
+        if reference == LAST:
+            if newest := self.list(limit=1):
+                return newest[0].id
+            raise LeptonError(ErrorCode.NOT_FOUND, "there is no run yet, so none is the last")
+        if is_id(reference, "run") or not reference.startswith("run_"):
+            return reference
+        matches = [run.id for run in self.list(id_prefix=reference, limit=SHOWN_MATCHES + 1)]
+        if not matches:
+            raise LeptonError(ErrorCode.NOT_FOUND, f"there is no run whose id begins with {reference!r}")
+        if len(matches) > 1:
+            more = ", …" if len(matches) > SHOWN_MATCHES else ""
+            allowed = ", ".join(matches[:SHOWN_MATCHES]) + more
+            raise invalid("run", "is the beginning of several ids", reference, allowed)
+        return matches[0]
+
     def resource(self, run_id: str) -> RunResource:
         return self._transport.get(_path(run_id), RunResource)
 
@@ -208,8 +233,16 @@ class Runs:
         return self._transport.get(f"{_path(run_id)}/checkpoints", ListCheckpointsResponse).checkpoints
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
-        """The recorded curve, in order; all metrics if no key is given."""
-        found: list[MetricPoint] = []
+        """The recorded curve, in order; all metrics if no key is given. NOT_FOUND for a key that is not recorded,
+        once others are: before the first point nobody knows which keys there will be."""
+        found = self._points(run_id, keys)
+        missing = [key for key in keys if key not in {point.key for point in found}]
+        if missing and (recorded := sorted({point.key for point in self._points(run_id, ())})):
+            raise _not_recorded(run_id, missing, recorded)
+        return found
+
+    def _points(self, run_id: str, keys: Sequence[str]) -> builtins.list[MetricPoint]:
+        found: builtins.list[MetricPoint] = []
         cursor = ""
         while True:
             params = {"key": keys, "cursor": cursor, "limit": MAX_METRIC_POINTS}
@@ -242,10 +275,23 @@ class Runs:
                 yield MetricPoint.model_validate(point)
 
     # The last method: below it, `list` in an annotation would mean this one.
-    def list(self, *, state: RunState | str | None = None, limit: int = 50) -> list[Run]:
-        """The newest runs first."""
+    def list(
+        self,
+        *,
+        state: RunState | str | None = None,
+        name: str = "",
+        recipe: str = "",
+        dataset: str = "",
+        model: str = "",
+        id_prefix: str = "",
+        limit: int = 50,
+    ) -> list[Run]:
+        """The newest runs first. Each filter narrows the list, over all runs of the project; empty: any."""
         found: list[Run] = []
-        params = {"state": _state(state).value} if state else {}
+        params = {"name": name, "recipe": recipe, "dataset": dataset, "model": model, "id_prefix": id_prefix}
+        params = {key: value for key, value in params.items() if value}
+        if state:
+            params["state"] = _state(state).value
         params["page_size"] = str(min(max(limit, 1), MAX_PAGE_ENTRIES))
         for page in self._transport.pages("/v1/runs", ListRunsResponse, params):
             found += [Run(self, run) for run in page.runs]
@@ -257,6 +303,14 @@ class Runs:
 def resume_steps(run: Run) -> dict[str, int]:
     """Checkpoint id → step, of a run that has been tried more than once: nothing else is gone on from."""
     return {each.id: each.step for each in run.checkpoints()} if run.attempt > 1 else {}
+
+
+def _not_recorded(run_id: str, missing: Sequence[str], recorded: Sequence[str]) -> LeptonError:
+    names = ", ".join(map(repr, missing))
+    near = sorted({match for key in missing for match in near_matches(key, recorded)})
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    message = f"run {run_id} has recorded no {names}{hint}"
+    return LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("metric", message, names, ", ".join(recorded))])
 
 
 def _path(run_id: str) -> str:

@@ -141,6 +141,25 @@ async def test_runs_are_listed_newest_first_by_page(scene):
     assert first == sorted(first, reverse=True)
     assert set(first) | set(await listed(before=first[-1])) == set(ids)
     assert await listed(state="cancelled") == [ids[0]]
+    assert await listed(id_prefix=ids[2]) == [ids[2]]
+    assert await listed(id_prefix="run_", limit=9) == sorted(ids, reverse=True)
+    assert await listed(id_prefix="run_%") == []
+
+
+async def test_filters_narrow_the_list_over_all_pages(scene):
+    named = (await scene.submit(name="special")).id
+    for _ in range(3):
+        await scene.submit()
+
+    def listed(**more):
+        options = {"state": None, "before": "", "limit": 1} | more
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+
+    assert await listed(name="special") == [named]
+    assert await listed(name="special", recipe="r") == [named]
+    assert await listed(name="special", recipe="other") == []
+    assert await listed(dataset="none") == []
+    assert await listed(model="none") == []
 
 
 @pytest.mark.parametrize("name", ["entry", "requirements"])

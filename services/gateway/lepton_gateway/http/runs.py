@@ -12,6 +12,7 @@ from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
+IdPrefix = Annotated[str, Query(max_length=64, description="How the id begins: `run_01J`.")]
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_ENTRIES)]
 
 
@@ -20,9 +21,26 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
 
     @router.get("", summary="List runs, newest first")
     async def list_runs(
-        state: api.RunState | None = None, page_token: str = "", page_size: PageSize = 50
+        state: api.RunState | None = None,
+        name: Annotated[str, Query(description="Only runs of this name.")] = "",
+        recipe: Annotated[str, Query(description="Only runs of this recipe.")] = "",
+        dataset: Annotated[str, Query(description="Only runs on this dataset.")] = "",
+        model: Annotated[str, Query(description="Only runs that register versions of this model.")] = "",
+        id_prefix: IdPrefix = "",
+        page_token: str = "",
+        page_size: PageSize = 50,
     ) -> api.ListRunsResponse:
-        found = await registry.list_runs(state.value if state else "", page_token, page_size)
+        """Each filter narrows the list, over all runs of the project; an empty one does not."""
+        found = await registry.list_runs(
+            state.value if state else "",
+            page_token,
+            page_size,
+            name=name,
+            recipe=recipe,
+            dataset=dataset,
+            model=model,
+            id_prefix=id_prefix,
+        )
         return api.ListRunsResponse(runs=found.items, next_page_token=found.next)
 
     @router.get("/{run_id}", summary="Get a run")

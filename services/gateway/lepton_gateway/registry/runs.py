@@ -85,10 +85,11 @@ class RunCalls:
     async def get_run(self, id: str) -> Run:
         return conversion.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
 
-    async def list_runs(self, state: str, page_token: str, page_size: int) -> Page[Run]:
+    async def list_runs(self, state: str, page_token: str, page_size: int, **filters: str) -> Page[Run]:
+        """`filters`: name, recipe, dataset, model, id_prefix; empty for any."""
         wanted = f"RUN_STATE_{state.upper()}" if state else None
         answer = await self._runs.ListRuns(
-            runs_pb2.ListRunsRequest(state=wanted, page_token=page_token, page_size=page_size)
+            runs_pb2.ListRunsRequest(state=wanted, page_token=page_token, page_size=page_size, **filters)
         )
         return page(answer.runs, Run, answer.next_page_token)
 

@@ -81,7 +81,18 @@ class RunServicer(rpc.RunServiceServicer):
         state = enum_from_proto(request.state, _STATE, RunState)
         wanted = RunState(state) if state else None
         rows = await self._database.read(
-            lambda conn: store.list_runs(conn, project, state=wanted, before=before, limit=size + 1)
+            lambda conn: store.list_runs(
+                conn,
+                project,
+                state=wanted,
+                before=before,
+                limit=size + 1,
+                id_prefix=request.id_prefix,
+                name=request.name,
+                recipe=request.recipe,
+                dataset=request.dataset,
+                model=request.model,
+            )
         )
         more = rows[size - 1].id if len(rows) > size else ""
         return pb.ListRunsResponse(runs=[to_message(row, pb.Run) for row in rows[:size]], next_page_token=more)

@@ -14,6 +14,8 @@ from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submiss
 from lepton_registry.runs.tables import RunRow
 
 RUNS = table(RunRow)
+# Sorts behind every letter of an id.
+AFTER_IDS = "~"
 
 
 def get(conn: sa.Connection, project: str, run_id: str) -> sa.Row[Any]:
@@ -24,12 +26,25 @@ def get(conn: sa.Connection, project: str, run_id: str) -> sa.Row[Any]:
 
 
 def list_runs(
-    conn: sa.Connection, project: str, *, state: RunState | None, before: str, limit: int
+    conn: sa.Connection,
+    project: str,
+    *,
+    state: RunState | None,
+    before: str,
+    limit: int,
+    id_prefix: str = "",
+    **equal: str,
 ) -> list[sa.Row[Any]]:
-    """Newest first; `before` is the id of the last one seen."""
+    """Newest first; `before` is the id of the last one seen. `equal`: column and its value, empty for any."""
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:
         statement = statement.where(RUNS.c.state == state)
+    for column, value in equal.items():
+        if value:
+            statement = statement.where(RUNS.c[column] == value)
+    if id_prefix:
+        # A range, so that the index of the ids serves it, and nothing in the prefix is a pattern.
+        statement = statement.where(RUNS.c.id >= id_prefix, RUNS.c.id < id_prefix + AFTER_IDS)
     if before:
         statement = statement.where(RUNS.c.id < before)
     return list(conn.execute(statement.order_by(RUNS.c.id.desc()).limit(limit)))
