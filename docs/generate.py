@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from lepton.cli.app import app
 from lepton.cli.plugins import GROUP as COMMANDS
+from lepton_core.api.runs import WaitingCause
+from lepton_core.errors import ERROR_TABLE
 from lepton_gateway.settings import GatewaySettings
 from lepton_inference.settings import InferenceSettings
 from lepton_local import commands as local_commands
@@ -40,6 +42,25 @@ whatever else you set in its environment reaches its parts.
 The SDK and the CLI read three: `LEPTON_HOME` (default `~/.lepton`), and `LEPTON_URL` with `LEPTON_API_KEY` instead of a
 login.
 """
+ERRORS_HEAD = """# Errors
+
+Generated from the code by `python docs/generate.py`.
+
+Every error has one of these codes, over HTTP (RFC 9457 problem details, `code`), gRPC (trailing metadata
+`lepton-error-bin`) and in the SDK (`LeptonError.code`). Act on the code, on `errors[].field` and, where there is
+one, on `cause.code` with `cause.parameters`; sentences may change. *Retry* says whether the same request may succeed
+later; `Retry-After` then says when, where it is known.
+
+| code | gRPC | HTTP | meaning | retry |
+|---|---|---|---|---|"""
+WAITING_HEAD = """
+## Why a run waits
+
+Codes of `waiting_reason` of a queued run (`GET /v1/runs/{run_id}`). All but `queued` mean that no worker that is up
+could take it: [troubleshooting](../troubleshooting.md) says what to do.
+
+| code |
+|---|"""
 CLI_HEAD = """# The `lepton` command
 
 Generated from the code by `python docs/generate.py`. `--json` prints one JSON document (or one a line, where a command
@@ -71,7 +92,16 @@ def main() -> int:
 
 
 def pages() -> dict[str, str]:
-    return {"settings.md": settings_page(), "cli.md": cli_page()}
+    return {"settings.md": settings_page(), "cli.md": cli_page(), "errors.md": errors_page()}
+
+
+def errors_page() -> str:
+    rows = [
+        f"| `{row.code}` | {row.grpc_status} | {row.http_status} | {row.title} | {'yes' if row.retryable else 'no'} |"
+        for row in ERROR_TABLE.values()
+    ]
+    waiting = [f"| `{code}` |" for code in WaitingCause]
+    return "\n".join([ERRORS_HEAD, *rows, WAITING_HEAD, *waiting]) + "\n"
 
 
 def settings_page() -> str:

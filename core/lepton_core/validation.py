@@ -80,8 +80,13 @@ def summary(fields: Sequence[FieldError]) -> str:
     return text if len(fields) == 1 else f"{text}; and {len(fields) - 1} more"
 
 
-def near_matches(name: str, names: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name[:128].lower(), list(names), n=3, cutoff=0.6)
+def near_matches(name: str, names: Iterable[str], *, most: int = 3, cutoff: float = 0.6) -> list[str]:
+    """At most `most` of `names` that are spelt like `name`, nearest first; case does not matter."""
+    spellings: dict[str, list[str]] = {}
+    for each in names:
+        spellings.setdefault(each.lower(), []).append(each)
+    near = difflib.get_close_matches(name[:128].lower(), spellings, n=most, cutoff=cutoff)
+    return [each for match in near for each in spellings[match]][:most]
 
 
 def unknown_name(field: str, name: str, known: Iterable[str], kind: str = "field") -> FieldError:

@@ -159,7 +159,7 @@ def test_serving_is_begun_and_ended_from_the_shell(platform: RunningPlatform, tr
     assert f"it follows {NAME}@stable" in platform.cli("deploy", "follow", "shell", "stable").stdout
     assert "deployment shell follows it" in platform.cli("model", "promote", f"{NAME}@1", "-a", "stable").stdout
     unversioned = platform.cli("model", "promote", NAME, check=False)
-    assert (unversioned.returncode, f"{NAME}@1" in unversioned.stderr) == (2, True)
+    assert (unversioned.returncode, f"{NAME}@" in unversioned.stderr) == (2, True)
     platform.cli("deploy", "delete", "shell")
     assert platform.cli("deploy", "show", "shell", check=False).returncode == 3
 

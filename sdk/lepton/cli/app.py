@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from lepton.cli.lineage import lineage
 from lepton.cli.login import login
 from lepton.cli.predict import predict_command
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.validation import near_matches
 
 TRAIN, SERVE, PLATFORM = "Data and training", "Models and predictions", "The platform"
 
@@ -41,9 +41,9 @@ class InOrder(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """With what a mistyped command may have meant further down, where nothing here comes near."""
         typed = args[0]
-        if not (typed in self.commands or ctx.resilient_parsing or get_close_matches(typed, self.commands)):
+        if not (typed in self.commands or ctx.resilient_parsing or near_matches(typed, self.commands)):
             inner = [(name, child) for name, group in self.commands.items() for child in getattr(group, "commands", ())]
-            near = get_close_matches(typed, {child for _, child in inner}, cutoff=0.7)
+            near = near_matches(typed, {child for _, child in inner}, cutoff=0.7)
             if meant := [f"'lepton {name} {child}'" for name, child in inner if child in near]:
                 ctx.fail(f"No such command {typed!r}. Did you mean {' or '.join(meant[:SHOWN_MATCHES])}?")
         return super().resolve_command(ctx, args)

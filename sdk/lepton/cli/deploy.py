@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from lepton.cli.session import Json, connect
 from lepton.cli.snippets import command_to_try
 from lepton_core.api import Deployment, Revision
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.validation import near_matches
 
 if TYPE_CHECKING:
     from lepton.client import Client
@@ -32,7 +32,7 @@ class CreateByDefault(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and any("@" in each or each.startswith("mv_") for each in args[1:]):
             args.insert(0, "create")
-        elif args and not args[0].startswith("-") and not get_close_matches(args[0], self.commands, cutoff=0.7):
+        elif args and not args[0].startswith("-") and not near_matches(args[0], self.commands, cutoff=0.7):
             ctx.fail(f"No such command {args[0]!r}. To serve a model, name its version or alias: NAME MODEL@latest")
         return super().parse_args(ctx, args)
 

@@ -1,10 +1,9 @@
 """What resources with names share: how a missing one is refused, with the names that come near."""
 
-import difflib
-
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, shown
+from lepton_core.validation import near_matches
 
 MAX_NAMES = 500
 MAX_SUGGESTIONS = 10
@@ -21,7 +20,7 @@ def names_like(conn: sa.Connection, parents: sa.FromClause, project: str, name: 
     """Names of the project for an error's `allowed`, nearest first."""
     statement = sa.select(parents.c.name).where(parents.c.project == project)
     names = list(conn.scalars(statement.order_by(parents.c.name).limit(MAX_NAMES)))
-    near = difflib.get_close_matches(name, names, n=MAX_SUGGESTIONS, cutoff=0.5)
+    near = near_matches(name, names, most=MAX_SUGGESTIONS, cutoff=0.5)
     others = [other for other in names if other not in near]
     shown_names = [*near, *others][:MAX_SUGGESTIONS]
     more = f" and {len(names) - len(shown_names)} more" if len(names) > len(shown_names) else ""

@@ -1,6 +1,5 @@
 """Rows of a table: a value for each column."""
 
-import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from lepton_core.model_format.kinds.port import FieldErrors, InputKind, Option, 
 from lepton_core.model_format.kinds.row_files import header_of, read_rows, row_in
 from lepton_core.model_format.kinds.values import row_of, rows_of
 from lepton_core.model_format.signature import NUMPY_TYPES, Datatype, Signature
+from lepton_core.validation import near_matches
 
 if TYPE_CHECKING:
     from lepton_core.model_format.kinds.port import Tensors
@@ -122,7 +122,7 @@ def _rows(signature: Signature, instances: Sequence[Any], errors: FieldErrors) -
 def _meant(name: str, columns: list[str], errors_before: int) -> str:
     near: list[str] = []
     if errors_before < MAX_COMPARED:
-        near = difflib.get_close_matches(name, columns[:MAX_COMPARED_NAMES], 3)
+        near = near_matches(name, columns[:MAX_COMPARED_NAMES])
     return f"did you mean {' or '.join(near)}?" if near else names_of(columns)
 
 

@@ -1,6 +1,5 @@
 """What the columns of a table hold: numbers, dates or categories, each value read in its one form and checked."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +23,7 @@ from lepton_core.model_format.features.values import (
     as_text,
     parse_date,
 )
+from lepton_core.validation import near_matches
 from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table
 
@@ -65,7 +65,7 @@ def check_names(table: Table, settings: Settings) -> None:
     for field, names in ({"target": (settings.target,)} | fields).items():
         for name in names:
             if name not in columns:
-                near = difflib.get_close_matches(name, columns, 3, 0.6)
+                near = near_matches(name, columns)
                 hint = f"{' or '.join(map(repr, near))}? " if near else ""
                 files = ", ".join(file for file, _ in table.files[:3])
                 message = f"{files} has no such column"
