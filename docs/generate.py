@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from sdk_reference import sdk_page
 
 from lepton.cli.app import app
 from lepton.cli.plugins import GROUP as COMMANDS
@@ -92,7 +93,7 @@ def main() -> int:
 
 
 def pages() -> dict[str, str]:
-    return {"settings.md": settings_page(), "cli.md": cli_page(), "errors.md": errors_page()}
+    return {"settings.md": settings_page(), "cli.md": cli_page(), "errors.md": errors_page(), "sdk.md": sdk_page()}
 
 
 def errors_page() -> str:

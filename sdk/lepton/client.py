@@ -79,9 +79,11 @@ class Client:
         return self._transport.get("/v1/recipes", ListRecipesResponse).recipes
 
     def whoami(self) -> Caller:
+        """The key that this client presents: its id, name, role and project."""
         return self._transport.get("/v1/whoami", Caller)
 
     def close(self) -> None:
+        """Close the connections. A client is also a context manager, which does it at the end."""
         self._transport.close()
 
     def __enter__(self) -> Self:

@@ -70,9 +70,11 @@ class Datasets:
         return version
 
     def get(self, name: str) -> Dataset:
+        """The dataset of that name. Raises NOT_FOUND."""
         return self._transport.get(f"/v1/datasets/{part(name, 'name')}", Dataset)
 
     def list(self) -> list[Dataset]:
+        """All datasets of the project, by name."""
         return [each for page in self._transport.pages("/v1/datasets", ListDatasetsResponse) for each in page.datasets]
 
     def version(self, reference: str) -> DatasetVersion:

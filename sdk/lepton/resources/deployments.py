@@ -42,9 +42,11 @@ class Deployments:
         return self.wait(deployment, timeout_seconds) if wait else deployment
 
     def get(self, name: str) -> Deployment:
+        """The deployment of that name, with its desired and its last good revision. Raises NOT_FOUND."""
         return self._transport.get(self._path(name), Deployment)
 
     def list(self) -> list[Deployment]:
+        """All deployments of the project, by name."""
         return self._transport.get("/v1/deployments", ListDeploymentsResponse).deployments
 
     def revisions(self, name: str) -> Sequence[Revision]:
@@ -75,6 +77,7 @@ class Deployments:
         return self.wait(deployment, timeout_seconds) if wait else deployment
 
     def delete(self, name: str) -> None:
+        """Stop serving, at once. Its revisions stay in the lineage."""
         self._transport.request("DELETE", self._path(name))
 
     @staticmethod

@@ -29,7 +29,9 @@ class Keys:
         return NewKey(made.key, made.secret)
 
     def list(self) -> list[ApiKey]:
+        """The keys of the project, never their secrets."""
         return self._transport.get("/v1/keys", ListKeysResponse).keys
 
     def revoke(self, key_id: str) -> ApiKey:
+        """End a key. Services that have checked it lately believe it for up to 30 seconds more."""
         return self._transport.send("DELETE", f"/v1/keys/{part(key_id, 'key_id')}", ApiKey)

@@ -29,9 +29,11 @@ class Models:
         self._transport = transport
 
     def get(self, name: str) -> Model:
+        """The model of that name, with its aliases. Raises NOT_FOUND."""
         return self._transport.get(f"/v1/models/{part(name, 'name')}", Model)
 
     def list(self) -> list[Model]:
+        """All models of the project, by name."""
         return [each for page in self._transport.pages("/v1/models", ListModelsResponse) for each in page.models]
 
     def version(self, reference: str) -> ModelVersion:

@@ -57,18 +57,22 @@ class Run:
 
     @property
     def id(self) -> str:
+        """`run_…`"""
         return self.resource.id
 
     @property
     def name(self) -> str:
+        """The job's name."""
         return self.resource.name
 
     @property
     def state(self) -> RunState:
+        """As it was when last asked for."""
         return self.resource.state
 
     @property
     def ended(self) -> bool:
+        """Whether it has succeeded, failed or been cancelled."""
         return self.resource.state in ENDED
 
     @property
@@ -129,6 +133,7 @@ class Run:
         return self._runs.models.version(found) if found else None
 
     def refresh(self) -> Run:
+        """Ask again. The run itself, for chaining."""
         self.resource = self._runs.resource(self.id)
         return self
 
@@ -156,6 +161,7 @@ class Run:
         return self
 
     def cancel(self) -> Run:
+        """Ask for its end. A queued run ends at once, a running one when its worker has heard of it."""
         self.resource = self._runs.cancel(self.id).resource
         return self
 
@@ -164,6 +170,7 @@ class Run:
         return self._runs.retry(self.id)
 
     def attempts(self) -> list[Attempt]:
+        """Its attempts, in order."""
         return self._runs.attempts(self.id)
 
     def resumed_step(self) -> int:
@@ -172,6 +179,7 @@ class Run:
         return next((steps.get(each.resumed_from, 0) for each in self.attempts() if each.number == self.attempt), 0)
 
     def checkpoints(self) -> list[Checkpoint]:
+        """Its committed checkpoints, in the order they were made."""
         return self._runs.checkpoints(self.id)
 
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
@@ -192,6 +200,7 @@ class Runs:
         self._transport = transport
 
     def get(self, run_id: str) -> Run:
+        """The run of that id. Raises NOT_FOUND."""
         return Run(self, self.resource(run_id))
 
     def find_id(self, reference: str) -> str:
@@ -215,9 +224,11 @@ class Runs:
         return matches[0]
 
     def resource(self, run_id: str) -> RunResource:
+        """All fields of a run, as the API has them."""
         return self._transport.get(_path(run_id), RunResource)
 
     def cancel(self, run_id: str) -> Run:
+        """Ask for the end of a run. A queued one ends at once, a running one when its worker has heard of it."""
         return Run(self, self._transport.send("POST", f"{_path(run_id)}:cancel", RunResource))
 
     def retry(self, run_id: str, *, idempotency_key: str | None = None) -> Run:
@@ -227,9 +238,11 @@ class Runs:
         return Run(self, resource)
 
     def attempts(self, run_id: str) -> list[Attempt]:
+        """A run's attempts, in order."""
         return self._transport.get(f"{_path(run_id)}/attempts", ListAttemptsResponse).attempts
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
+        """A run's committed checkpoints, in the order they were made."""
         return self._transport.get(f"{_path(run_id)}/checkpoints", ListCheckpointsResponse).checkpoints
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
