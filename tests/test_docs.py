@@ -12,7 +12,8 @@ FILE = re.compile(r"`([\w./<>-]+\.(?:py|yaml|json|toml))`")
 # Files that users have or a job makes, not files of the tree.
 THEIRS = {
     "digits.yaml", "tabular.yaml", "script.yaml", "job.yaml", "schema.json", "settings.py", "data.py", "model.py",
-    "recipe.py", "train.py", "pyproject.toml", "signature.json", "card.json", "main.py", "utils.py", "helpers.py",
+    "recipe.py", "train.py", "pyproject.toml", "signature.json", "state.json", "card.json", "main.py", "utils.py",
+    "helpers.py",
 }  # fmt: skip
 
 
