@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from lepton_core.errors import LeptonError
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_inference.runtimes.discovery import installed_runtimes
 from lepton_inference.warm_up import WarmUpLimits, warm_up
 
@@ -40,7 +40,8 @@ def _answer(head: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return {"memory": True}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the package's, and the parent reports it
-        return {"code": "INVALID", "error": f"it could not be loaded: {type(error).__name__}: {str(error)[:300]}"}
+        reason = f"it could not be loaded: {type(error).__name__}: {str(error)[:300]}"
+        return {"code": ErrorCode.INVALID.value, "error": reason}
     return {"plan": {"threads": plan.threads, "inline_bytes": plan.inline_bytes}}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lepton_core.errors import LeptonError
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_inference.trial import HarmfulModelError, TrialLimits, Trials
 from lepton_inference.warm_up import WarmUpLimits
 from services.inference.tests.fleet import Fleet, until
@@ -43,6 +43,14 @@ async def test_memory_beyond_the_limit_is_refused() -> None:
     async with trials(memory=2**29, warm_up=limits) as found:
         with pytest.raises(HarmfulModelError, match="bytes of memory"):
             await found.run(wide(2**30))
+
+
+async def test_an_unexpected_fault_of_the_package_is_reported() -> None:
+    async with trials() as found:
+        with pytest.raises(LeptonError) as refused:
+            await found.run({})
+    assert refused.value.code is ErrorCode.INVALID
+    assert "could not be loaded" in refused.value.detail
 
 
 async def test_endless_models_of_one_project_do_not_stop_another_and_are_not_tried_again(
