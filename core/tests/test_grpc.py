@@ -208,6 +208,16 @@ async def test_a_method_that_is_not_offered() -> None:
     assert caught.value.code is ErrorCode.UNIMPLEMENTED
 
 
+async def test_a_method_that_the_contract_does_not_have_is_named_in_the_answer() -> None:
+    async with serving() as (_, address, _jobs), open_channel(address, KEY) as channel:
+        for service, words in (("lepton.v1.JobService", "its methods: "), ("other.Service", "does not offer /other")):
+            with pytest.raises(LeptonError) as caught:
+                await channel.unary_unary(f"/{service}/Fly", lambda raw: raw, lambda raw: raw)(b"")
+            assert caught.value.code is ErrorCode.UNIMPLEMENTED
+            assert f"/{service}/Fly" in caught.value.detail
+            assert words in caught.value.detail
+
+
 async def test_streams_carry_answers_and_then_the_error() -> None:
     async with serving() as (_, address, _jobs), open_channel(address, KEY) as channel:
         seen: list[int] = []

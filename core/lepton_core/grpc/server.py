@@ -111,6 +111,7 @@ def build_server(
             guarded[name] = _Guard(method, policy, authenticator, public_reads, observe).wrap(handler)
         # Not also as registered methods: grpc.aio then keeps a task for each of them, and waits on all at every call.
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
+    server.add_generic_rpc_handlers((_UnknownMethods(ours | standard, observe),))
     methods = [f"/{service}/{name}" for service, handlers in ours.items() for name in handlers]
     return RpcServer(server, health, methods)
 
@@ -134,6 +135,30 @@ class _Registrar:
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         self.services[service] = handlers
+
+
+class _UnknownMethods(grpc.GenericRpcHandler):
+    """Answers the methods that nobody registered: grpc's own answer does not say which method was meant."""
+
+    def __init__(self, services: Mapping[str, Mapping[str, Any]], observe: Observe | None) -> None:
+        self._services = services
+        self._observe = observe
+
+    def service(self, handler_call_details: Any) -> Any:
+        method = str(handler_call_details.method)
+        known = self._services.get(method.strip("/").partition("/")[0], ())
+        methods = f"; its methods: {', '.join(known)}" if known else ""
+        text = f"this server does not offer {method[:200]}{methods}"
+
+        async def refuse(_requests: object, context: Any) -> None:
+            begin_request("")
+            if self._observe:
+                self._observe("unknown", ErrorCode.UNIMPLEMENTED.value, 0.0)
+            error = LeptonError(ErrorCode.UNIMPLEMENTED, text)
+            metadata = error_metadata(error, current_request_id())
+            await context.abort(status_of(error), error.message[:MAX_STATUS_CHARS], metadata)
+
+        return grpc.stream_unary_rpc_method_handler(refuse, None, None)
 
 
 class _Guard:

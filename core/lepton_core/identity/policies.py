@@ -126,6 +126,17 @@ _INFERENCE_HTTP = {
         POST /v2/models/{name}/infer
         POST /v2/models/{name}/versions/{version}/infer
         POST /v2/repository/index
+        GET /v2/models/stats
+        GET /v2/models/{name}/stats
+        GET /v2/models/{name}/versions/{version}/stats
+        GET /v2/models/{name}/config
+        GET /v2/models/{name}/versions/{version}/config
+        POST /v2/repository/models/{name}/load
+        POST /v2/repository/models/{name}/unload
+        POST /v2/models/{name}/generate
+        POST /v2/models/{name}/generate_stream
+        POST /v2/models/{name}/versions/{version}/generate
+        POST /v2/models/{name}/versions/{version}/generate_stream
         POST /v1/deployments/{name}:predict
         """,
     ),

@@ -3,14 +3,19 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.identity import Principal
 from lepton_inference.package import ServedModel
 from lepton_inference.predictions import Prediction, PredictionIds, PredictionLog, now_us
 from lepton_inference.repository import Repository
+from lepton_inference.requested_outputs import RequestedOutput, check_classification, classify
 from lepton_inference.tensors import Array
+
+# Sorting more than so many values would hold up the event loop.
+INLINE_CLASSES = 10_000
 
 
 @dataclass(slots=True)
@@ -18,6 +23,11 @@ class Answer:
     served: ServedModel
     prediction_id: str
     outputs: dict[str, Array]
+    # Outputs that are answered as classes instead of the tensor of the signature.
+    classified: frozenset[str] = field(default=frozenset())
+
+    def datatype(self, output: str) -> str:
+        return "BYTES" if output in self.classified else self.served.outputs[output]
 
 
 class Dataplane:
@@ -65,14 +75,16 @@ class Dataplane:
         caller: Principal,
         served: ServedModel,
         inputs: dict[str, Array],
-        outputs: Sequence[str] = (),
+        outputs: Sequence[RequestedOutput] = (),
         deadline: float | None = None,
     ) -> Answer:
-        """`inputs` are the signature's raw tensors; `outputs` names those to answer, all when empty."""
-        for index, name in enumerate(outputs):
-            if name not in served.outputs:
+        """`inputs` are the signature's raw tensors; `outputs` are those to answer, all when empty."""
+        for index, output in enumerate(outputs):
+            if output.name not in served.outputs:
                 allowed = ", ".join(served.outputs)[:500]
-                raise invalid(f"outputs[{index}].name", "the model has no such output", name, allowed)
+                raise invalid(f"outputs[{index}].name", "the model has no such output", output.name, allowed)
+            if output.classification is not None:
+                check_classification(served.signature, index, output)
         log = self._predictions.wanted()
         started = time.perf_counter() if log else 0.0
         found = await served.queue.submit(inputs, deadline)
@@ -94,7 +106,18 @@ class Dataplane:
                     spent,
                 )
             )
-        return Answer(served, id_, {name: found[name] for name in outputs} if outputs else found)
+        return await _answer(served, id_, found, outputs)
+
+
+async def _answer(served: ServedModel, id_: str, found: dict[str, Array], outputs: Sequence[RequestedOutput]) -> Answer:
+    if not outputs:
+        return Answer(served, id_, found)
+    chosen = {output.name: found[output.name] for output in outputs}
+    counts = {output.name: output.classification for output in outputs if output.classification is not None}
+    for name, count in counts.items():
+        work = partial(classify, chosen[name], served.signature.labels, count)
+        chosen[name] = work() if chosen[name].size <= INLINE_CLASSES else await asyncio.to_thread(work)
+    return Answer(served, id_, chosen, frozenset(counts))
 
 
 def deadline_in(seconds: float | None) -> float | None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import orjson
+
 from lepton_core.model_format.features.pipeline import Pipeline
 from lepton_core.model_format.package_check import check_signature
 from lepton_core.model_format.signature import Signature
@@ -14,6 +16,9 @@ from lepton_inference.tensors import InputTable
 from lepton_inference.warm_up import SIGNATURE_FILE, Plan, as_model, has_open_batch
 
 __all__ = ["Limits", "ServedModel", "load_model"]
+
+
+MAX_ANSWER_LABELS_CHARS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,10 @@ class ServedModel:
         self.version = str(revision.version)
         self.inputs = InputTable(signature.inputs)
         self.outputs: dict[str, str] = {tensor.name: tensor.datatype.value for tensor in signature.outputs}
+        # As JSON text: values of the protocol's parameters and properties are no lists. Empty without labels.
+        self.labels = orjson.dumps(signature.labels).decode() if signature.labels else ""
+        # A model of very many labels does not repeat them in each answer; the metadata has them.
+        self.answer_labels = self.labels if len(self.labels) <= MAX_ANSWER_LABELS_CHARS else ""
 
 
 def load_model(

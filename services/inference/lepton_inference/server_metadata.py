@@ -4,4 +4,4 @@ from importlib.metadata import version
 
 NAME = "lepton-inference"
 VERSION = version("lepton-inference")
-EXTENSIONS = ("binary_tensor_data", "model_repository")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")

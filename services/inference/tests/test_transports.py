@@ -259,7 +259,11 @@ async def test_what_the_server_says_of_itself_and_its_models(fleet: Fleet) -> No
     inputs = [{"name": each.name, "datatype": each.datatype, "shape": list(each.shape)} for each in rpc.inputs]
     assert metadata["inputs"] == inputs
     assert inputs[1] == {"name": "town", "datatype": "BYTES", "shape": [-1, 1]}
-    assert (await fleet.http.get("/v2")).json()["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert (await fleet.http.get("/v2")).json()["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_repository",
+    ]
     index = (await fleet.http.post("/v2/repository/index")).json()
     assert index == [{"name": "price", "version": "3", "state": "READY", "reason": ""}]
     assert len((await stub.RepositoryIndex(oip.RepositoryIndexRequest())).models) == 1

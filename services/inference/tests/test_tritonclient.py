@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from services.inference.tests.fleet import Fleet
-from services.inference.tests.packages import multiplier, regressor
+from services.inference.tests.packages import classifier, multiplier, regressor
 
 
 async def test_tritonclient_works(fleet: Fleet) -> None:
     await fleet.deploy(multiplier())
     await fleet.deploy(regressor(), "price")
+    await fleet.deploy(classifier(), "light")
     addresses = [f"127.0.0.1:{port}" for port in (fleet.replica.http.port, fleet.replica.grpc_port)]
     script = str(Path(__file__).with_name("triton_calls.py"))
     process = await asyncio.create_subprocess_exec(

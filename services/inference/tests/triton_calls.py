@@ -3,6 +3,7 @@
 `python triton_calls.py HTTP_ADDRESS GRPC_ADDRESS KEY`: prints "ok", or fails with the check that did not hold.
 """
 
+import queue
 import re
 import sys
 from typing import Any
@@ -59,6 +60,44 @@ def check_refused(module: Any, client: Any) -> None:
             client.infer(name, [tensor], headers=headers)
 
 
+def check_classes(module: Any, client: Any, **binary: bool) -> None:
+    tensor = module.InferInput("image", [1, 2, 2, 1], "UINT8")
+    tensor.set_data_from_numpy(np.array([255, 255, 255, 0], np.uint8).reshape(1, 2, 2, 1), **binary)
+    outputs = [module.InferRequestedOutput("probabilities", class_count=2, **binary)]
+    answer = client.infer("light", [tensor], outputs=outputs, headers=key())
+    # From JSON the client gives text, from the binary form bytes.
+    (texts,) = answer.as_numpy("probabilities").tolist()
+    found = [text.decode() if isinstance(text, bytes) else text for text in texts]
+    assert found == ["0.750000:1:light", "0.250000:0:dark"]
+
+
+def check_not_offered(client: Any, words: str) -> None:
+    for call in (
+        lambda: client.get_inference_statistics(headers=key()),
+        lambda: client.get_inference_statistics("double", headers=key()),
+        lambda: client.get_model_config("double", headers=key()),
+        lambda: client.load_model("double", headers=key()),
+        lambda: client.unload_model("double", headers=key()),
+    ):
+        with pytest.raises(InferenceServerException, match=words):
+            call()
+
+
+def check_no_stream(rpc: Any) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    rpc.start_stream(lambda result, error: answers.put(error or result), headers=key())
+    # The answer comes before a request.
+    assert "does not offer /inference.GRPCInferenceService/ModelStreamInfer" in str(answers.get(timeout=20))
+    rpc.stop_stream()
+
+
+def check_no_compression(http: Any) -> None:
+    tensor = over_http.InferInput("x", list(X.shape), "FP32")
+    tensor.set_data_from_numpy(X)
+    with pytest.raises(InferenceServerException, match="compressed bodies are not read"):
+        http.infer("double", [tensor], headers=key(), request_compression_algorithm="gzip")
+
+
 def main() -> None:
     http = over_http.InferenceServerClient(sys.argv[1])
     rpc = over_grpc.InferenceServerClient(sys.argv[2])
@@ -69,12 +108,19 @@ def main() -> None:
         check_price(over_http, http, binary_data=binary)
     check_double(over_grpc, rpc)
     check_price(over_grpc, rpc)
+    for binary in (False, True):
+        check_classes(over_http, http, binary_data=binary)
+    check_classes(over_grpc, rpc)
+    check_not_offered(http, "not offered|not loaded")
+    check_not_offered(rpc, "does not offer /inference.GRPCInferenceService/")
+    check_no_stream(rpc)
+    check_no_compression(http)
     check_refused(over_http, http)
     check_refused(over_grpc, rpc)
     metadata = http.get_model_metadata("price", headers=key())
     assert [each["name"] for each in metadata["inputs"]] == ["area", "town"]
     assert rpc.get_model_metadata("price", headers=key(), as_json=True)["platform"] == "onnxruntime_onnx"
-    assert {each["name"] for each in http.get_model_repository_index(headers=key())} == {"double", "price"}
+    assert {each["name"] for each in http.get_model_repository_index(headers=key())} == {"double", "price", "light"}
     assert http.get_server_metadata(headers=key())["name"] == "lepton-inference"
     http.close()
     rpc.close()

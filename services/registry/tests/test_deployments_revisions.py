@@ -194,6 +194,13 @@ async def test_a_missing_model_names_the_field(database):
     assert (raised.value.fields[0].field, raised.value.fields[0].allowed) == ("model", "digits")
 
 
+async def test_the_name_of_a_path_of_the_inference_protocol_is_reserved(database):
+    with pytest.raises(LeptonError) as raised:
+        await create(database, name="stats")
+    assert raised.value.code is ErrorCode.INVALID
+    assert raised.value.fields[0].field == "name"
+
+
 async def test_an_alias_moved_while_a_follower_is_made_is_not_missed(database):
     await asyncio.gather(create(database), move(database, 2), create(database, name="second"), move(database, 3))
     target = await database.read(lambda conn: models.resolve(conn, PROJECT, "digits@champion"))

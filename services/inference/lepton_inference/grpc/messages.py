@@ -5,6 +5,7 @@ from functools import lru_cache
 from lepton_core.errors import invalid
 from lepton_core.model_format.signature import TensorSpec
 from lepton_inference.dataplane import Answer
+from lepton_inference.requested_outputs import CLASSIFICATION, RequestedOutput, refuse_shared_memory
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 from lepton_proto.inference import open_inference_pb2 as oip
 
@@ -26,6 +27,9 @@ _CONTENTS = {
 
 
 def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
+    for index, each in enumerate(request.inputs):
+        if each.parameters:
+            refuse_shared_memory(each.parameters, f"inputs[{index}]")
     raw = request.raw_input_contents
     if not raw:
         return [_typed(tensor, index) for index, tensor in enumerate(request.inputs)]
@@ -55,6 +59,22 @@ def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTe
     return WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data)
 
 
+def read_outputs(request: oip.ModelInferRequest) -> list[RequestedOutput]:
+    return [_requested(output, index) for index, output in enumerate(request.outputs)]
+
+
+def _requested(output: oip.ModelInferRequest.InferRequestedOutputTensor, index: int) -> RequestedOutput:
+    if not output.parameters:
+        return RequestedOutput(output.name)
+    refuse_shared_memory(output.parameters, f"outputs[{index}]")
+    wanted = None
+    if CLASSIFICATION in output.parameters:
+        value = output.parameters[CLASSIFICATION]
+        # What is no number is refused as such, with the text that came.
+        wanted = getattr(value, value.WhichOneof("parameter_choice") or "int64_param")
+    return RequestedOutput(output.name, wanted)
+
+
 def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
     """The parameter `timeout`, in microseconds, as Triton's clients send it."""
     if "timeout" not in request.parameters:
@@ -69,14 +89,16 @@ def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInfe
     served = answer.served
     revision = served.revision
     response = oip.ModelInferResponse.FromString(
-        _same_in_every_response(revision.deployment, served.version, revision.version_id, revision.id)
+        _same_in_every_response(
+            revision.deployment, served.version, revision.version_id, revision.id, served.answer_labels
+        )
     )
     response.id = request.id
     response.parameters["prediction_id"].string_param = answer.prediction_id
     # Raw contents go by position, so one FP16 among the outputs makes all of them raw.
-    typed = not request.raw_input_contents and all(served.outputs[name] in _CONTENTS for name in answer.outputs)
+    typed = not request.raw_input_contents and all(answer.datatype(name) in _CONTENTS for name in answer.outputs)
     for name, values in answer.outputs.items():
-        datatype = served.outputs[name]
+        datatype = answer.datatype(name)
         tensor = response.outputs.add(name=name, datatype=datatype, shape=values.shape)
         if typed:
             elements = to_list(datatype, values)
@@ -89,11 +111,13 @@ def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInfe
 
 
 @lru_cache(maxsize=1000)
-def _same_in_every_response(name: str, version: str, version_id: str, revision_id: str) -> bytes:
+def _same_in_every_response(name: str, version: str, version_id: str, revision_id: str, labels: str) -> bytes:
     """Encoded once: parsing it is quicker than setting each field."""
     response = oip.ModelInferResponse(model_name=name, model_version=version)
     response.parameters["model_version_id"].string_param = version_id
     response.parameters["revision_id"].string_param = revision_id
+    if labels:
+        response.parameters["labels"].string_param = labels
     return response.SerializeToString()
 
 

@@ -7,7 +7,7 @@ from grpc import aio
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import current_principal
 from lepton_inference.dataplane import Dataplane, deadline_in
-from lepton_inference.grpc.messages import read_tensors, timeout_seconds, to_metadata, to_response
+from lepton_inference.grpc.messages import read_outputs, read_tensors, timeout_seconds, to_metadata, to_response
 from lepton_inference.server_metadata import EXTENSIONS, NAME, VERSION
 from lepton_proto.inference import open_inference_pb2 as oip
 from lepton_proto.inference.open_inference_pb2_grpc import GRPCInferenceServiceServicer
@@ -23,7 +23,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         caller = current_principal()
         served = self._dataplane.find(caller, request.model_name, request.model_version)
         inputs = served.inputs.decode(read_tensors(request))
-        outputs = [output.name for output in request.outputs]
+        outputs = read_outputs(request)
         limits = [seconds for seconds in (context.time_remaining(), timeout_seconds(request)) if seconds is not None]
         deadline = deadline_in(min(limits, default=None))
         return to_response(request, await self._dataplane.infer(caller, served, inputs, outputs, deadline))

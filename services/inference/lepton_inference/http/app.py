@@ -7,7 +7,7 @@ from lepton_core.http.app import build_app
 from lepton_core.identity import Authenticator
 from lepton_core.metrics import Metrics
 from lepton_inference.dataplane import Dataplane
-from lepton_inference.http import v2
+from lepton_inference.http import not_offered, v2
 from lepton_inference.http.errors import OipErrors
 from lepton_inference.http.openapi import BODY_SCHEMAS, DESCRIPTION, PARAMETERS, TAGS
 from lepton_inference.http.predict import routes as predict_routes
@@ -29,6 +29,8 @@ def build_http_app(
     app.openapi_tags = TAGS
     app.parameter_texts = PARAMETERS
     app.body_schemas = BODY_SCHEMAS
+    # Before the others: `/v2/models/stats` is no deployment.
+    app.include_router(not_offered.routes())
     app.include_router(v2.routes(dataplane))
     app.include_router(predict_routes(dataplane))
     # The outermost, since the guard refuses callers too.

@@ -7,11 +7,11 @@ import orjson
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_inference.dataplane import Answer
+from lepton_inference.requested_outputs import CLASSIFICATION, RequestedOutput, refuse_shared_memory
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 
 LENGTH_HEADER = b"inference-header-content-length"
 
-_OUTPUT_RULE = "the only parameter of an output is binary_data, true or false"
 _JSON_HEADERS = ((b"content-type", b"application/json"),)
 
 
@@ -19,7 +19,7 @@ _JSON_HEADERS = ((b"content-type", b"application/json"),)
 class OipRequest:
     id: str
     tensors: list[WireTensor]
-    outputs: list[str]
+    outputs: list[RequestedOutput]
     # Which outputs are wanted as bytes; `all_binary` speaks for those that do not say.
     binary: dict[str, bool]
     all_binary: bool
@@ -48,11 +48,9 @@ def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
     for index, each in enumerate(_list([] if document.get("outputs") is None else document["outputs"], "outputs")):
         output = _object(each, f"outputs[{index}]")
         name = _text(output.get("name"), f"outputs[{index}].name")
-        request.outputs.append(name)
         parameters = _object(output.get("parameters"), f"outputs[{index}].parameters")
-        for refused in parameters:
-            if refused == "classification" or refused.startswith("shared_memory"):
-                raise invalid(f"outputs[{index}].parameters.{refused[:100]}", f"not supported; {_OUTPUT_RULE}")
+        refuse_shared_memory(parameters, f"outputs[{index}]")
+        request.outputs.append(RequestedOutput(name, parameters.get(CLASSIFICATION)))
         wanted = parameters.get("binary_data")
         if wanted is not None:
             request.binary[name] = wanted is True
@@ -65,7 +63,7 @@ def to_body(name: str, request: OipRequest, answer: Answer) -> tuple[tuple[tuple
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for output, values in answer.outputs.items():
-        datatype = served.outputs[output]
+        datatype = answer.datatype(output)
         entry: dict[str, Any] = {"name": output, "datatype": datatype, "shape": values.shape}
         if request.binary.get(output, request.all_binary):
             blobs.append(to_raw(datatype, values))
@@ -73,7 +71,7 @@ def to_body(name: str, request: OipRequest, answer: Answer) -> tuple[tuple[tuple
         else:
             entry["data"] = to_list(datatype, values)
         outputs.append(entry)
-    document = {
+    document: dict[str, Any] = {
         "model_name": name,
         "model_version": served.version,
         "id": request.id,
@@ -86,6 +84,8 @@ def to_body(name: str, request: OipRequest, answer: Answer) -> tuple[tuple[tuple
     }
     if not request.id:
         del document["id"]
+    if served.answer_labels:
+        document["parameters"]["labels"] = served.answer_labels
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     if not blobs:
         return _JSON_HEADERS, head
@@ -112,7 +112,9 @@ def _tensors(inputs: Any, rest: memoryview) -> list[WireTensor]:
         entry = _object(each, field)
         if not isinstance(entry.get("shape"), list):
             raise invalid(f"{field}.shape", "must be a list of whole numbers", entry.get("shape"))
-        size = entry["parameters"].get("binary_data_size") if isinstance(entry.get("parameters"), dict) else None
+        parameters = _object(entry.get("parameters"), f"{field}.parameters")
+        refuse_shared_memory(parameters, field)
+        size = parameters.get("binary_data_size")
         data = entry.get("data")
         if size is not None:
             if type(size) is not int or not 0 <= size <= len(rest) - at or data is not None:

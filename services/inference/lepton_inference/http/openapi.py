@@ -25,6 +25,12 @@ Every request but the health checks needs `Authorization: Bearer <API key>`; the
 """
 
 
+OUTPUT_PARAMETERS = (
+    "`binary_data`: as bytes after the JSON. `classification`: so many of the best classes instead of the tensor, "
+    "as texts `value:index:label`, for the probabilities of a model with labels."
+)
+
+
 class RequestTensor(BaseModel):
     name: str
     datatype: Datatype
@@ -35,7 +41,7 @@ class RequestTensor(BaseModel):
 
 class RequestOutput(BaseModel):
     name: str
-    parameters: dict[str, Any] | None = Field(None, description="`binary_data`: as bytes after the JSON.")
+    parameters: dict[str, Any] | None = Field(None, description=OUTPUT_PARAMETERS)
 
 
 class InferRequest(BaseModel):
@@ -57,7 +63,9 @@ class InferResponse(BaseModel):
     model_name: str
     model_version: str
     id: str | None = None
-    parameters: dict[str, Any] = Field(description="`prediction_id`, `model_version_id`, `revision_id`.")
+    parameters: dict[str, Any] = Field(
+        description="`prediction_id`, `model_version_id`, `revision_id`; `labels` of a classifier as JSON text."
+    )
     outputs: list[ResponseTensor]
 
 

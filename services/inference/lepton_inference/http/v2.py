@@ -50,10 +50,9 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
 def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
     versioned = "_version" if "{version}" in prefix else ""
 
-    @router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=INFER_BODY, responses=INFER_ANSWER)
-    async def model_infer(name: str, version: str = "") -> Response:  # noqa: ARG001
-        """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
-        raise AssertionError("the middleware before the app answers this route")
+    router.post(f"{prefix}/infer", name=f"model{versioned}_infer", openapi_extra=INFER_BODY, responses=INFER_ANSWER)(
+        model_version_infer if versioned else model_infer
+    )
 
     @router.get(prefix, name=f"model{versioned}_metadata")
     async def model_metadata(name: str, version: str = "") -> dict[str, Any]:
@@ -64,11 +63,21 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
             "platform": served.platform,
             "inputs": [_tensor(spec) for spec in served.signature.inputs],
             "outputs": [_tensor(spec) for spec in served.signature.outputs],
-        }
+        } | ({"properties": {"labels": served.labels}} if served.labels else {})
 
     @router.get(f"{prefix}/ready", name=f"model{versioned}_ready", responses=READY_ANSWER)
     async def model_ready(name: str, version: str = "") -> JSONResponse:
         return _ready(name, dataplane.is_ready(current_principal(), name, version))
+
+
+async def model_infer(name: str) -> Response:  # noqa: ARG001
+    """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
+    raise AssertionError("the middleware before the app answers this route")
+
+
+async def model_version_infer(name: str, version: str) -> Response:  # noqa: ARG001
+    """As without a version; NOT_FOUND when the deployment serves another one."""
+    raise AssertionError("the middleware before the app answers this route")
 
 
 def _ready(name: str, is_ready: bool) -> JSONResponse:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.deployments.revisions import DEPLOYMENTS, FAILED, REVISIONS, add_revision, bump_generation
@@ -16,10 +16,15 @@ from lepton_registry.events import outbox
 from lepton_registry.models import store as models
 from lepton_registry.name_lookup import names_like, not_found
 
+# GET /v2/models/stats is a path of the inference protocol.
+RESERVED_NAMES = frozenset({"stats"})
+
 
 def create(conn: sa.Connection, project: str, *, name: str, model: str, created_by: str) -> tuple[sa.Row[Any], bool]:
     """(deployment, whether it was created). The same reference again changes nothing; another is ALREADY_EXISTS."""
     check_label(name, "name")
+    if name in RESERVED_NAMES:
+        raise invalid("name", "this name of a deployment is reserved", name, "any other name")
     version, alias = _target(conn, project, model)
     now = now_us()
     values = {
