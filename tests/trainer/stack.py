@@ -45,6 +45,7 @@ from lepton_proto.v1.projects_pb2_grpc import ProjectServiceStub
 from lepton_proto.v1.runs_pb2_grpc import RunServiceStub
 from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
 from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.recipes.catalogue import load_catalogue
 
 ENDED = {runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED}
 PARTS = ("queue", "objects", "registry", "trainer")
@@ -123,7 +124,7 @@ class Stack:
 
     def submit(self, spec: Mapping[str, Any], *, isolated: bool = False) -> str:
         parsed = JobSpec.model_validate(spec)
-        version = "1" if parsed.recipe else ""
+        version = next((version for name, version in load_catalogue() if name == parsed.recipe), "")
         submission = runs_pb2.Submission(
             spec_json=parsed.model_dump_json(),
             key_namespace="client",

@@ -273,8 +273,12 @@ async def test_a_run_that_no_worker_can_take_says_why(server):
     await register_worker(pool)
     runs = runs_pb2_grpc.RunServiceStub(gateway)
     wide = await submit(gateway, "wide", resources={"ranks": 3})
-    told = (await runs.GetRun(runs_pb2.GetRunRequest(id=wide.id))).run.reason
-    assert told == "no worker can take it now: it needs 3 ranks, and none has room for more than 2"
+    told = (await runs.GetRun(runs_pb2.GetRunRequest(id=wide.id))).run
+    assert told.reason == "it needs 3 ranks, and no worker has room for more than 2"
+    assert (told.waiting_reason.code, json.loads(told.waiting_reason.parameters_json)) == (
+        "not_enough_ranks",
+        {"needed": 3, "most": 2},
+    )
     await anext(aiter(runs.WatchRun(runs_pb2.WatchRunRequest(id=wide.id))))
     usual = await submit(gateway, "usual")
     assert (await runs.GetRun(runs_pb2.GetRunRequest(id=usual.id))).run.reason == ""
