@@ -31,6 +31,10 @@ class MetricLog:
         # A fork may happen while another thread holds the lock; nobody would release it in the child.
         os.register_at_fork(after_in_child=self._renew_lock)
 
+    @property
+    def last_step(self) -> int:
+        return self._last_step
+
     def log(self, values: Mapping[Any, Any], step: Any) -> None:
         number = self._step(step)
         if number is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lepton.package_trial import open_session, try_package
 from lepton_core.model_format.kinds.classes import CLASS
 from lepton_core.model_format.kinds.tensor import TENSOR_OUT
 from lepton_core.model_format.onnx_quiet import quiet_exporter
@@ -31,6 +32,11 @@ _DATATYPES = {
 TOLERANCE = 1e-3
 
 
+def unfinished(folder: Path) -> Path:
+    """Where the package is written until it is complete; what was refused stays there."""
+    return folder.with_name(f".{folder.name}.writing")
+
+
 def write_package(
     folder: Path,
     model: Any,
@@ -41,9 +47,12 @@ def write_package(
     logits: bool,
     card: Mapping[str, Any],
 ) -> None:
-    """Writes the folder in one step. Raises TypeError for what is no model, INVALID for a file that is no ONNX."""
+    """Writes the folder in one step. What was written before it raised is in `unfinished(folder)`.
+
+    Raises TypeError for what is no model, ValueError or INVALID for a model that cannot be served.
+    """
     given = Signature.model_validate(signature) if isinstance(signature, Mapping) else signature
-    temporary = folder.with_name(f".{folder.name}.writing")
+    temporary = unfinished(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     torch = sys.modules.get("torch")
@@ -58,6 +67,7 @@ def write_package(
     write_file(temporary / "signature.json", described.to_json().encode())
     write_file(temporary / "card.json", json.dumps(card, indent=1).encode())
     check_package(temporary)
+    try_package(temporary, described, example)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
@@ -173,7 +183,7 @@ def _compare(path: Path, feed: Mapping[str, Any], expected: Sequence[Any]) -> No
         runtime = importlib.import_module("onnxruntime")
     except ImportError:
         return
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(runtime, path)
     answers = session.run(None, {name: tensor.cpu().numpy() for name, tensor in feed.items()})
     for answer, wanted in zip(answers, expected, strict=True):
         reference = wanted.detach().cpu().numpy()

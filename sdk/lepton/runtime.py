@@ -35,6 +35,10 @@ __all__ = ["checkpoint", "data_dir", "log", "log_model", "progress", "resume_dir
 _notes = Notes()
 
 
+class ModelRefusedError(LeptonError, ValueError):
+    """A model that `log_model` did not take. The text says why, and where its files are."""
+
+
 def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **values: Any) -> None:
     """Records metric values: `lepton.log(loss=0.3, accuracy=0.9, step=100)`.
 
@@ -117,11 +121,15 @@ def log_model(
     `model` is the path of an ONNX file, with a `signature`, or a torch module, with an `example` input (a tensor or a
     tuple of them, batch first), which is exported to ONNX. With `labels` the output is one class; the export adds the
     softmax unless `logits` is False. Answers the package's folder in the workspace.
+
+    The model is loaded and run on the example (without one, on ones) where onnxruntime is installed. Raises
+    ModelRefusedError when it cannot be served; its files are then kept as a checkpoint of the run. Left uncaught, that
+    ends the run, without another attempt.
     """
     job = _job()
     if job is None or job.rank != 0:
         return None
-    from lepton.model_package import write_package
+    from lepton.model_package import unfinished, write_package
 
     card = {
         "format": 1,
@@ -130,11 +138,33 @@ def log_model(
         "metrics": {name: float(value) for name, value in (metrics or {}).items()},
         "limits": list(limits),
     }
-    write_package(
-        job.workspace.package, model, example=example, signature=signature, labels=labels, logits=logits, card=card
-    )
+    folder = job.workspace.package
+    try:
+        write_package(folder, model, example=example, signature=signature, labels=labels, logits=logits, card=card)
+    except Exception as error:
+        kept = _keep_refused(job, model, unfinished(folder))
+        text = f"lepton.log_model: {error}; nothing is registered; {kept}"
+        raise _final(job, ModelRefusedError(ErrorCode.INVALID, text)) from error
     write_file(job.workspace.evaluation, json.dumps({"metrics": card["metrics"]}).encode())
     return job.workspace.package
+
+
+def _keep_refused(job: "_Job", model: Any, written: Path) -> str:
+    """Where the files of a refused model are, for the error: in a checkpoint, which outlives a run that fails."""
+    steps = [int(path.name.rpartition("-")[2]) for path in job.workspace.checkpoints.glob("step-*")]
+    step = 1 + max([job.metric_log.last_step, *steps])
+    is_file = isinstance(model, str | os.PathLike)
+    try:
+        written.mkdir(parents=True, exist_ok=True)
+        # Whatever was written after these failed, or was not reached.
+        if not (written / ("model.onnx" if is_file else "weights.safetensors")).exists():
+            _write_state(model, written)
+        checkpoint(written, step=step)
+        shutil.rmtree(written)
+    except Exception as error:  # noqa: BLE001 - the reason for the refusal is what must be seen
+        return f"its files could not be kept: {type(error).__name__}: {str(error)[:200]}"
+    listing = f"lepton run checkpoints {job.attempt.run_id}"
+    return f"its files are kept as the checkpoint of step {step}: {listing}"
 
 
 def data_dir() -> Path:

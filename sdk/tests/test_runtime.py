@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,117 @@ def test_tied_weights_and_outputs_of_bools_or_in_a_dict_are_kept_and_what_cannot
     assert [(each.name, each.datatype) for each in signature.outputs] == [("scores", "FP32"), ("positive", "BOOL")]
     assert (workspace.package / "weights.safetensors").exists()
     assert ["exactly 2" in lines[0], "more than once" in lines[1], "NaN" in lines[2]] == [True, True, True]
+    kept = [workspace.root / record["dir"] for record in read_records(workspace.control_journal(0))[0]]
+    assert [(folder / "state.pt").exists() for folder in kept] == [True, True, True]
+
+
+CASES = {
+    "tied weights": (
+        (
+            "class Model(nn.Module):\n"
+            "    def __init__(self):\n"
+            "        super().__init__()\n"
+            "        self.words, self.head = nn.Embedding(50, 16), nn.Linear(16, 50, bias=False)\n"
+            "        self.head.weight = self.words.weight\n"
+            "    def forward(self, x): return self.head(self.words(x).mean(1))\n"
+            "inside.log_model(Model(), example=torch.randint(0, 50, (2, 6)))\n"
+        ),
+        [("output", "FP32")],
+    ),
+    "a bool output": (
+        (
+            "class Model(nn.Module):\n"
+            "    def __init__(self): super().__init__(); self.layer = nn.Linear(4, 1)\n"
+            "    def forward(self, x): z = self.layer(x); return z, z > 0\n"
+            "inside.log_model(Model(), example=torch.randn(4, 4))\n"
+        ),
+        [("output_0", "FP32"), ("output_1", "BOOL")],
+    ),
+    "a dict output": (
+        (
+            "class Model(nn.Module):\n"
+            "    def __init__(self): super().__init__(); self.layer = nn.Linear(4, 3)\n"
+            "    def forward(self, x): return {'logits': self.layer(x), 'hidden': x * 2}\n"
+            "inside.log_model(Model(), example=torch.randn(2, 4))\n"
+        ),
+        [("logits", "FP32"), ("hidden", "FP32")],
+    ),
+}
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("case", CASES)
+def test_a_model_logged_at_the_end_of_a_training_is_a_package(tmp_path: Path, case: str) -> None:
+    code, outputs = CASES[case]
+    workspace = workspace_at(tmp_path)
+    run(f"import torch; from torch import nn; from lepton import inside\n{code}", workspace)
+    signature = check_package(workspace.package)
+    assert [(each.name, each.datatype) for each in signature.outputs] == outputs
+    assert (workspace.package / "weights.safetensors").exists()
+
+
+def linear(ir_version: int = 10, weight: float = 1.0) -> bytes:
+    """y = weight * x for x of (batch, 2)."""
+    onnx = pytest.importorskip("onnx")
+    value, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Mul", ["x", "w"], ["y"])],
+        "graph",
+        [value("x", float32, ["n", 2])],
+        [value("y", float32, ["n", 2])],
+        [onnx.helper.make_tensor("w", float32, [], [weight])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=ir_version)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def tensors(output: str = "y") -> dict[str, object]:
+    x = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+    return {"inputs": [x], "model_inputs": [x], "outputs": [{**x, "name": output}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "signature", "more", "words"),
+    [
+        ({"ir_version": 99}, tensors(), "", "cannot load it: .*99"),
+        ({}, tensors("z"), "", "names the output 'z', which its graph has not; it has: 'y'"),
+        ({"weight": float("nan")}, tensors(), "", "answers y with NaN or infinity on an example of ones"),
+        ({}, tensors(), ", example={'x': [[float('inf'), 1]]}", "answers y with NaN or infinity on the example"),
+        ({}, tensors(), ", example=[[[1, 2, 3]]]", "does not answer the example"),
+        ({}, tensors(), ", example={'w': 1}", "example: got w; allowed: x"),
+    ],
+)
+def test_an_onnx_file_that_cannot_be_served_is_refused_and_its_files_stay_with_the_run(
+    tmp_path: Path, content: dict[str, float], signature: dict[str, object], more: str, words: str
+) -> None:
+    workspace = workspace_at(tmp_path)
+    (tmp_path / "mine.onnx").write_bytes(linear(**content))  # type: ignore[arg-type]
+    code = (
+        "from lepton import inside\n"
+        "inside.log(loss=1, step=7)\n"
+        f"inside.log_model({str(tmp_path / 'mine.onnx')!r}, signature={signature!r}{more})\n"
+    )
+    shown = run(code, workspace, exit_code=1).stderr
+    assert re.search(words, shown), shown
+    assert "kept as the checkpoint of step 8: lepton run checkpoints run_1" in shown
+    assert not workspace.package.exists()
+    record = read_records(workspace.control_journal(0))[0][-1]
+    kept = workspace.root / record["dir"]
+    assert (kept / "model.onnx").read_bytes() == linear(**content)  # type: ignore[arg-type]
+    assert (kept / "signature.json").exists()
+    outcome = workspace.read_outcome()
+    assert outcome is not None
+    assert (outcome.status, outcome.final) == ("failed", True)
+
+
+def test_an_onnx_file_that_answers_is_taken(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    (tmp_path / "mine.onnx").write_bytes(linear())
+    for more in ("", ", example=[[1.0, 2.0]]", ", example={'x': [[1, 2]]}"):
+        code = f"from lepton import inside; inside.log_model('mine.onnx', signature={tensors()!r}{more})"
+        run(f"import os; os.chdir({str(tmp_path)!r})\n{code}", workspace)
+        assert check_package(workspace.package).outputs[0].name == "y"
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

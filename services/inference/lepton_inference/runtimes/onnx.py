@@ -8,27 +8,13 @@ from numpy.typing import NDArray
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.model_format.formats import ONNX
+from lepton_core.model_format.graph_check import check_graph, first_line, load_failure
 from lepton_core.model_format.onnx_check import check_onnx_bytes
-from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
+from lepton_core.model_format.signature import Signature
 
 Array = NDArray[Any]
 
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-_TYPES = {
-    "tensor(bool)": Datatype.BOOL,
-    "tensor(uint8)": Datatype.UINT8,
-    "tensor(uint16)": Datatype.UINT16,
-    "tensor(uint32)": Datatype.UINT32,
-    "tensor(uint64)": Datatype.UINT64,
-    "tensor(int8)": Datatype.INT8,
-    "tensor(int16)": Datatype.INT16,
-    "tensor(int32)": Datatype.INT32,
-    "tensor(int64)": Datatype.INT64,
-    "tensor(float16)": Datatype.FP16,
-    "tensor(float)": Datatype.FP32,
-    "tensor(double)": Datatype.FP64,
-    "tensor(string)": Datatype.BYTES,
-}
 
 
 class OnnxRuntime:
@@ -58,46 +44,13 @@ class OnnxModel:
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a class for each of its status codes
-            raise _refused(f"ONNX Runtime cannot load it: {_first_line(error)}") from None
-        _compare("input", self._session.get_inputs(), signature.model_inputs, every=True)
-        _compare("output", self._session.get_outputs(), signature.outputs, every=False)
+            raise load_failure(error) from None
+        check_graph(self._session, signature)
         self._outputs = [tensor.name for tensor in signature.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
             values = self._session.run(self._outputs, inputs)
         except Exception as error:  # noqa: BLE001 - the same
-            raise LeptonError(ErrorCode.INVALID, f"the model refuses this input: {_first_line(error)}") from None
+            raise LeptonError(ErrorCode.INVALID, f"the model refuses this input: {first_line(error)}") from None
         return dict(zip(self._outputs, values, strict=True))
-
-
-def _compare(role: str, found: Any, wanted: tuple[TensorSpec, ...], *, every: bool) -> None:
-    graph = {tensor.name: tensor for tensor in found}
-    names = {tensor.name for tensor in wanted}
-    if every and (more := graph.keys() - names):
-        raise _refused(f"its graph has the {role} {min(more)!r}, which the signature does not name")
-    for tensor in wanted:
-        node = graph.get(tensor.name)
-        if node is None:
-            raise _refused(f"the signature names the {role} {tensor.name!r}, which its graph has not")
-        if _TYPES.get(node.type) is not tensor.datatype:
-            raise _refused(
-                f"{role} {tensor.name!r} is {node.type} in its graph, and {tensor.datatype} in the signature"
-            )
-        # A name, or None, stands in the graph for any size. Rank 0 is also what a graph without shapes says.
-        sizes = [size if isinstance(size, int) else -1 for size in node.shape]
-        agrees = len(sizes) == len(tensor.shape) and all(
-            -1 in (here, there) or here == there for here, there in zip(sizes, tensor.shape, strict=True)
-        )
-        if sizes and not agrees:
-            raise _refused(
-                f"{role} {tensor.name!r} has shape {sizes} in its graph, and {list(tensor.shape)} in the signature"
-            )
-
-
-def _refused(reason: str) -> LeptonError:
-    return LeptonError(ErrorCode.INVALID, f"model.onnx: {reason}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
