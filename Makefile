@@ -22,8 +22,8 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 TEST_WORKERS ?= 2
 # Compares the registry's tables with what its migrations build.
 MIGRATIONS_CHECK := services/registry/lepton_registry/migrations/check.py
-# The last release that the contracts must stay compatible with; empty before the first.
-RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null)
+# The released contracts that today's must stay compatible with (docs/decisions/0016-the-baseline-is-committed.md).
+CONTRACTS := proto/baseline/contracts.binpb.gz
 
 # Some distributions ship Python without ensurepip; there the pip that is installed fills the environment.
 define make_venv
@@ -60,7 +60,7 @@ lint: setup .venv-proto/.stamp  ## style, import arrows, contracts, and whatever
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
-	$(if $(RELEASE),$(BIN)/buf breaking --against '.git#tag=$(RELEASE)',@echo 'buf breaking: no release to compare with yet')
+	$(BIN)/buf breaking --against $(CONTRACTS)
 	$(PROTO_BIN)/python proto/generate.py --check
 	$(if $(wildcard $(MIGRATIONS_CHECK)),$(BIN)/python $(MIGRATIONS_CHECK))
 
