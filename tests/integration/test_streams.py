@@ -98,4 +98,4 @@ def test_the_schema_of_a_job_file_knows_the_recipes_settings(http: httpx.Client,
     assert validator.is_valid(job)
     assert not validator.is_valid({**job, "train": {"target": "kind", "epochs": -1}})
     assert not validator.is_valid({**job, "train": {"target": "kind", "epoch": 1}})
-    assert not validator.is_valid({**job, "recipe": "tabular@1", "train": {}})
+    assert not validator.is_valid({**job, "recipe": "tabular@2", "train": {}})

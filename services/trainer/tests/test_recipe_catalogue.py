@@ -34,7 +34,7 @@ def test_the_catalogue_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[('tabular', '1'), ('vision.classifier', '2')]"
+    assert done.stdout.strip() == "[('tabular', '2'), ('vision.classifier', '2')]"
 
 
 def test_every_recipe_can_be_loaded_where_its_entry_says() -> None:
@@ -68,7 +68,7 @@ def test_a_package_adds_a_recipe_by_its_entry_point_and_a_broken_one_is_left_out
     monkeypatch.syspath_prepend(str(tmp_path))
     found = load_catalogue()
     assert found["their.recipe", "7"].entry == "their:Recipe"
-    assert sorted(found) == [("tabular", "1"), ("their.recipe", "7"), ("vision.classifier", "2")]
+    assert sorted(found) == [("tabular", "2"), ("their.recipe", "7"), ("vision.classifier", "2")]
     assert "recipe broken (their_recipe.nothing) is left out" in caplog.text
 
 

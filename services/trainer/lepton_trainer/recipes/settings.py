@@ -1,6 +1,6 @@
 """What every recipe that trains by the common loop lets its user set. No torch here: workers announce these."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,10 @@ class TrainSettings(BaseModel):
         float, Field(gt=0, le=10, description="Highest rate; it warms up to it, then falls to zero along a cosine.")
     ] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=10, description="AdamW's decay of the weights.")] = 0.01
+    keep: Annotated[
+        Literal["best", "last"],
+        Field(description="Which epoch is registered: the best by its score on what is held out, or the last."),
+    ] = "best"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Makes split, start and order repeatable.")] = 1
     holdout_fraction: Annotated[
         float, Field(gt=0, lt=1, description="Share kept for evaluation, when the data brings no split of its own.")

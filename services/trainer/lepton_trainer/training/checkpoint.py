@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import Workspace, sync_folder
+from lepton_trainer.training.best import Best, load_best
 from lepton_trainer.training.loader import Sampler
 from lepton_trainer.training.parallel import Parallel
 from lepton_trainer.training.process_group import ProcessGroup
@@ -25,6 +26,14 @@ KEPT = 2
 STATE_FORMAT = 1
 WEIGHTS_FILE = "weights.safetensors"
 STATE_FILE = "state.pt"
+
+
+class Restored(NamedTuple):
+    """`losses` wait for their metric point. `best` is None where the checkpoint has none."""
+
+    step: int
+    losses: list[float]
+    best: Best | None
 
 
 class Checkpoints:
@@ -47,9 +56,16 @@ class Checkpoints:
         # None also when the best one was made by an earlier attempt
         self._best: Path | None = None
 
-    def save(self, step: int, losses: list[float], metrics: Mapping[str, float], score: float | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        losses: list[float],
+        metrics: Mapping[str, float],
+        score: float | None = None,
+        best: Best | None = None,
+    ) -> None:
         """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) is given for a
-        checkpoint that was evaluated.
+        checkpoint that was evaluated. `best` is what the job would register if it ended here.
         """
         self._parallel.synchronize_buffers(self._model)
         # All ranks take part, also where each holds only a shard.
@@ -70,17 +86,18 @@ class Checkpoints:
             "generators": generators,
             "best_score": self._best_score,
         }
-        _write(folder, weights, state)
+        _write(folder, weights, state, best)
         self._retain(folder)
         relative = folder.relative_to(self._workspace.root).as_posix()
         self._tracker.checkpoint(step, self._sampler.epoch, relative, metrics, score)
 
-    def restore(self, folder: Path) -> tuple[int, list[float]]:
-        """Loads a checkpoint into model, optimizer, sampler and generators; answers its step and waiting losses."""
+    def restore(self, folder: Path) -> Restored:
+        """Loads a checkpoint into model, optimizer, sampler and generators."""
         try:
             weights = load_file(folder / WEIGHTS_FILE)
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
             self._parallel.load(self._model, self._optimizer, weights, state["optimizer"])
+            best = load_best(state, folder, weights)
         except Exception as error:  # damaged files raise all kinds of errors, of torch, pickle and safetensors
             raise LeptonError(ErrorCode.CORRUPT, f"the checkpoint in {folder.name} cannot be read: {error}") from error
         self._sampler.load(state["sampler"])
@@ -88,7 +105,7 @@ class Checkpoints:
         generators: list[Tensor] = state["generators"]
         if self._group.rank < len(generators):
             _load_generator_state(generators[self._group.rank], self._group.device)
-        return int(state["step"]), list(state["losses"])
+        return Restored(int(state["step"]), list(state["losses"]), best)
 
     def _retain(self, folder: Path) -> None:
         self._saved.append(folder)
@@ -98,15 +115,16 @@ class Checkpoints:
             self._saved.remove(old)
 
 
-def _write(folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+def _write(folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any], best: Best | None) -> None:
     temporary = folder.with_name(f".{folder.name}.writing")
     if temporary.exists():
         shutil.rmtree(temporary)
     temporary.mkdir(parents=True)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS_FILE)
-    torch.save(dict(state), temporary / STATE_FILE)
-    for name in (WEIGHTS_FILE, STATE_FILE):
-        with (temporary / name).open("rb") as file:
+    described = best.save(temporary, state["step"]) if best else None
+    torch.save({**state, "best": described}, temporary / STATE_FILE)
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(temporary)
     if folder.exists():

@@ -24,8 +24,10 @@ def write_package(
     model: nn.Module,
     data: Prepared,
     evaluation: Evaluation,
+    epoch: int,
 ) -> None:
-    """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete."""
+    """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete. `epoch`: which one
+    the model and its evaluation are of, from 1."""
     folder = workspace.package.with_name(".package.writing")
     if folder.exists():
         shutil.rmtree(folder)
@@ -34,7 +36,8 @@ def write_package(
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
     write_file(folder / "signature.json", data.signature.to_json().encode())
-    card = _card(attempt, recipe, model, data, evaluation) | {"onnx_largest_difference": difference}
+    card = _card(attempt, recipe, model, data, evaluation)
+    card |= {"epoch": epoch, "onnx_largest_difference": difference}
     write_file(folder / "card.json", _json(card))
     folder.rename(workspace.package)
     write_file(workspace.evaluation, _json(evaluation.document()))

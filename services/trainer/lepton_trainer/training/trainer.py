@@ -12,6 +12,7 @@ import torch
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import ResumePoint, Workspace
 from lepton_trainer.recipes.settings import TrainSettings
+from lepton_trainer.training.best import Best, copied
 from lepton_trainer.training.checkpoint import Checkpoints
 from lepton_trainer.training.drain import Drain
 from lepton_trainer.training.evaluation import evaluate
@@ -75,6 +76,9 @@ class Trainer:
         self.step: int = 0
         self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
+        # What is registered, if the job keeps the best; the epoch that was kept, once the training has ended.
+        self.best: Best | None = None
+        self.kept_epoch = 0
         # What the ranks exchange in one collective: the losses since the last one, the seconds these steps took,
         # and whether this rank was asked to stop.
         self._exchange = torch.zeros(self.settings.metrics_every_steps + 2, device=group.device)
@@ -88,14 +92,29 @@ class Trainer:
     def run(self, resume: ResumePoint | None = None) -> Evaluation:
         """Raises Released after a drain, NotFinite when the training diverges."""
         if resume:
-            self.step, self._losses = self.checkpoints.restore(self.workspace.folder(resume.dir))
+            self.step, self._losses, best = self.checkpoints.restore(self.workspace.folder(resume.dir))
+            self.best = best if self.settings.keep == "best" else None
             self._exchanged_step = self.step
         with self.drain:
             while self.sampler.epoch < self.settings.epochs:
                 self._train_epoch()
                 self._close_epoch()
         self.tracker.close()
-        return self.evaluation or evaluate(self.recipe, self.model, self.data, self.group)
+        return self._kept()
+
+    def _kept(self) -> Evaluation:
+        """The evaluation of what is registered; `model` has its weights then, on the rank that writes the package."""
+        epochs = self.settings.epochs
+        if self.best is None:
+            self.kept_epoch = epochs
+            return self.evaluation or evaluate(self.recipe, self.model, self.data, self.group)
+        self.kept_epoch = self.best.epoch
+        if self.group.first:
+            self.model.load_state_dict(dict(self.best.weights))
+            metrics = "  ".join(f"{name} {value:.4g}" for name, value in self.best.evaluation.metrics.items())
+            sys.stdout.write(f"kept: epoch {self.best.epoch} of {epochs}, the best by its score  {metrics}\n")
+            sys.stdout.flush()
+        return self.best.evaluation
 
     def _train_epoch(self) -> None:
         self.replica.train()
@@ -168,8 +187,15 @@ class Trainer:
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in self.evaluation.metrics.items())
             sys.stdout.write(f"epoch {self.sampler.epoch + 1}/{self.settings.epochs}  step {self.step}  {metrics}\n")
             sys.stdout.flush()
+        self._keep_best(self.evaluation)
         self.sampler.next_epoch()
         self._checkpoint(self.evaluation.metrics, self.evaluation.score)
+
+    def _keep_best(self, evaluation: Evaluation) -> None:
+        """Every rank decides alike, since all have the same evaluation."""
+        if self.settings.keep == "best" and (self.best is None or self.best.is_behind(evaluation)):
+            weights = copied(self.parallel.model_state(self.model))
+            self.best = Best(self.sampler.epoch + 1, self.step, evaluation, weights)
 
     def _checkpoint(self, metrics: dict[str, float], score: float | None = None) -> None:
         # A finite loss may still have had gradients that were not; what is kept must be good.
@@ -177,7 +203,7 @@ class Trainer:
         total = torch.stack([tensor.abs().sum() for tensor in weights]).sum()
         if not math.isfinite(float(total)):
             raise NotFinite("sum of the weights", float(total), self.step, self.sampler.epoch + 1)
-        self.checkpoints.save(self.step, self._losses, metrics, score)
+        self.checkpoints.save(self.step, self._losses, metrics, score, self.best)
 
     def _checkpoint_is_due(self) -> bool:
         every = self.settings.checkpoint_every_steps

@@ -7,7 +7,7 @@ from pydantic import Field
 from lepton_trainer.recipes.settings import TrainSettings
 
 NAME = "tabular"
-VERSION = "1"
+VERSION = "2"
 TITLE = "Tables: classification or regression from the rows of CSV or Parquet files"
 RECIPE = "lepton_trainer.recipes.tabular.recipe:Tabular"
 
