@@ -122,9 +122,9 @@ def log_model(
     tuple of them, batch first), which is exported to ONNX. With `labels` the output is one class; the export adds the
     softmax unless `logits` is False. Answers the package's folder in the workspace.
 
-    The model is loaded and run on the example (without one, on ones) where onnxruntime is installed. Raises
-    ModelRefusedError when it cannot be served; its files are then kept as a checkpoint of the run. Left uncaught, that
-    ends the run, without another attempt.
+    The model is loaded and run on the example (without one, on ones) where onnxruntime is installed. Raises a
+    LeptonError that is a ValueError, too, when it cannot be served; its files are then kept as a checkpoint of the run.
+    Left uncaught, that ends the run, without another attempt.
     """
     job = _job()
     if job is None or job.rank != 0:

@@ -31,6 +31,10 @@ def format_of(name: str) -> ModelFormat | None:
     return next((each for each in FORMATS if name.endswith(each.ending)), None)
 
 
+def endings() -> tuple[str, ...]:
+    return tuple(each.ending for each in FORMATS)
+
+
 def model_files() -> tuple[str, ...]:
     """A package needs at least one file of these names."""
     return tuple(each.model_file for each in FORMATS if each.model_file)

@@ -47,11 +47,27 @@ class _Waiting:
     answer: asyncio.Future[Tensors]
 
 
+@dataclass(slots=True)
+class InlineRun:
+    """Which revision runs on the event loop at the moment, for the thread that watches the loop; empty for none."""
+
+    revision_id: str = ""
+
+
 class BatchingQueue:
-    def __init__(self, model: Model, limits: BatchLimits, executor: Executor) -> None:
+    def __init__(
+        self,
+        model: Model,
+        limits: BatchLimits,
+        executor: Executor,
+        inline_run: InlineRun | None = None,
+        revision_id: str = "",
+    ) -> None:
         self._model = model
         self._limits = limits
         self._executor = executor
+        self._inline_run = inline_run or InlineRun()
+        self._revision_id = revision_id
         self._inline_bytes = limits.inline_bytes
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
@@ -106,7 +122,9 @@ class BatchingQueue:
             running.add_done_callback(lambda done: self._finish(loop, batch, done.result()))
             return
         started = time.perf_counter()
+        self._inline_run.revision_id = self._revision_id
         answers = self._run(batch)
+        self._inline_run.revision_id = ""
         self._learn(size, time.perf_counter() - started)
         self._finish(loop, batch, answers)
 

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 
@@ -21,6 +20,7 @@ from lepton_inference.registry import RegistryClient
 from lepton_inference.replica import Replica
 from lepton_inference.repository import Repository
 from lepton_inference.settings import InferenceSettings
+from lepton_inference.watchdog import Watchdog
 
 log = logging.getLogger("lepton.inference")
 
@@ -30,9 +30,6 @@ EXIT_SECONDS = 5.0
 
 
 async def serve(settings: InferenceSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = settings.service_token_file.read_text(encoding="utf-8").strip()
     registry = RegistryClient(settings.registry_address, token, f"replica-{new_ulid()}")
     authenticator = TokenAuthenticator(
@@ -42,21 +39,24 @@ async def serve(settings: InferenceSettings) -> None:
     )
     fetcher = PackageFetcher(registry)
     replica = Replica(settings, authenticator, fetcher, registry.report)
-    replica.resume()
-    following = asyncio.create_task(follow(registry, replica.repository))
-    try:
-        async with replica.serving():
-            # What was built so far stays; collections need not look at it again and again.
-            gc.freeze()
-            log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
-            await stop.wait()
-            log.info("inference: draining")
-            _leave_within(2 * settings.drain_seconds + EXIT_SECONDS)
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        fetcher.close()
-        await registry.close()
+    stop = asyncio.Event()
+    watchdog = Watchdog(settings.loop_stuck_seconds, settings.drain_seconds, replica.blame_for_stuck_loop)
+    with watchdog.watching(stop):
+        replica.resume()
+        following = asyncio.create_task(follow(registry, replica.repository))
+        try:
+            async with replica.serving():
+                # What was built so far stays; collections need not look at it again and again.
+                gc.freeze()
+                log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
+                await stop.wait()
+                log.info("inference: draining")
+                _leave_within(2 * settings.drain_seconds + EXIT_SECONDS)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            fetcher.close()
+            await registry.close()
 
 
 def _leave_within(seconds: float) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
 from lepton_core.model_format.features.pipeline import Pipeline
 from lepton_core.model_format.package_check import check_signature
 from lepton_core.model_format.signature import Signature
-from lepton_inference.batching import BatchingQueue, BatchLimits
+from lepton_inference.batching import BatchingQueue, BatchLimits, InlineRun
 from lepton_inference.revisions import Revision
 from lepton_inference.runtimes.discovery import runtime_for
 from lepton_inference.tensors import InputTable
@@ -29,6 +29,7 @@ class Limits:
     queue_bytes: int
     max_batch_rows: int
     inline_seconds: float
+    inline_run: InlineRun = field(default_factory=InlineRun)
 
 
 class ServedModel:
@@ -62,4 +63,5 @@ def load_model(
         inline_bytes=plan.inline_bytes,
         inline_seconds=limits.inline_seconds,
     )
-    return ServedModel(revision, signature, BatchingQueue(model, queue_limits, executor), runtime.platform)
+    queue = BatchingQueue(model, queue_limits, executor, limits.inline_run, revision.id)
+    return ServedModel(revision, signature, queue, runtime.platform)

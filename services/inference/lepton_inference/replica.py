@@ -19,7 +19,7 @@ from lepton_inference.http.app import build_http_app
 from lepton_inference.http.infer import InferMiddleware
 from lepton_inference.package import Limits, ServedModel, load_model
 from lepton_inference.predictions import PredictionLog
-from lepton_inference.repository import Report, Repository
+from lepton_inference.repository import LoadLimits, Report, Repository
 from lepton_inference.revisions import Revision
 from lepton_inference.settings import InferenceSettings
 from lepton_inference.snapshot import read_snapshot
@@ -46,6 +46,7 @@ class Replica:
             max_batch_rows=settings.max_batch_rows,
             inline_seconds=settings.inline_milliseconds / 1000,
         )
+        self._inline_run = limits.inline_run
         warm_up = WarmUpLimits(
             settings.max_batch_rows,
             settings.inline_milliseconds / 1000,
@@ -65,7 +66,7 @@ class Replica:
             load,
             report,
             self._snapshot,
-            settings.max_model_bytes,
+            LoadLimits(settings.max_model_bytes, settings.loads_at_once, settings.loads_per_project),
         )
         self._predictions = PredictionLog(
             settings.cache_dir, sample=settings.prediction_sample, max_bytes=settings.prediction_log_bytes
@@ -99,6 +100,14 @@ class Replica:
             return
         if targets:
             self.repository.apply(targets)
+
+    def blame_for_stuck_loop(self) -> str:
+        """Notes which revision holds the event loop, so that it does not do so for ever; a text for the log."""
+        revision_id = self._inline_run.revision_id
+        if not revision_id:
+            return "no model was running on it"
+        is_set_aside = self.repository.set_aside.loop_stopped(revision_id)
+        return f"revision {revision_id} was running on it" + (", and is set aside now" if is_set_aside else "")
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

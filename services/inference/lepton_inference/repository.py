@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 # The same bytes fail the same way; anything else may heal: a registry comes back, a damaged artifact is sent again.
 _FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-_LOADS_AT_ONCE = 4
-# So that the models of one project cannot keep those of the others waiting.
-_LOADS_PER_PROJECT = 2
 
 # Builds and warms up a model from its verified files.
 Load = Callable[[Revision, dict[str, bytes]], Awaitable[ServedModel]]
@@ -54,18 +51,26 @@ class _Slot:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class LoadLimits:
+    model_bytes: int
+    at_once: int
+    # So that the models of one project cannot keep those of the others waiting.
+    at_once_per_project: int
+
+
 class Repository:
-    def __init__(self, cache: FileCache, load: Load, report: Report, snapshot: Path, max_model_bytes: int) -> None:
+    def __init__(self, cache: FileCache, load: Load, report: Report, snapshot: Path, limits: LoadLimits) -> None:
         self._cache = cache
         self._load = load
         self._report = report
         self._snapshot = snapshot
-        self._max_model_bytes = max_model_bytes
+        self._max_model_bytes = limits.model_bytes
         self._slots: dict[tuple[str, str], _Slot] = {}
-        self._set_aside = SetAside(snapshot.with_name("set-aside.json"))
-        self._loading = asyncio.Semaphore(_LOADS_AT_ONCE)
+        self.set_aside = SetAside(snapshot.with_name("set-aside.json"))
+        self._loading = asyncio.Semaphore(limits.at_once)
         self._loading_of: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(_LOADS_PER_PROJECT)
+            lambda: asyncio.Semaphore(limits.at_once_per_project)
         )
         self._has_targets = asyncio.Event()
 
@@ -146,7 +151,7 @@ class Repository:
 
     async def _bring(self, slot: _Slot, revision: Revision) -> None:
         try:
-            if reason := self._set_aside.reason(revision.id):
+            if reason := self.set_aside.reason(revision.id):
                 raise LeptonError(ErrorCode.INVALID, reason)
             async with self._loading_of[revision.project], self._loading:
                 model = await self._prepare(revision)
@@ -156,7 +161,7 @@ class Repository:
                 failure = LeptonError(ErrorCode.UNAVAILABLE, error.detail)
             else:
                 failure = error
-                await asyncio.to_thread(self._set_aside.add, revision.id, error.detail)
+                await asyncio.to_thread(self.set_aside.add, revision.id, error.detail)
         except LeptonError as error:
             failure = error
         except Exception as error:

@@ -41,6 +41,15 @@ class InferenceSettings(Settings):
     load_memory_bytes: Positive = Field(
         default=2048 * MIB, description="Memory for loading and warm-up, beyond four times the model's files."
     )
+    loads_at_once: Positive = Field(default=4, description="Models that load at the same time.")
+    loads_per_project: Positive = Field(
+        default=2,
+        description="Models of one project that load at the same time, so that others need not wait.",
+    )
+    loop_stuck_seconds: Annotated[float, Field(ge=1)] = Field(
+        default=30.0,
+        description="The process ends when its event loop stands still for so long: a model ran on it without end.",
+    )
     max_model_bytes: Positive = Field(default=2000 * MIB, description="Largest model file.")
 
     key_cache_seconds: Seconds = Field(

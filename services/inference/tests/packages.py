@@ -109,6 +109,21 @@ def load(package: Package, **limits: Any) -> ServedModel:
 
 def endless() -> Package:
     """A loop of 2**62 steps: valid for ONNX Runtime, and never done."""
+    return _looping([], times=np.int64(1 << 62))
+
+
+def endless_on_ones() -> Package:
+    """y = x for zeros, at once; a loop without end where x holds a 1. Warm-up runs zeros."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Mul", ["most", "many"], ["steps"]),
+        helper.make_node("Cast", ["steps"], ["times"], to=INT64),
+    ]
+    return _looping(nodes, many=np.float32(1 << 62))
+
+
+def _looping(nodes: list[Any], **weights: Any) -> Package:
+    """A loop of `times` steps, which is a weight or made by `nodes` from x."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Add", ["v", "step"], ["v2"])],
         "body",
@@ -117,10 +132,11 @@ def endless() -> Package:
         [numpy_helper.from_array(np.float32(1), "step")],
     )
     nodes = [
+        *nodes,
         helper.make_node("Loop", ["times", "on", "start"], ["r"], body=body),
         helper.make_node("Add", ["x", "r"], ["y"]),
     ]
-    weights = {"times": np.int64(1 << 62), "on": np.bool_(True), "start": np.float32(0)}
+    weights |= {"on": np.bool_(True), "start": np.float32(0)}
     model = build_model(nodes, [value("x", FLOAT, "n", 4)], [value("y", FLOAT, "n", 4)], **weights)
     return make_package(model, inputs=[spec("x", "FP32", -1, 4)], outputs=[spec("y", "FP32", -1, 4)])
 

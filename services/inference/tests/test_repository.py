@@ -1,15 +1,20 @@
 """What is served while revisions come, fail, heal and go."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_fixtures.packages import adder
-from lepton_inference.revisions import TargetState
+from lepton_inference.cache import FileCache
+from lepton_inference.package import ServedModel
+from lepton_inference.repository import LoadLimits, Repository
+from lepton_inference.revisions import PackageFile, Revision, Target, TargetState
 from services.inference.tests.fleet import Fleet, until
-from services.inference.tests.packages import Package, multiplier
+from services.inference.tests.packages import Package, make_revision, multiplier
 
 
 async def answered(fleet: Fleet) -> tuple[float, str]:
@@ -173,3 +178,36 @@ async def test_deployments_that_share_files_load_side_by_side(fleet: Fleet) -> N
     await fleet.replica.repository.settled()
     index = (await fleet.http.post("/v2/repository/index")).json()
     assert [each["state"] for each in index] == ["READY"] * 3
+
+
+async def test_so_many_models_load_at_once_as_the_limits_say(tmp_path: Path) -> None:
+    """Two of a project and three in all: the third slot is another project's."""
+    running: list[str] = []
+    gate = asyncio.Event()
+
+    async def load(revision: Revision, _files: dict[str, bytes]) -> ServedModel:
+        running.append(revision.project)
+        await gate.wait()
+        raise LeptonError(ErrorCode.INVALID, "enough")
+
+    package = multiplier()
+    store = {digest_of(data): data for data in package.values()}
+
+    async def fetch(_project: str, file: PackageFile, target: Path) -> None:
+        await asyncio.to_thread(target.write_bytes, store[file.digest])
+
+    async def report(_revision: Revision, _reason: str) -> None:
+        pass
+
+    limits = LoadLimits(model_bytes=2**20, at_once=3, at_once_per_project=2)
+    repository = Repository(FileCache(tmp_path, fetch), load, report, tmp_path / "snapshot", limits)
+    revisions = [
+        make_revision(package, f"m-{number}", project=project) for project in ("prj_a", "prj_b") for number in range(3)
+    ]
+    repository.apply([Target(each.project, each.deployment, each, None) for each in revisions])
+    await until(lambda: len(running) == 3, "three loads")
+    assert sorted(running) == ["prj_a", "prj_a", "prj_b"]
+    gate.set()
+    await repository.settled()
+    assert sorted(running) == ["prj_a"] * 3 + ["prj_b"] * 3
+    await repository.close()

@@ -2,11 +2,13 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import digest_of
+from lepton_core.model_format import formats
 from lepton_core.objects.store import ObjectStore
 from lepton_registry.artifacts import packs
 from lepton_registry.artifacts.manifest import File
@@ -73,6 +75,27 @@ async def test_a_sound_package(inspect):
 
 async def test_a_card_is_optional(inspect):
     assert (await inspect(model__onnx=model(), signature__json=SIGNATURE)).card_json == "{}"
+
+
+async def test_a_format_that_is_added_in_one_place_is_accepted_and_checked(inspect, monkeypatch):
+    """As docs/adding-a-runtime.md says."""
+
+    def check(file: Path) -> None:
+        if not file.read_bytes().isdigit():
+            raise invalid(file.name, "not a whole number")
+
+    factor = formats.ModelFormat(".factor", check, "model.factor")
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, factor))
+    package = await inspect(model__factor=b"3", signature__json=SIGNATURE)
+    assert [file.path for file in package.files] == ["model.factor", "signature.json"]
+    for files, words in (
+        ({"model__factor": b"many"}, "not a whole number"),
+        ({"code__py": b"1"}, r"\*\.factor"),
+        ({}, "model.onnx or model.factor"),
+    ):
+        with pytest.raises(LeptonError, match=words) as raised:
+            await inspect(**files, signature__json=SIGNATURE)
+        assert raised.value.code is ErrorCode.INVALID
 
 
 @pytest.mark.parametrize(

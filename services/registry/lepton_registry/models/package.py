@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
-from lepton_core.model_format.formats import FORMATS, format_of, model_files
+from lepton_core.model_format.formats import endings, format_of, model_files
 from lepton_core.model_format.package_check import check_signature
 from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls
 
-ALLOWED = ", ".join((*(f"*{each.ending}" for each in FORMATS), "signature.json", "card.json"))
 MAX_PACKAGE_BYTES = 16 << 30
 MAX_JSON_BYTES = 8 << 20
 MAX_AT_ONCE = 2
@@ -52,11 +51,12 @@ class PackageInspector:
     def _check_names(self, files: Sequence[File]) -> None:
         unknown = [file.path for file in files if _check_for(file.path) is None]
         if unknown:
+            allowed = ", ".join((*(f"*{ending}" for ending in endings()), "signature.json", "card.json"))
             others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
             raise LeptonError(
                 ErrorCode.INVALID,
-                f"{unknown[0]!r} is no file that a model package may hold{others}; allowed: {ALLOWED}",
-                [FieldError("files", "not allowed in a model package", shown(path), ALLOWED) for path in unknown[:20]],
+                f"{unknown[0]!r} is no file that a model package may hold{others}; allowed: {allowed}",
+                [FieldError("files", "not allowed in a model package", shown(path), allowed) for path in unknown[:20]],
             )
         names = {file.path for file in files}
         models = " or ".join(model_files())
