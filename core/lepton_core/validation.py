@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -9,7 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, shown
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
 from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -17,6 +18,10 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_FIELD_ERRORS = 50
 # Of a JSON document. What reads or writes one deeper than a few hundred levels fails in ways of its own.
 MAX_JSON_DEPTH = 64
+# Of one document that is stored: a card, an evaluation, the statistics of a dataset.
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+# Python itself refuses to write integers of some thousands of digits.
+MAX_NUMBER_CHARS = 400
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 # Words for the limits that pydantic puts into an error's context.
@@ -164,17 +169,103 @@ def wrong_field(model: str, field: str, message: str, value: object) -> Validati
 
 
 def read_json(data: bytes | str) -> Any:
-    """JSON of a stranger: INVALID for what is none, for NaN and infinity, and for nesting that would exhaust us."""
+    """JSON of a stranger. INVALID for what is none, for NaN and infinity, a key that occurs twice, a number of absurd
+    length, text that has no form in UTF-8, and nesting deeper than `MAX_JSON_DEPTH`."""
     try:
-        value = json.loads(data, parse_constant=_refused_constant)
-        check_depth(value)
-        canonical_json(value)
-    except RecursionError:
-        raise LeptonError(ErrorCode.INVALID, "the JSON is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise LeptonError(ErrorCode.INVALID, "the body is not JSON: not UTF-8") from None
+        value = _load(data)
     except ValueError as error:
         raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
+    check_depth(value)
+    canonical_json(value)
+    return value
+
+
+def read_document(data: bytes | str, field: str, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> dict[str, Any]:
+    """A JSON object that is to be stored, checked as by `read_json`; INVALID names `field`.
+
+    What passes can be read, written and shown again by every reader: check with it before anything is stored.
+    """
+    size = len(data.encode(errors="surrogatepass") if isinstance(data, str) else data)
+    if size > max_bytes:
+        raise invalid(field, "too large", size, f"at most {max_bytes} bytes")
+    got = data if isinstance(data, str) else None
+    try:
+        value = read_json(data)
+    except LeptonError as error:
+        raise invalid(field, error.detail.replace("the body is", "this is"), got, "a JSON object") from None
+    if not isinstance(value, dict):
+        raise invalid(field, "not a JSON object", got, "a JSON object")
+    return value
+
+
+def stored_document(text: str) -> Any:
+    """A JSON document that was stored, fit to be shown, whatever it holds: an older release checked less.
+
+    A character that UTF-8 cannot carry becomes U+FFFD. What cannot be shown at all (too deep, not finite) is replaced
+    by a text that says what was left out.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return {"left_out": f"left out: this document cannot be read: {reason}"}
+    try:
+        check_depth(value)
+        canonical_json(value)
+    except LeptonError:
+        return _showable(value, 0)
+    return value
+
+
+def _showable(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"left out: {value} is not a number of JSON"
+    if isinstance(value, dict | list) and depth >= MAX_JSON_DEPTH:
+        return f"left out: nested more than {MAX_JSON_DEPTH} levels deep"
+    if isinstance(value, list):
+        return [_showable(each, depth + 1) for each in value]
+    if isinstance(value, dict):
+        return {_showable(name, depth): _showable(each, depth + 1) for name, each in value.items()}
+    return value
+
+
+def _load(data: bytes | str) -> Any:
+    """Raises ValueError that says in words what is wrong."""
+    try:
+        return json.loads(
+            data,
+            parse_constant=_refused_constant,
+            parse_int=_whole_number,
+            parse_float=_finite_number,
+            object_pairs_hook=_distinct,
+        )
+    except RecursionError:
+        raise ValueError(f"nested too deeply; allowed: {MAX_JSON_DEPTH} levels") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise ValueError(f"the key {twice[:80]!a} occurs twice")
+    return found
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MAX_NUMBER_CHARS:
+        raise ValueError(f"a number of {len(text)} digits; allowed: at most {MAX_NUMBER_CHARS}")
+    return int(text)
+
+
+def _finite_number(text: str) -> float:
+    value = float(text) if len(text) <= MAX_NUMBER_CHARS else math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too long or too large for a number")
     return value
 
 

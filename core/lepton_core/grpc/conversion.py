@@ -4,7 +4,6 @@ An enum `RUN_STATE_RUNNING` is the StrEnum value "running"; a text field `x_json
 unset message or optional is None. How each pair of classes converts is worked out once and kept.
 """
 
-import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -16,8 +15,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
-from lepton_core.validation import canonical_json
+from lepton_core.errors import LeptonError, invalid
+from lepton_core.validation import canonical_json, read_json, stored_document
 
 Model = TypeVar("Model", bound=BaseModel)
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -134,10 +133,8 @@ def _json_step(name: str, descriptor: FieldDescriptor, default: Any) -> _Step:
     def load(text: str) -> Any:
         if not text:
             return None if empty is None else type(empty)()
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            raise LeptonError(ErrorCode.INVALID, f"{descriptor.name} is not JSON text") from None
+        value = stored_document(text)
+        return value if empty is None or isinstance(value, type(empty)) else type(empty)()
 
     return _Step(name, descriptor.name, canonical_json, load, False, descriptor)
 
@@ -193,9 +190,18 @@ def _class_in(annotation: Any, base: type[Found], descriptor: FieldDescriptor) -
     raise TypeError(f"{descriptor.full_name} is a {base.__name__}; the resource's field is {annotation}")
 
 
+def _client_json(field: str, text: str) -> Any:
+    try:
+        return read_json(text)
+    except LeptonError as error:
+        raise invalid(field, error.detail.replace("the body is", "this is"), text, "JSON text") from None
+
+
 def _plain(step: _Step, value: Any, model_class: type[BaseModel]) -> Any:
     message_type = step.descriptor.message_type
     if message_type is None:
+        if step.wire == f"{step.field}_json":
+            return _client_json(step.wire, value)
         return value if step.from_wire is None else step.from_wire(value)
     if message_type.GetOptions().map_entry:
         return dict(value)

@@ -26,6 +26,7 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc.enums import check_enums
 from lepton_core.grpc.errors import MAX_STATUS_CHARS, error_metadata, public_error, status_of
 from lepton_core.identity.authenticators import ACTING_KEY, Authenticator, identify
 from lepton_core.identity.policies import POLICIES, PUBLIC, Policy, authorize_by
@@ -315,9 +316,11 @@ def _generating(behaviour: Callable[..., Any]) -> Callable[..., Any]:
 def _parser(method: str, deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     def parse(raw: bytes) -> Any:
         try:
-            return deserialize(raw)
+            message = deserialize(raw)
         except DecodeError:
             raise LeptonError(ErrorCode.INVALID, f"the request of {method} is not a message of its type") from None
+        check_enums(message)
+        return message
 
     return parse
 

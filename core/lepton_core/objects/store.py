@@ -149,6 +149,18 @@ class ObjectStore:
             found = [Part(number, etag.strip('"')) for number, etag in sorted(parts)]
             self._client._complete_multipart_upload(self.bucket, key, multipart_id, found)
 
+    def part_sizes(self, key: str, multipart_id: str) -> dict[int, int]:
+        """Part number → bytes, of the parts that have arrived. NOT_FOUND for an upload that is gone."""
+        found: dict[int, int] = {}
+        after: str | None = None
+        with _told(key):
+            while True:
+                page = self._client._list_parts(self.bucket, key, multipart_id, part_number_marker=after)
+                found |= {part.part_number: part.size or 0 for part in page.parts}
+                if not page.is_truncated:
+                    return found
+                after = page.next_part_number_marker
+
     def abort_multipart(self, key: str, multipart_id: str) -> None:
         """Drops an upload and its parts; one that is gone is no error."""
         try:

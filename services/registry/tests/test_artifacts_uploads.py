@@ -75,7 +75,7 @@ async def test_parts_become_an_artifact_that_no_url_can_change(database, objects
 
 @pytest.mark.parametrize(
     ("digest", "size", "said"),
-    [(digest_of(b"claimed"), len(BIG), "have the digest"), (DIGEST, len(BIG) + 5, "bytes arrived, not")],
+    [(digest_of(b"claimed"), len(BIG), "have the digest"), (DIGEST, len(BIG) + 5, "part 2 has 1000 bytes, not 1005")],
 )
 async def test_other_bytes_than_promised_fail_and_leave_nothing(database, objects, uploads, digest, size, said):
     ticket = await uploads.create(PROJECT, digest, size)
@@ -91,6 +91,21 @@ async def test_other_bytes_than_promised_fail_and_leave_nothing(database, object
     with pytest.raises(LeptonError) as raised:
         await uploads.complete(PROJECT, row.id, [(1, "x"), (2, "x")])
     assert raised.value.code in (ErrorCode.FAILED_PRECONDITION, ErrorCode.INVALID)
+
+
+async def test_a_part_with_more_bytes_than_its_own_fails_before_the_parts_are_joined(objects, uploads):
+    ticket = await uploads.create(PROJECT, DIGEST, len(BIG))
+    sent = (BIG[:PART], b"x" * 200_000)
+    parts = [
+        (part.number, await asyncio.to_thread(send, part.url, data))
+        for part, data in zip(ticket.parts, sent, strict=True)
+    ]
+    await uploads.complete(PROJECT, ticket.row.id, parts)
+    row = await settled(uploads, ticket.row.id)
+    assert (row.state, row.error) == ("failed", "part 2 has 200000 bytes, not 1000")
+    with pytest.raises(LeptonError) as gone:
+        objects.part_sizes(row.object_key, row.multipart_id)
+    assert gone.value.code is ErrorCode.NOT_FOUND, "its parts are dropped"
 
 
 async def test_a_wrong_etag_fails_with_a_reason(uploads):

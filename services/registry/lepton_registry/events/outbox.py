@@ -1,6 +1,5 @@
 """The outbox: an event is written in the transaction that makes it true."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.ids import new_id
+from lepton_core.validation import canonical_json
 from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.events.tables import EventRow
 
@@ -49,5 +49,5 @@ def _row(event: Told) -> dict[str, Any]:
         "type": f"dev.lepton.{event.type}.v1",
         "subject": event.subject,
         "at_us": event.at_us,
-        "data_json": json.dumps(event.data, separators=(",", ":"), sort_keys=True),
+        "data_json": canonical_json(event.data),
     }

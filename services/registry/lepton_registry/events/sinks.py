@@ -11,6 +11,7 @@ import redis.asyncio as redis
 import sqlalchemy as sa
 
 from lepton_core.queue import EVENT_STREAM
+from lepton_core.validation import stored_document
 
 MAX_STREAM_LENGTH = 100_000
 SOURCE = "/lepton/registry"
@@ -81,6 +82,6 @@ def cloud_event(row: sa.Row[Any]) -> str:
         "datacontenttype": "application/json",
         "leptonproject": row.project,
         "leptonposition": str(row.position),
-        "data": json.loads(row.data_json),
+        "data": stored_document(row.data_json),
     }
     return json.dumps(event, separators=(",", ":"), ensure_ascii=False)

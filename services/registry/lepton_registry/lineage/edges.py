@@ -1,6 +1,5 @@
 """Lineage is recorded with the thing it describes, in the caller's transaction."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lepton_core.validation import canonical_json
 from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.lineage.tables import LineageEdgeRow, LineageNodeRow
 
@@ -64,7 +64,7 @@ def _node_rows(nodes: Sequence[tuple[str, Node]]) -> list[dict[str, Any]]:
             "id": node.id,
             "kind": node.kind,
             "name": node.name,
-            "facts_json": json.dumps(dict(node.facts), separators=(",", ":"), sort_keys=True, ensure_ascii=False),
+            "facts_json": canonical_json(dict(node.facts)),
         }
         for project, node in sorted(nodes, key=lambda each: (each[0], each[1].id))
     ]

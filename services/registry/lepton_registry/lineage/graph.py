@@ -1,12 +1,12 @@
 """The closure of one node: what it came from, what was made of it. One recursive query, bounded in depth and size."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from lepton_core.validation import stored_document
 from lepton_registry.lineage.edges import EDGES, NODES
 
 DEFAULT_DEPTH = 16
@@ -78,7 +78,7 @@ def describe(conn: sa.Connection, project: str, ids: Iterable[str]) -> list[Foun
         statement = sa.select(NODES).where(NODES.c.project == project, NODES.c.id.in_(part))
         known |= {row.id: row for row in conn.execute(statement)}
     return [
-        FoundNode(id_, known[id_].kind, known[id_].name, json.loads(known[id_].facts_json))
+        FoundNode(id_, known[id_].kind, known[id_].name, stored_document(known[id_].facts_json))
         if id_ in known
         else FoundNode(id_, kind_of(id_), id_, {})
         for id_ in ordered

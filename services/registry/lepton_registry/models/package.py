@@ -1,7 +1,6 @@
 """What a model package holds is checked before it becomes a version: every file is what its name says."""
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
 from lepton_core.model_format.formats import endings, format_of, model_files
 from lepton_core.model_format.package_check import check_signature
+from lepton_core.validation import read_document
 from lepton_registry.artifacts.manifest import File, FileLike, build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls
 
@@ -74,22 +74,19 @@ class PackageInspector:
 def _check_for(path: str) -> Callable[[Path], object] | None:
     """By the name; packages have no folders."""
     if path == "signature.json":
-        return lambda file: check_signature(file.read_bytes())
+        return _check_signature
     if path == "card.json":
-        return _check_card
+        return lambda file: read_document(file.read_bytes(), path, max_bytes=MAX_JSON_BYTES)
     if "/" in path or path.startswith("."):
         return None
     known = format_of(path)
     return known.check if known else None
 
 
-def _check_card(file: Path) -> None:
-    try:
-        card = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
-        card = None
-    if not isinstance(card, dict):
-        raise invalid("card.json", "is no JSON object", allowed="a JSON object in UTF-8")
+def _check_signature(file: Path) -> None:
+    document = file.read_bytes()
+    check_signature(document)
+    read_document(document, file.name, max_bytes=MAX_JSON_BYTES)
 
 
 def _check(path: str, file: Path) -> None:

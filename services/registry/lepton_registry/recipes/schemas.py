@@ -4,12 +4,12 @@ The gateway validates every job against schemas that workers announced: a rogue 
 fetch a URL or run a regular expression that never ends.
 """
 
-import json
 from typing import Any
 
 from lepton_core.api.limits import MAX_RECIPE_SCHEMA_BYTES
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.ids import digest_of
+from lepton_core.validation import read_document
 
 _REFUSED = ("pattern", "patternProperties")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef", "$schema")
@@ -19,17 +19,8 @@ _NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 
 def check_schema(text: str, field: str) -> str:
     """The digest of a schema that may enter the catalogue; INVALID otherwise."""
-    encoded = text.encode()
-    if len(encoded) > MAX_RECIPE_SCHEMA_BYTES:
-        raise invalid(field, "too large", len(encoded), f"at most {MAX_RECIPE_SCHEMA_BYTES} bytes")
-    try:
-        schema = json.loads(text)
-        if not isinstance(schema, dict):
-            raise invalid(field, "not a JSON object", text[:80], "a JSON Schema of an object")
-        _check(schema, field)
-    except (ValueError, RecursionError):
-        raise invalid(field, "not JSON text", text[:80], "a JSON Schema of an object") from None
-    return digest_of(encoded)
+    _check(read_document(text, field, max_bytes=MAX_RECIPE_SCHEMA_BYTES), field)
+    return digest_of(text.encode())
 
 
 def _check(schema: Any, field: str) -> None:

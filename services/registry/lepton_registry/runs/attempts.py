@@ -88,7 +88,9 @@ def end(
     return verdict.state
 
 
-def running_by_worker(conn: sa.Connection) -> dict[str, str]:
-    """Worker id → the attempt that it runs."""
+def running_by_worker(conn: sa.Connection, project: str = "") -> dict[str, str]:
+    """Worker id → the attempt that it runs; with a project, only those of it."""
     statement = sa.select(ATTEMPTS.c.worker_id, ATTEMPTS.c.id).where(ATTEMPTS.c.state == AttemptState.RUNNING)
+    if project:
+        statement = statement.where(ATTEMPTS.c.project == project)
     return {row.worker_id: row.id for row in conn.execute(statement)}

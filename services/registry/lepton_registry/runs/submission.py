@@ -1,6 +1,5 @@
 """From jobs to runs: one run for each key, however often and however many at once they come."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
 from lepton_core.jobs.spec import JobSpec, ScriptSpec, check_submittable, parse_job
-from lepton_core.validation import canonical_json
+from lepton_core.validation import canonical_json, read_document
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.datasets import store as datasets
@@ -93,7 +92,7 @@ def parse_submission(
         )
     if isolated and not spec.script:
         raise invalid("isolated", "recipes are the worker's own code", isolated, "scripts only")
-    body = json.loads(spec_json)
+    body = read_document(spec_json, "spec")
     return Submission(project, key, spec, body, recipe, recipe_version, created_by, isolated=isolated)
 
 

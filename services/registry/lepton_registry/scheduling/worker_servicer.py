@@ -6,6 +6,7 @@ import grpc
 import sqlalchemy as sa
 
 from lepton_core.errors import invalid
+from lepton_core.identity import Role, current_principal
 from lepton_core.ids import digest_of
 from lepton_proto.v1 import workers_pb2 as pb
 from lepton_proto.v1 import workers_pb2_grpc as rpc
@@ -42,9 +43,19 @@ class WorkerServicer(rpc.WorkerServiceServicer):
         return pb.DrainWorkerResponse(worker=await self._database.write(drain))
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
+        principal = current_principal()
+        everything = principal.role is None or principal.has_role(Role.OPERATOR)
+
         def read(conn: sa.Connection) -> list[pb.Worker]:
-            recipes, current = store.announced(conn), attempts.running_by_worker(conn)
-            return [_message(row, recipes.get(row.id, []), current.get(row.id, "")) for row in store.list_workers(conn)]
+            """Machines are the operator's affair: others see no hostname, and attempts of their own project only."""
+            recipes = store.announced(conn)
+            current = attempts.running_by_worker(conn, "" if everything else principal.project)
+            found = [
+                _message(row, recipes.get(row.id, []), current.get(row.id, "")) for row in store.list_workers(conn)
+            ]
+            for worker in () if everything else found:
+                worker.ClearField("hostname")
+            return found
 
         return pb.ListWorkersResponse(workers=await self._database.read(read))
 
