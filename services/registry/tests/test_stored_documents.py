@@ -5,8 +5,11 @@ import json
 import pytest
 import sqlalchemy as sa
 
+from lepton_core.api import Run
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.grpc.conversion import from_proto
 from lepton_core.ids import new_id
+from lepton_core.validation import canonical_json
 from lepton_fixtures.registry_calls import claim, push_dataset, register_worker, submission, submit, submit_together
 from lepton_proto.v1 import (
     attempts_pb2,
@@ -20,7 +23,7 @@ from lepton_proto.v1 import (
     workers_pb2_grpc,
 )
 from lepton_registry.events import outbox, sinks
-from lepton_registry.lineage.edges import NODES
+from lepton_registry.lineage import edges, graph
 from lepton_registry.models.package import _check
 
 POISON = {
@@ -90,18 +93,24 @@ def test_a_card_that_cannot_be_read_again_is_refused(tmp_path, text, said):
     assert said in raised.value.detail
 
 
-async def test_rows_of_an_older_release_are_shown_as_far_as_they_can_be(server, database):
-    gateway, _, _ = await started(server)
-    listed = await runs_pb2_grpc.RunServiceStub(gateway).ListRuns(runs_pb2.ListRunsRequest())
+async def test_rows_of_an_older_release_are_shown_as_far_as_they_can_be(database):
     facts = '{"good":1,"text":"a\\ud800b","deep":' + "[" * 400 + "]" * 400 + "}"
-    await database.write(
-        lambda conn: conn.execute(sa.update(NODES).where(NODES.c.kind == "run").values(facts_json=facts))
-    )
-    asked = lineage_pb2.GetLineageRequest(id=listed.runs[0].id)
-    answer = await lineage_pb2_grpc.LineageServiceStub(gateway).GetLineage(asked)
-    [shown] = [json.loads(node.facts_json) for node in answer.nodes if node.kind == "run"]
+
+    def write(conn):
+        edges.record(conn, "prj_a", [], [edges.Node("run_1", "run", "n")])
+        conn.execute(sa.update(edges.NODES).values(facts_json=facts))
+
+    await database.write(write)
+    [node] = await database.read(lambda conn: graph.describe(conn, "prj_a", ["run_1"]))
+    shown = json.loads(canonical_json(node.facts))
     assert (shown["good"], shown["text"]) == (1, "a\ufffdb")
     assert "left out: nested more than 64 levels deep" in json.dumps(shown["deep"])
+
+
+@pytest.mark.parametrize("text", ['{"a":"\\ud800"}', '{"a":' + "[" * 400 + "]" * 400 + "}", '{"a":1e999}', "{"])
+def test_a_run_of_an_older_release_reaches_the_client(text):
+    evaluation = from_proto(runs_pb2.Run(id="run_1", metrics_json=text), Run).metrics
+    assert canonical_json(evaluation)
 
 
 async def test_an_event_of_an_older_release_does_not_stop_the_ones_after_it(database):
