@@ -33,7 +33,9 @@ def test_an_unsafe_path_is_refused_by_name(path):
     assert raised.value.fields[0].field == "files[1].path"
 
 
-@pytest.mark.parametrize("paths", [("a", "a"), ("a", "a/b"), ("a/b/c", "a/b"), ()])
+@pytest.mark.parametrize(
+    "paths", [("a", "a"), ("a", "a/b"), ("a/b/c", "a/b"), ("A.png", "a.png"), ("A", "a/b"), ("\u00e9", "e\u0301"), ()]
+)
 def test_a_folder_that_cannot_be_is_refused(paths):
     with pytest.raises(LeptonError) as raised:
         build_manifest(folder(*paths))

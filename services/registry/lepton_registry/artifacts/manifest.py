@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 from lepton_core.api.limits import MAX_MANIFEST_FILES
+from lepton_core.archives.names import Names, checked_parts
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
 from lepton_core.paths import check_path
@@ -42,7 +42,8 @@ class Manifest:
 
 
 def build_manifest(entries: Iterable[FileLike], field: str = "files") -> Manifest:
-    """Check, sort and name a folder. Raises INVALID for an unsafe path, a path twice, a file that is also a folder."""
+    """Check, sort and name a folder. The names are those that an archive may have: INVALID for an unsafe
+    path, a path twice (also where case or accents alone differ), a file that is also a folder."""
     files = sorted((_checked(entry, f"{field}[{index}]") for index, entry in enumerate(entries)), key=lambda f: f.path)
     if not files:
         raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_MANIFEST_FILES} files")
@@ -63,19 +64,12 @@ def canonical(files: Sequence[FileLike]) -> bytes:
 def _checked(entry: FileLike, field: str) -> File:
     if not 0 <= entry.bytes <= MAX_FILE_BYTES:
         raise invalid(f"{field}.bytes", "is not a size", entry.bytes, f"0 to {MAX_FILE_BYTES}")
-    return File(check_path(entry.path, f"{field}.path"), check_digest(entry.digest, f"{field}.digest"), entry.bytes)
+    path = check_path(entry.path, f"{field}.path")
+    checked_parts(path, f"{field}.path")
+    return File(path, check_digest(entry.digest, f"{field}.digest"), entry.bytes)
 
 
 def _check_distinct(files: Sequence[File], field: str) -> None:
-    paths = {file.path for file in files}
-    if len(paths) < len(files):
-        twice = next(a.path for a, b in pairwise(files) if a.path == b.path)
-        raise invalid(field, "a path occurs twice", twice, "each path once")
-    for path in paths:
-        folder = path
-        while "/" in folder:
-            folder = folder.rpartition("/")[0]
-            if folder in paths:
-                raise invalid(
-                    field, f"{folder!r} is a file and also the folder of {path!r}", folder, "one or the other"
-                )
+    names = Names(field)
+    for file in files:
+        names.add_file(tuple(file.path.split("/")))
