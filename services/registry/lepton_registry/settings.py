@@ -49,6 +49,9 @@ class RetentionSettings(Settings):
     )
     log_days: int = Field(default=90, ge=1, description="Logs of a run, since its end.")
     event_days: int = Field(default=90, ge=1, description="How long events can be read again.")
+    event_cut_off_days: int = Field(
+        default=180, ge=1, description="How long events are kept for a reader that has not had them yet."
+    )
 
     @model_validator(mode="after")
     def _nothing_in_use_is_deleted(self) -> Self:
@@ -56,6 +59,8 @@ class RetentionSettings(Settings):
             raise ValueError("deletion_wait_seconds must be more than read_url_seconds: a reader may still hold a URL")
         if self.unused_file_seconds < self.upload_seconds:
             raise ValueError("unused_file_seconds must be at least upload_seconds: a folder waits for its last file")
+        if self.event_cut_off_days < self.event_days:
+            raise ValueError("event_cut_off_days must be at least event_days: what can be read again is kept for all")
         return self
 
 

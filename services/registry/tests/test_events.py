@@ -240,3 +240,18 @@ async def test_old_events_go_once_every_reader_has_had_them(database):
     await database.write(told("run_9"))
     await database.write(lambda conn: store.number(conn, leadership.term))
     assert await listed(database) == [(5, "run_9")]
+
+
+async def test_a_reader_that_never_comes_back_keeps_events_only_up_to_the_cut_off(database):
+    leadership = await lead(database)
+    for number in range(3):
+        await database.write(told(f"run_{number}"))
+    await database.write(lambda conn: store.number(conn, leadership.term))
+    await database.write(lambda conn: store.move_cursor(conn, "gone", 1))
+
+    def drop(cut_off_us):
+        return database.write(lambda conn: drop_old(conn, leadership.term, 2**62, cut_off_us))
+
+    assert await drop(1) == 1
+    assert await drop(2**62) == 2
+    assert await listed(database) == []

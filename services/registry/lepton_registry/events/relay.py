@@ -93,6 +93,8 @@ class Relay:
                     reached = await self._database.read(lambda conn: store.position(conn, sink.name))
                     term = leading
                 while term is not None and (events := await self._after(reached)):
+                    if 0 < reached < (missed := events[0].position - 1):
+                        log.warning("%d events were deleted before %s had them", missed - reached, sink.name)
                     await sink.deliver(events)
                     reached = events[-1].position
                     self._delivered[sink.name] = (term, reached)

@@ -1,4 +1,4 @@
-"""How long events are kept: readers that fell further behind than this start anew from what is there."""
+"""How long events are kept: a reader that fell further behind goes on with what is there."""
 
 import sqlalchemy as sa
 
@@ -12,13 +12,18 @@ DAY_US = 24 * 3600 * 1_000_000
 BATCH = 2_000
 
 
-def drop_old(conn: sa.Connection, term: int, before_us: int, limit: int = BATCH) -> int:
-    """Delete events from before that time which every reader of the relay has had; how many."""
+def drop_old(conn: sa.Connection, term: int, before_us: int, cut_off_us: int = 0, limit: int = BATCH) -> int:
+    """Delete events; how many.
+
+    From before `before_us` those that every reader of the relay has had; from before `cut_off_us` all: a reader that
+    never comes back must not keep them for ever.
+    """
     leadership.check(conn, term)
     delivered = conn.scalar(sa.select(sa.func.min(CURSORS.c.position))) or 0
+    had = sa.and_(EVENTS.c.position <= delivered, EVENTS.c.at_us < before_us)
     old = (
         sa.select(EVENTS.c.sequence)
-        .where(EVENTS.c.position <= delivered, EVENTS.c.at_us < before_us)
+        .where(EVENTS.c.position.is_not(None), sa.or_(had, EVENTS.c.at_us < cut_off_us))
         .order_by(EVENTS.c.position)
         .limit(limit)
     )
@@ -39,5 +44,7 @@ class EventRetention:
         return f"dropped {dropped} old events" if dropped else ""
 
     async def _drop(self, term: int) -> int:
-        before = now_us() - self._retention.event_days * DAY_US
-        return await self._database.write(lambda conn: drop_old(conn, term, before))
+        now = now_us()
+        before = now - self._retention.event_days * DAY_US
+        cut_off = now - self._retention.event_cut_off_days * DAY_US
+        return await self._database.write(lambda conn: drop_old(conn, term, before, cut_off))
