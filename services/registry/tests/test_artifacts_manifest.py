@@ -2,6 +2,7 @@
 
 import pytest
 
+from lepton_core.api.limits import MAX_MANIFEST_FILES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_registry.artifacts.manifest import File, build_manifest, canonical
@@ -40,6 +41,12 @@ def test_a_folder_that_cannot_be_is_refused(paths):
     with pytest.raises(LeptonError) as raised:
         build_manifest(folder(*paths))
     assert raised.value.code is ErrorCode.INVALID
+
+
+def test_too_many_files_are_refused_before_their_names_are_looked_at():
+    with pytest.raises(LeptonError) as raised:
+        build_manifest(folder("..") * (MAX_MANIFEST_FILES + 1))
+    assert raised.value.code is ErrorCode.TOO_LARGE
 
 
 @pytest.mark.parametrize("entry", [File("a", "sha256:short", 1), File("a", DIGEST, -1), File("a", DIGEST, 1 << 60)])

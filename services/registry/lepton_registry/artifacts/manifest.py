@@ -44,13 +44,15 @@ class Manifest:
 def build_manifest(entries: Iterable[FileLike], field: str = "files") -> Manifest:
     """Check, sort and name a folder. The names are those that an archive may have: INVALID for an unsafe
     path, a path twice (also where case or accents alone differ), a file that is also a folder."""
-    files = sorted((_checked(entry, f"{field}[{index}]") for index, entry in enumerate(entries)), key=lambda f: f.path)
-    if not files:
+    listed = list(entries)
+    if not listed:
         raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_MANIFEST_FILES} files")
-    if len(files) > MAX_MANIFEST_FILES:
+    # Before any work on them: checking a million names takes seconds.
+    if len(listed) > MAX_MANIFEST_FILES:
         raise LeptonError(
-            ErrorCode.TOO_LARGE, f"{field}: {len(files)} files are too many; allowed: at most {MAX_MANIFEST_FILES}"
+            ErrorCode.TOO_LARGE, f"{field}: {len(listed)} files are too many; allowed: at most {MAX_MANIFEST_FILES}"
         )
+    files = sorted((_checked(entry, f"{field}[{index}]") for index, entry in enumerate(listed)), key=lambda f: f.path)
     _check_distinct(files, field)
     return Manifest(digest_of(canonical(files)), sum(file.bytes for file in files), tuple(files))
 
