@@ -1,8 +1,6 @@
-"""Where a service may listen."""
+"""Who can reach an address that a service listens at."""
 
 import ipaddress
-
-from lepton_core.errors import ErrorCode, LeptonError
 
 
 def is_loopback(host: str) -> bool:
@@ -18,13 +16,3 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         # Another name may resolve to anything, and to something else tomorrow.
         return False
-
-
-def check_bind(host: str, authenticated: bool) -> None:
-    """Raises FAILED_PRECONDITION for a service that would let strangers in without asking who they are."""
-    if not authenticated and not is_loopback(host):
-        raise LeptonError(
-            ErrorCode.FAILED_PRECONDITION,
-            f"refusing to listen at {host!r} without authentication: everybody who can reach it could use it. "
-            "Turn authentication on, or listen at 127.0.0.1",
-        )

@@ -135,26 +135,12 @@ class TokenAuthenticator:
 
 async def identify(authenticator: Authenticator, authorization: str, acting: str) -> Principal:
     """The caller behind an Authorization header and, beside a service's token only, `x-lepton-acting`."""
-    # A server without authentication knows everybody, also those who present nothing.
     token = authorization[7:] if authorization[:7].lower() == "bearer " else ""
+    if not token:
+        raise refused()
     principal = authenticator.cached(token)
     if principal is None:
-        if not token:
-            raise refused()
         principal = await authenticator.authenticate(token)
     if acting and principal.kind is PrincipalKind.SERVICE:
         return with_acting(principal, acting)
     return principal
-
-
-class OpenAuthenticator:
-    """No authentication: everybody is `principal`. `check_bind` keeps such a service on loopback."""
-
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
-
-    def cached(self, token: str) -> Principal | None:  # noqa: ARG002
-        return self._principal
-
-    async def authenticate(self, token: str) -> Principal:  # noqa: ARG002
-        return self._principal

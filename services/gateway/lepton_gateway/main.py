@@ -15,7 +15,6 @@ import httpx
 import uvloop
 from redis.asyncio import Redis
 
-from lepton_core.binding import check_bind
 from lepton_core.errors import LeptonError
 from lepton_core.grpc.client import open_channel
 from lepton_core.grpc.server import RpcServer, build_server
@@ -148,8 +147,6 @@ def main() -> int:
     try:
         settings = load_settings(GatewaySettings, "LEPTON_GATEWAY", os.environ)
         configure_logging("gateway", settings.log_level)
-        for listen in (settings.http_listen, settings.grpc_listen):
-            check_bind(listen.rpartition(":")[0], authenticated=True)
         uvloop.run(serve(settings))
     except LeptonError as error:
         sys.stderr.write(f"gateway: {error}\n")

@@ -9,7 +9,6 @@ import threading
 
 import uvloop
 
-from lepton_core.binding import check_bind
 from lepton_core.errors import LeptonError
 from lepton_core.identity import TokenAuthenticator
 from lepton_core.ids import new_ulid
@@ -93,8 +92,6 @@ def main() -> int:
     try:
         settings = load_settings(InferenceSettings, "LEPTON_INFERENCE", os.environ)
         configure_logging("inference", settings.log_level)
-        for listen in (settings.http_listen, settings.grpc_listen):
-            check_bind(listen.rpartition(":")[0], authenticated=True)
         uvloop.run(serve(settings))
     except LeptonError as error:
         sys.stderr.write(f"inference: {error}\n")
