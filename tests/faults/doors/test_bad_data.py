@@ -66,7 +66,7 @@ def cases(mark: Path) -> dict[str, Case]:
         "no target column": (
             table(ROWS),
             no_column,
-            ("train.target", "table.csv", "kinds", "one of width, height, kind"),
+            ("train.target", "table.csv", "kinds", "one of 'width', 'height', 'kind'"),
         ),
         "text among numbers": (
             table([*ROWS[:16], "wide,3,a\n", *ROWS[17:]]),

@@ -206,7 +206,6 @@ def test_the_same_answers_over_grpc(stranger: Caller, owned: Things, absent: Thi
         "inference: metadata": lambda x: stranger.rpc(
             models.ModelMetadata, oip.ModelMetadataRequest(name=x.deployment)
         ),
-        "inference: ready": lambda x: stranger.rpc(models.ModelReady, oip.ModelReadyRequest(name=x.deployment)),
         "inference: infer": lambda x: stranger.rpc(
             models.ModelInfer, oip.ModelInferRequest(model_name=x.deployment, inputs=[tensor])
         ),
@@ -215,6 +214,9 @@ def test_the_same_answers_over_grpc(stranger: Caller, owned: Things, absent: Thi
         for things in (owned, absent):
             over_grpc = of_rpc(lambda call=call, things=things: call(things))
             assert over_grpc == of_http(CALLS[name](stranger, things)), name
+    # Over gRPC the protocol has a word for it.
+    for things in (owned, absent):
+        assert not stranger.rpc(models.ModelReady, oip.ModelReadyRequest(name=things.deployment)).ready
 
 
 def test_lists_hold_ones_own_things_only(stranger: Caller, owned: Things) -> None:
