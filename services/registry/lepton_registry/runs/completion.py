@@ -15,7 +15,7 @@ from lepton_registry.lineage import edges
 from lepton_registry.models import aliases
 from lepton_registry.models import store as models
 from lepton_registry.models.package import Package
-from lepton_registry.runs import attempts, input_lineage
+from lepton_registry.runs import attempts, input_lineage, search_index
 from lepton_registry.runs.states import REPORTED, AttemptState
 from lepton_registry.runs.tables import RunResultRow, RunRow
 
@@ -100,6 +100,7 @@ def _succeed(
         "code_digest": report.code_digest or run.code_digest,
     }
     conn.execute(sa.insert(RESULTS), result)
+    search_index.record_result(conn, run.project, run.id, json.loads(report.metrics_json))
     _record_environment(conn, run, report)
     if run.model and report.package is not None:
         values |= _register(conn, run, report, report.package, followers)

@@ -16,7 +16,7 @@ from lepton_registry.database.engine import insert_new_rows, now_us, table
 from lepton_registry.datasets import store as datasets
 from lepton_registry.events import outbox
 from lepton_registry.recipes import store as recipes
-from lepton_registry.runs import input_lineage
+from lepton_registry.runs import input_lineage, search_index
 from lepton_registry.runs.states import RunState
 from lepton_registry.runs.tables import RunRow
 
@@ -118,6 +118,14 @@ def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]
     new = _insert(conn, rows)
     fresh = [row for row in rows if row["id"] in new]
     input_lineage.record(conn, fresh)
+    search_index.record_submitted(
+        conn,
+        [
+            (job.project, draft["id"], job.body)
+            for job, draft in zip(jobs, drafts, strict=True)
+            if not isinstance(draft, LeptonError) and draft["id"] in new
+        ],
+    )
     outbox.write_all(conn, [_queued(row) for row in fresh])
     return [_outcome(conn, job, draft, new) for job, draft in zip(jobs, drafts, strict=True)]
 

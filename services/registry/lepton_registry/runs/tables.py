@@ -129,6 +129,46 @@ class RunResultRow(SQLModel, table=True):
     code_digest: str
 
 
+class RunLabelRow(SQLModel, table=True):
+    """One label of a run, to find it by."""
+
+    __tablename__: ClassVar[str] = "run_labels"
+    __table_args__ = (sa.Index("ix_run_labels_value", "project", "name", "value", "run_id"),)
+
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    project: str
+    value: str
+
+
+class RunParameterRow(SQLModel, table=True):
+    """One setting of a run's job. `number` is set where the value is a number."""
+
+    __tablename__: ClassVar[str] = "run_parameters"
+    __table_args__ = (
+        sa.Index("ix_run_parameters_text", "project", "name", "text", "run_id"),
+        sa.Index("ix_run_parameters_number", "project", "name", "number", "run_id"),
+    )
+
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    project: str
+    text: str
+    number: float | None = None
+
+
+class RunMetricRow(SQLModel, table=True):
+    """One final metric of a run that succeeded."""
+
+    __tablename__: ClassVar[str] = "run_metrics"
+    __table_args__ = (sa.Index("ix_run_metrics_value", "project", "name", "value", "run_id"),)
+
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    project: str
+    value: float
+
+
 class LeaseClockRow(SQLModel, table=True):
     """Time that leases run on: the leader adds to it while registry and database are up, and nobody else does."""
 
