@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pwd import struct_passwd
 
 import psutil
 import pytest
@@ -70,11 +71,12 @@ def test_workspaces_are_cleared_whatever_they_hold(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "kept"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
-def test_what_its_owner_made_unreadable_is_removed_without_roots_rights(tmp_path: Path) -> None:
+def test_what_its_owner_made_unreadable_is_removed_without_roots_rights(
+    tmp_path: Path, other_user: struct_passwd
+) -> None:
     code = (
         "import os, sys; from pathlib import Path; from lepton_trainer.files.private_dir import remove_folder\n"
-        "os.setuid(65534); root = Path(sys.argv[1]); (root / 'a' / 'b').mkdir(parents=True)\n"
+        "os.setuid(int(sys.argv[2])); root = Path(sys.argv[1]); (root / 'a' / 'b').mkdir(parents=True)\n"
         "(root / 'a' / 'b' / 'file').write_text('x'); (root / 'a' / 'b').chmod(0); (root / 'a').chmod(0)\n"
         "remove_folder(root / 'a'); sys.exit((root / 'a').exists())"
     )
@@ -84,7 +86,7 @@ def test_what_its_owner_made_unreadable_is_removed_without_roots_rights(tmp_path
     for parent in [place, *place.parents]:
         if parent.owner() == "root" and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o011)
-    subprocess.run([sys.executable, "-c", code, str(place)], check=True)
+    subprocess.run([sys.executable, "-c", code, str(place), str(other_user.pw_uid)], check=True)
 
 
 def test_only_processes_with_the_marker_are_killed() -> None:
