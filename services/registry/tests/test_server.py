@@ -244,7 +244,8 @@ async def test_a_checkpoint_of_its_own_opens_no_other_files_to_an_attempt(server
     gateway, assignment, attempt = await prepared(server)
     _, entries = await put_files(gateway, {"secret": b"known by its digest only"})
     commit = attempts_pb2.CommitCheckpointRequest(attempt_id=assignment.attempt_id, step=1, files=entries)
-    await attempts_pb2_grpc.AttemptServiceStub(attempt).CommitCheckpoint(commit)
+    committed = attempts_pb2_grpc.AttemptServiceStub(attempt).CommitCheckpoint(commit)
+    assert await code_of(committed) is ErrorCode.FAILED_PRECONDITION
     locate = artifacts_pb2.LocateRequest(digests=[entries[0].digest])
     assert await code_of(artifacts_pb2_grpc.ArtifactServiceStub(attempt).Locate(locate)) is ErrorCode.NOT_FOUND
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import Principal, PrincipalKind
-from lepton_registry.artifacts import store
+from lepton_registry.artifacts import attempt_files, blobs, store
 from lepton_registry.database.engine import Database
 from lepton_registry.module import AttemptPolicy
 
@@ -31,6 +31,31 @@ class AccessCheck:
             store.require_within(conn, principal.project, folders, digests)
 
         await self._database.read(check)
+
+    async def missing(self, principal: Principal, digests: Sequence[str]) -> list[str]:
+        """Those that the caller must send. An attempt must send what it does not have, also if the project has it."""
+
+        def read(conn: sa.Connection) -> list[str]:
+            missing = set(blobs.find_missing(conn, principal.project, digests))
+            if principal.kind is PrincipalKind.ATTEMPT:
+                missing |= set(digests) - self._held(conn, principal, digests)
+            return [digest for digest in dict.fromkeys(digests) if digest in missing]
+
+        return await self._database.read(read)
+
+    async def names(self, principal: Principal, digests: Sequence[str]) -> None:
+        """Raises FAILED_PRECONDITION unless the caller may name these files in a folder."""
+        if principal.kind is PrincipalKind.ATTEMPT:
+            await self._database.read(lambda conn: self.require_held(conn, principal, digests))
+
+    def require_held(self, conn: sa.Connection, principal: Principal, digests: Sequence[str]) -> None:
+        """The same for an attempt, in a transaction."""
+        folders = self._attempts.folders(conn, principal.attempt_id)
+        attempt_files.require_held(conn, principal.project, principal.attempt_id, folders, digests)
+
+    def _held(self, conn: sa.Connection, principal: Principal, digests: Sequence[str]) -> set[str]:
+        folders = self._attempts.folders(conn, principal.attempt_id)
+        return attempt_files.held(conn, principal.project, principal.attempt_id, folders, digests)
 
     async def lists(self, principal: Principal, manifest_digest: str) -> None:
         """Raises unless the caller may have the names of the folder's files."""

@@ -7,7 +7,7 @@ from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.artifacts.bucket import take
 from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.servicer import ArtifactServicer
-from lepton_registry.artifacts.tables import ArtifactRow, ManifestFileRow, ManifestRow, UploadRow
+from lepton_registry.artifacts.tables import ArtifactRow, AttemptFileRow, ManifestFileRow, ManifestRow, UploadRow
 from lepton_registry.artifacts.uploads import Uploads
 from lepton_registry.module import Built, Module, Parts
 from lepton_registry.periodic import leader_task
@@ -41,6 +41,7 @@ MODULE = Module(
     (
         ArtifactRow,
         UploadRow,
+        AttemptFileRow,
         ManifestRow,
         ManifestFileRow,
     ),

@@ -5,12 +5,13 @@ from typing import Any
 
 import grpc
 
+from lepton_core.identity import Principal
 from lepton_core.ids import check_digest
 from lepton_core.objects.ranges import range_header
 from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
-from lepton_registry.artifacts import blobs, packs, store
+from lepton_registry.artifacts import attempt_files, packs, store
 from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.artifacts.manifest import build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls, check_count, check_digests
@@ -33,28 +34,39 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         self._read_urls = read_urls
 
     async def FindMissing(self, request: pb.FindMissingRequest, context: Context) -> pb.FindMissingResponse:
-        project = await self._sender()
+        principal = await self._sender()
         check_count(request.digests)
-        missing = await self._database.read(lambda conn: blobs.find_missing(conn, project, request.digests))
+        missing = await self._access.missing(principal, request.digests)
         return pb.FindMissingResponse(digests=missing)
 
     async def PutInline(self, request: pb.PutInlineRequest, context: Context) -> pb.PutInlineResponse:
-        project = await self._sender()
+        principal = await self._sender()
         files = [(file.digest, file.data) for file in request.files]
-        stored = await packs.put_inline(self._database, self._objects, project, files)
+        stored = await packs.put_inline(self._database, self._objects, principal.project, files)
+        if attempt_id := principal.attempt_id:
+            sent = [digest for digest, _ in files]
+            await self._database.write(lambda conn: attempt_files.record(conn, attempt_id, sent))
         return pb.PutInlineResponse(artifacts=[pb.Artifact(digest=item.digest, bytes=item.bytes) for item in stored])
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: Context) -> pb.CreateUploadResponse:
-        ticket = await self._uploads.create(await self._sender(), request.digest, request.bytes)
+        principal = await self._sender()
+        check_digest(request.digest, "digest")
+        there = not principal.attempt_id or not await self._access.missing(principal, [request.digest])
+        ticket = await self._uploads.create(
+            principal.project, request.digest, request.bytes, attempt_id=principal.attempt_id, there=there
+        )
         return pb.CreateUploadResponse(upload=_upload(ticket))
 
     async def CompleteUpload(self, request: pb.CompleteUploadRequest, context: Context) -> pb.CompleteUploadResponse:
         parts = [(part.number, part.etag) for part in request.parts]
-        ticket = await self._uploads.complete(await self._sender(), request.id, parts)
+        principal = await self._sender()
+        ticket = await self._uploads.complete(principal.project, request.id, parts, attempt_id=principal.attempt_id)
         return pb.CompleteUploadResponse(upload=_upload(ticket))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.GetUploadResponse:
-        return pb.GetUploadResponse(upload=_upload(await self._uploads.get(await self._sender(), request.id)))
+        principal = await self._sender()
+        ticket = await self._uploads.get(principal.project, request.id, attempt_id=principal.attempt_id)
+        return pb.GetUploadResponse(upload=_upload(ticket))
 
     async def Locate(self, request: pb.LocateRequest, context: Context) -> pb.LocateResponse:
         principal = caller()
@@ -82,7 +94,9 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         return pb.ReportDamageResponse(confirmed=confirmed)
 
     async def CommitManifest(self, request: pb.CommitManifestRequest, context: Context) -> pb.CommitManifestResponse:
-        project = await self._sender()
+        principal = await self._sender()
+        project = principal.project
+        await self._access.names(principal, [file.digest for file in request.files])
         # A big folder takes a while to check and hash: not on the event loop, and not in the transaction.
         manifest = await asyncio.to_thread(build_manifest, request.files)
         committed = await self._database.write(lambda conn: store.commit_built(conn, project, manifest))
@@ -100,11 +114,11 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
             next_after=after,
         )
 
-    async def _sender(self) -> str:
-        """The project that the caller may add files to."""
+    async def _sender(self) -> Principal:
+        """The caller, who may add files to its project."""
         principal = caller()
         await self._access.sends(principal)
-        return principal.project
+        return principal
 
 
 def _upload(ticket: Ticket) -> pb.Upload:

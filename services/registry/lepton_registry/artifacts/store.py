@@ -25,6 +25,7 @@ __all__ = [
     "require_file",
     "require_manifest",
     "require_within",
+    "within",
 ]
 
 MANIFESTS = table(ManifestRow)
@@ -111,12 +112,17 @@ def require_file(conn: sa.Connection, folder: Committed, path: str, field: str) 
 
 def require_within(conn: sa.Connection, project: str, folders: Collection[str], digests: Sequence[str]) -> None:
     """NOT_FOUND names the files that lie in none of the folders (by digest)."""
+    refuse(digests, dict.fromkeys(within(conn, project, folders, digests), PRESENT), ErrorCode.NOT_FOUND)
+
+
+def within(conn: sa.Connection, project: str, folders: Collection[str], digests: Sequence[str]) -> set[str]:
+    """Those of the digests that lie in one of the folders."""
     mine = sa.and_(MANIFESTS.c.id == MANIFEST_FILES.c.manifest_id, MANIFESTS.c.project == project)
     listed = sa.select(MANIFEST_FILES.c.digest).join(MANIFESTS, mine).where(MANIFESTS.c.digest.in_(folders)).distinct()
-    held: dict[str, str] = {}
+    found: set[str] = set()
     for chunk in chunks(digests):
-        held |= dict.fromkeys(conn.scalars(listed.where(MANIFEST_FILES.c.digest.in_(chunk))), PRESENT)
-    refuse(digests, held, ErrorCode.NOT_FOUND)
+        found |= set(conn.scalars(listed.where(MANIFEST_FILES.c.digest.in_(chunk))))
+    return found
 
 
 def manifest_files(

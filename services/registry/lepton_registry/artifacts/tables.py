@@ -53,6 +53,17 @@ class UploadRow(SQLModel, table=True):
     error: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
     expires_at_us: int = Field(sa_type=sa.BigInteger)
+    # The attempt that sends it; empty for people.
+    attempt_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
+
+
+class AttemptFileRow(SQLModel, table=True):
+    """A file that a running attempt has sent."""
+
+    __tablename__: ClassVar[str] = "attempt_files"
+
+    attempt_id: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
 
 
 class ManifestRow(SQLModel, table=True):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_id, new_id
-from lepton_registry.artifacts import blobs
+from lepton_registry.artifacts import attempt_files, blobs
 from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.artifacts.tables import UploadRow
 from lepton_registry.database.engine import now_us, table
@@ -27,9 +27,12 @@ def create(
     part_bytes: int,
     multipart_id: str,
     expires_at_us: int,
+    attempt_id: str = "",
+    there: bool = True,
 ) -> sa.Row[Any]:
-    """An open ticket; a committed one if the artifact came some other way meanwhile."""
-    there = not blobs.find_missing(conn, project, [artifact.digest])
+    """An open ticket; a committed one if the artifact came some other way meanwhile. `there`: whether the caller may
+    know that; an attempt has to send what it does not have."""
+    there = there and not blobs.find_missing(conn, project, [artifact.digest])
     values = {
         "id": new_id("upl"),
         "project": project,
@@ -43,21 +46,28 @@ def create(
         "error": "",
         "created_at_us": now_us(),
         "expires_at_us": expires_at_us,
+        "attempt_id": attempt_id,
     }
     return conn.execute(sa.insert(UPLOADS).returning(*UPLOADS.c), values).one()
 
 
-def get(conn: sa.Connection, project: str, upload_id: str) -> sa.Row[Any]:
+def get(conn: sa.Connection, project: str, upload_id: str, attempt_id: str = "") -> sa.Row[Any]:
+    """An upload of the project; with an attempt, one of its own."""
     check_id(upload_id, "upl", "id")
-    row = conn.execute(sa.select(UPLOADS).where(UPLOADS.c.project == project, UPLOADS.c.id == upload_id)).first()
+    statement = sa.select(UPLOADS).where(UPLOADS.c.project == project, UPLOADS.c.id == upload_id)
+    if attempt_id:
+        statement = statement.where(UPLOADS.c.attempt_id == attempt_id)
+    row = conn.execute(statement).first()
     if row is None:
         raise LeptonError(ErrorCode.NOT_FOUND, f"no upload {upload_id} in this project")
     return row
 
 
-def complete(conn: sa.Connection, project: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> sa.Row[Any]:
+def complete(
+    conn: sa.Connection, project: str, upload_id: str, parts: Sequence[tuple[int, str]], attempt_id: str = ""
+) -> sa.Row[Any]:
     """All parts are sent. Repeating it is harmless; a failed or expired upload is FAILED_PRECONDITION."""
-    row = get(conn, project, upload_id)
+    row = get(conn, project, upload_id, attempt_id)
     if row.state in (VERIFYING, COMMITTED):
         return row
     _check_parts(parts, part_count(row.bytes, row.part_bytes))
@@ -80,6 +90,8 @@ def commit(conn: sa.Connection, upload: sa.Row[Any]) -> bool:
     moved = sa.update(UPLOADS).where(UPLOADS.c.id == upload.id, UPLOADS.c.state == VERIFYING).values(state=COMMITTED)
     if conn.execute(moved).rowcount:
         blobs.add(conn, upload.project, [Stored(upload.digest, upload.bytes, upload.object_key, 0)])
+        if upload.attempt_id:
+            attempt_files.record(conn, upload.attempt_id, [upload.digest])
     stored = blobs.find(conn, upload.project, upload.digest)
     return stored is not None and stored.object_key == upload.object_key
 

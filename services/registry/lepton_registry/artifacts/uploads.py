@@ -68,7 +68,8 @@ class Uploads:
         self._hashing = asyncio.Semaphore(max_hashing)
         self._verifying: dict[str, asyncio.Task[None]] = {}
 
-    async def create(self, project: str, digest: str, size: int) -> Ticket:
+    async def create(self, project: str, digest: str, size: int, *, attempt_id: str = "", there: bool = True) -> Ticket:
+        """`attempt_id` sends it, if it is an attempt; see upload_tokens.create for `there`."""
         check_digest(digest, "digest")
         if not 0 < size <= self._max_bytes:
             raise invalid("bytes", "is out of range", size, f"1 to {self._max_bytes}")
@@ -84,6 +85,8 @@ class Uploads:
                     part_bytes=max(self._min_part_bytes, -(-size // MAX_UPLOAD_PARTS)),
                     multipart_id=multipart_id,
                     expires_at_us=now_us() + self._upload_us,
+                    attempt_id=attempt_id,
+                    there=there,
                 )
             )
         finally:
@@ -91,16 +94,21 @@ class Uploads:
                 await asyncio.to_thread(self._objects.abort_multipart, key, multipart_id)
         return await self._ticket(row)
 
-    async def complete(self, project: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> Ticket:
+    async def complete(
+        self, project: str, upload_id: str, parts: Sequence[tuple[int, str]], *, attempt_id: str = ""
+    ) -> Ticket:
         """Answers at once; the client polls until it is committed or failed."""
-        row = await self._database.write(lambda conn: upload_tokens.complete(conn, project, upload_id, parts))
+        row = await self._database.write(
+            lambda conn: upload_tokens.complete(conn, project, upload_id, parts, attempt_id)
+        )
         if row.state == upload_tokens.VERIFYING:
             self._start(row)
         return await self._ticket(row)
 
-    async def get(self, project: str, upload_id: str) -> Ticket:
+    async def get(self, project: str, upload_id: str, *, attempt_id: str = "") -> Ticket:
         """With fresh part URLs while it is open."""
-        return await self._ticket(await self._database.read(lambda conn: upload_tokens.get(conn, project, upload_id)))
+        row = await self._database.read(lambda conn: upload_tokens.get(conn, project, upload_id, attempt_id))
+        return await self._ticket(row)
 
     async def run(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_registry.artifacts import attempt_files
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
 from lepton_registry.runs.states import ENDED, Account, AttemptState, RunState, after_attempt
@@ -83,6 +84,7 @@ def end(
         .values(values | (run_values or {}))
     )
     assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
+    attempt_files.forget(conn, attempt.id)
     told = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
     outbox.write(conn, run.project, f"run.{verdict.state}", run.id, told | {"name": run.name}, now)
     return verdict.state

@@ -46,9 +46,7 @@ def commit(
     running = attempts.find(conn, attempt_id)
     if running is not None:
         attempts.lock_run(conn, running.run_id)
-    known = conn.execute(
-        sa.select(CHECKPOINTS).where(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
-    ).first()
+    known = _committed(conn, attempt_id, step)
     if known is not None:
         return _same(known, files)
     attempt = attempts.require_running(conn, attempt_id)
@@ -73,6 +71,15 @@ def commit(
     told = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
     outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, told)
     return row
+
+
+def is_committed(conn: sa.Connection, attempt_id: str, step: int) -> bool:
+    return _committed(conn, attempt_id, step) is not None
+
+
+def _committed(conn: sa.Connection, attempt_id: str, step: int) -> sa.Row[Any] | None:
+    mine = sa.and_(CHECKPOINTS.c.attempt_id == attempt_id, CHECKPOINTS.c.step == step)
+    return conn.execute(sa.select(CHECKPOINTS).where(mine)).first()
 
 
 def _drop_superseded(conn: sa.Connection, run_id: str, keep_last: int) -> None:

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
+import sqlalchemy as sa
 
 from lepton_core.errors import invalid
 from lepton_core.grpc.conversion import enum_from_proto
-from lepton_core.identity import attempt_token, require_attempt
+from lepton_core.identity import Principal, attempt_token, require_attempt
 from lepton_core.ids import digest_of
 from lepton_proto.v1 import attempts_pb2 as pb
 from lepton_proto.v1 import attempts_pb2_grpc as rpc
 from lepton_proto.v1 import runs_pb2
+from lepton_registry.artifacts.access_check import AccessCheck
+from lepton_registry.artifacts.manifest import FileLike
 from lepton_registry.database.engine import Database
 from lepton_registry.models.aliases import AliasFollowers
+from lepton_registry.models.package import Package
 from lepton_registry.rows import to_message
-from lepton_registry.runs import checkpoints, completion
+from lepton_registry.runs import attempts, checkpoints, completion
 from lepton_registry.runs.result_checks import check_numbers, check_object
 from lepton_registry.runs.states import REPORTED, AttemptState
 from lepton_registry.scheduling import claims
@@ -30,6 +34,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
         self,
         database: Database,
         inspect: completion.Inspect,
+        access: AccessCheck,
         *,
         attempt_secret: bytes,
         lease_seconds: int,
@@ -38,6 +43,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     ) -> None:
         self._database = database
         self._inspect = inspect
+        self._access = access
         self._attempt_secret = attempt_secret
         self._lease_seconds = lease_seconds
         self._last_checkpoints = last_checkpoints
@@ -78,10 +84,13 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     async def CommitCheckpoint(
         self, request: pb.CommitCheckpointRequest, context: Context
     ) -> pb.CommitCheckpointResponse:
-        require_attempt(request.attempt_id)
+        principal = require_attempt(request.attempt_id)
         metrics = check_numbers(request.metrics_json, "metrics")
-        row = await self._database.write(
-            lambda conn: checkpoints.commit(
+
+        def commit(conn: sa.Connection) -> sa.Row[Any]:
+            if not checkpoints.is_committed(conn, request.attempt_id, request.step):
+                self._access.require_held(conn, principal, [file.digest for file in request.files])
+            return checkpoints.commit(
                 conn,
                 request.attempt_id,
                 step=request.step,
@@ -92,23 +101,32 @@ class AttemptServicer(rpc.AttemptServiceServicer):
                 score=request.score if request.HasField("score") else None,
                 keep_last=self._last_checkpoints,
             )
-        )
+
+        row = await self._database.write(commit)
         return pb.CommitCheckpointResponse(checkpoint=to_message(row, runs_pb2.Checkpoint))
 
     async def Finish(self, request: pb.FinishRequest, context: Context) -> pb.FinishResponse:
         principal = require_attempt(request.attempt_id)
-        report = await self._report(request, principal.project)
+        report = await self._report(request, principal)
         row = await self._database.write(lambda conn: completion.finish(conn, report, self._followers))
         return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
 
-    async def _report(self, request: pb.FinishRequest, project: str) -> completion.Report:
+    async def _package(self, principal: Principal, files: Sequence[FileLike]) -> Package | None:
+        """None for an attempt that has ended: it registers nothing, and may not have its files any more."""
+        attempt = await self._database.read(lambda conn: attempts.find(conn, principal.attempt_id))
+        if attempt is None or attempt.state != AttemptState.RUNNING:
+            return None
+        await self._access.names(principal, [file.digest for file in files])
+        return await self._inspect(principal.project, files)
+
+    async def _report(self, request: pb.FinishRequest, principal: Principal) -> completion.Report:
         outcome = enum_from_proto(request.outcome, _STATE, AttemptState)
         if outcome not in REPORTED:
             raise invalid("outcome", "not an outcome to report", outcome, ", ".join(sorted(REPORTED)))
         result, package = request.result, None
         if outcome is AttemptState.SUCCEEDED and result.package:
             # Reads the files' bytes: before the transaction, never within.
-            package = await self._inspect(project, result.package)
+            package = await self._package(principal, result.package)
         return completion.Report(
             attempt_id=request.attempt_id,
             outcome=AttemptState(outcome),

@@ -1,6 +1,7 @@
 """Scheduling: claims, leases, the workers that ask, and why a run waits."""
 
 from lepton_proto.v1 import attempts_pb2_grpc, workers_pb2_grpc
+from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.models.package import PackageInspector
 from lepton_registry.module import Built, Module, Parts
 from lepton_registry.scheduling import queue_reason
@@ -15,6 +16,7 @@ def build(parts: Parts) -> Built:
     attempts = AttemptServicer(
         parts.database,
         PackageInspector(parts.read_urls).inspect,
+        AccessCheck(parts.database, parts.attempts),
         attempt_secret=parts.attempt_secret,
         lease_seconds=settings.lease_seconds,
         last_checkpoints=settings.retention.last_checkpoints,
