@@ -1,1 +1,1 @@
-"""The public door of Lepton: HTTP, gRPC and queue intake in front of one submit()."""
+"""The public entry point of Lepton: HTTP, gRPC and queue intake, which all call the same submit()."""

@@ -1,4 +1,4 @@
-"""Recipes that workers announced: what a job may name, and what its settings may be."""
+"""The recipes that workers have announced, and the check of a job's settings against their schemas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, show
 from lepton_core.validation import MAX_FIELD_ERRORS, path_of, summary, unknown_name
 from lepton_gateway.registry import Registry
 
-# A new recipe may take this long to be seen; a pinned version never changes, so it is kept for good.
+# How long an unpinned name is cached: a new version may take this long to be seen. A pinned version never changes.
 NEWEST_TTL_SECONDS = 5.0
 
 
@@ -24,7 +24,7 @@ class CompiledRecipe:
     name: str
     version: str
     schema: dict[str, Any]
-    # As JSON text: each job gets values of its own.
+    # Kept as JSON text, so that no two jobs share a mutable default.
     defaults: bytes
     validator: jsonschema_rs.Draft202012Validator
 
@@ -67,11 +67,11 @@ class Catalogue:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._pinned: dict[tuple[str, str], CompiledRecipe] = {}
-        # name → (version, when it was seen); what is newest moves, so it is asked again after a while.
+        # name → (newest version, when it was read). The newest version changes, so it is read again after a while.
         self._newest: dict[str, tuple[str, float]] = {}
 
     async def resolve(self, reference: str) -> CompiledRecipe:
-        """`name` (its newest version) or `name@version`. Raises INVALID naming what there is."""
+        """The recipe for `name` (newest version) or `name@version`. Raises INVALID that lists the announced recipes."""
         name, _, version = reference.partition("@")
         if not version:
             seen = self._newest.get(name)

@@ -1,4 +1,4 @@
-"""Folders that the gateway itself sends on: what an archive held."""
+"""Stores an unpacked archive: the gateway itself uploads the files of the folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Answer = TypeVar("Answer")
 
 
 class FolderUpload:
-    """Hashing and reading files blocks, so it runs in a thread; its calls come back to the gateway's loop."""
+    """Hashing and reading files blocks, so it runs in a thread, which makes its calls on the gateway's event loop."""
 
     def __init__(self, registry: Registry, store: httpx.AsyncClient) -> None:
         self._registry = registry
         self._store = store
 
     async def send(self, folder: Path) -> str:
-        """Stores every file of `folder`; answers the manifest's digest."""
+        """Stores every file of `folder`; returns the manifest's digest."""
         bridge = _Bridge(self._registry, self._store, asyncio.get_running_loop())
         files = await asyncio.to_thread(_scan_and_send, folder, bridge)
         entries = [FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files]

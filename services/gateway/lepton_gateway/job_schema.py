@@ -1,4 +1,4 @@
-"""The JSON Schema of a job file with the settings of every announced recipe, so that editors complete `train:` too."""
+"""The JSON Schema of a job file, with the settings of every announced recipe so that editors also complete `train:`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lepton_core.jobs.spec import job_schema
 
 
 def schema_with_recipes(recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """`recipes` in any order; a name without a version stands for its newest."""
+    """`recipes` may be in any order; in a job, a name without a version means the newest version."""
     schema = copy.deepcopy(job_schema())
     newest = {recipe.name: recipe for recipe in sorted(recipes, key=lambda found: found.created_at_us)}
     settings = {f"{recipe.name}@{recipe.version}": recipe.schema for recipe in recipes}

@@ -1,4 +1,4 @@
-"""JSON as callers send it, at the HTTP and the queue door."""
+"""Reads JSON bodies of HTTP requests and queue messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composition root of the gateway: reads settings, builds the parts, serves its three doors until it is stopped."""
+"""Composition root of the gateway: reads settings, builds the parts, serves HTTP, gRPC and queues until stopped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ INFERENCE_TIMEOUT_SECONDS = 60.0
 
 
 class Gateway:
-    """The parts, wired. `run` serves until `stop` is set."""
+    """The parts of a gateway. `run` serves until `stop` is set."""
 
     def __init__(self, settings: GatewaySettings, stack: AsyncExitStack) -> None:
         self._settings = settings
@@ -61,14 +61,14 @@ class Gateway:
         inference = await self._stack.enter_async_context(
             httpx.AsyncClient(base_url=self._settings.inference_url, timeout=INFERENCE_TIMEOUT_SECONDS, trust_env=False)
         )
-        # Part URLs are signed and name their host; nothing of ours may travel with them.
+        # Part URLs are signed and may be on another host: no credential of the gateway may be sent with them.
         store = await self._stack.enter_async_context(
             httpx.AsyncClient(timeout=INFERENCE_TIMEOUT_SECONDS, trust_env=False)
         )
         self._stack.enter_context(self._metrics.serving(self._settings.metrics_listen))
         rpc = await self._start_grpc()
         async with self._http_server(inference, store).running(), self._intake():
-            # What was built so far stays; looking at it again and again takes 60 to 90 ms, in which nobody is answered.
+            # Objects built so far live as long as the process, and collecting them blocks the loop for 60 to 90 ms.
             gc.freeze()
             log.info("gateway: HTTP %s, gRPC %s", self._settings.http_listen, self._settings.grpc_listen)
             await stop.wait()
@@ -102,7 +102,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _intake(self) -> AsyncIterator[None]:
-        """The queue door: one reader a stream, one a Celery queue."""
+        """Queue intake: one reader for each stream and one for each Celery queue."""
         if not self._settings.broker_url:
             yield
             return
@@ -128,7 +128,7 @@ class Gateway:
 
 
 def _ended(task: asyncio.Task[None]) -> None:
-    """A door must not close silently: the runner restarts a gateway that leaves with an error."""
+    """Ends the gateway when a reader fails: it must not go on without queue intake."""
     if not task.cancelled() and task.exception() is not None:
         log.critical("gateway: intake ended", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Projects by name, for settings: a principal names its project by id."""
+"""Finds the id of a project by its name: settings use names, principals use ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import Principal, PrincipalKind, Role, reset_principal, set_principal
 from lepton_gateway.registry import Registry
 
-# The gateway itself, when it asks for nobody in particular.
+# The principal of calls that the gateway makes for itself, not for a caller.
 GATEWAY = Principal(PrincipalKind.SERVICE, "gateway", role=Role.OPERATOR, service="gateway")
 
 
@@ -16,7 +16,7 @@ class ProjectNames:
         self._ids: dict[str, str] = {}
 
     async def id_of(self, name: str) -> str:
-        """Raises UNAVAILABLE while there is no project of that name: messages wait until somebody makes it."""
+        """Raises UNAVAILABLE while no project has that name, so that messages wait until it is made."""
         if name not in self._ids:
             reset = set_principal(GATEWAY)
             try:
@@ -25,5 +25,5 @@ class ProjectNames:
                 reset_principal(reset)
             self._ids = {project.name: project.id for project in projects}
         if name not in self._ids:
-            raise LeptonError(ErrorCode.UNAVAILABLE, f"There is no project {name!r}, which a queue is bound to.")
+            raise LeptonError(ErrorCode.UNAVAILABLE, f"There is no project {name!r}, but a queue is bound to it.")
         return self._ids[name]

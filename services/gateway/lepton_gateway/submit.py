@@ -1,4 +1,4 @@
-"""The one way a job gets in. HTTP, gRPC and the queue all end here."""
+"""Submits jobs. HTTP, gRPC and the queues all call this."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Submission:
 
 
 class Submitter:
-    """`beyond_loopback`: whether other machines can reach this platform's doors."""
+    """`beyond_loopback`: whether other machines can reach the gateway's HTTP or gRPC API."""
 
     def __init__(self, registry: Registry, catalogue: Catalogue, *, beyond_loopback: bool) -> None:
         self._registry = registry
@@ -44,7 +44,8 @@ class Submitter:
         namespace: str = CLIENT_NAMESPACE,
         expired: LeptonError | None = None,
     ) -> Submission:
-        """Makes a run of `body`, or answers the run that `key` made before. `expired`: only the latter, else this.
+        """Makes a run of `body`, or returns the run that `key` made before. With `expired`, no
+        run is made: that error is raised unless `key` made a run before.
 
         Raises LeptonError: INVALID naming the field, CONFLICT if the key was used for another body,
         PERMISSION_DENIED or FAILED_PRECONDITION for a script that may not run here.
@@ -58,7 +59,7 @@ class Submitter:
             spec, version = await self._validated(body)
             isolated = not spec.recipe and await self._must_be_isolated()
         except LeptonError:
-            # A retry may come after the catalogue has moved on: a known key answers before validation does.
+            # Before validation: a retry must get its run even if the catalogue has changed since.
             known = await self._registry.find_run_by_key(namespace, key, digest)
             if known is None:
                 raise
@@ -75,8 +76,8 @@ class Submitter:
         return Submission(run, created)
 
     async def retry(self, run_id: str, key: str) -> Submission:
-        """A new run of what `run_id` ran. Raises LeptonError, as `submit` does: a script may be run again only by who
-        may submit one."""
+        """Makes a new run with the spec of `run_id`. Raises LeptonError as `submit` does: only a caller that may submit
+        a script may run it again."""
         check_key(key)
         earlier = await self._registry.get_run(run_id)
         isolated = not earlier.recipe and await self._must_be_isolated()
@@ -92,7 +93,7 @@ class Submitter:
         return spec.model_copy(update={"train": settings}), recipe.version
 
     async def _must_be_isolated(self) -> bool:
-        """Whether the caller's script may run only as a user that is not the worker's own.
+        """Whether the caller's script needs an operating-system user other than the worker's own.
 
         Raises PERMISSION_DENIED, or on a platform that listens beyond loopback FAILED_PRECONDITION, when no worker has
         such a user.

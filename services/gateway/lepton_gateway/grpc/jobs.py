@@ -1,4 +1,4 @@
-"""JobService: the same submit() as over HTTP, for callers who speak protobuf."""
+"""JobService: job submission over gRPC, by the same submit() that HTTP calls."""
 
 from __future__ import annotations
 

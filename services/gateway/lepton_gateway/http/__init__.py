@@ -1,1 +1,1 @@
-"""The HTTP door: each route converts, calls, converts."""
+"""The HTTP API. Each route converts the request, makes one call and converts its result."""

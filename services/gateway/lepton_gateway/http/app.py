@@ -1,4 +1,4 @@
-"""The gateway's HTTP application, put together."""
+"""Builds the gateway's HTTP application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that arrive as one archive: for people with curl and no SDK. Unpacked as hostile, stored file by file."""
+"""Folders uploaded as one archive, for clients without the SDK. Archives are not trusted; files are stored singly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ArchiveIntake:
         self._limits = ArchiveLimits(max_bytes=max_unpacked_bytes)
 
     async def receive(self, request: Request) -> str:
-        """Stores what the body holds; answers the manifest's digest. Raises INVALID for an unsafe archive."""
+        """Stores the files of the archive; returns the manifest's digest. Raises INVALID for an unsafe archive."""
         with tempfile.TemporaryDirectory(prefix="lepton-archive-") as scratch:
             archive, folder = Path(scratch) / "archive", Path(scratch) / "files"
             with archive.open("wb") as file:
@@ -77,7 +77,7 @@ def routes(archives: ArchiveIntake) -> APIRouter:
         },
     )
     async def create_code(request: Request) -> api.CodeFolder:
-        """An archive as the body; the answer's digest is what a job's `script.code` takes."""
+        """Send an archive as the body. The digest in the answer is the value for `script.code` of a job."""
         if not is_archive(request):
             raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body must be one of {', '.join(ARCHIVE_TYPES[:3])}.")
         return api.CodeFolder(code=await archives.receive(request))

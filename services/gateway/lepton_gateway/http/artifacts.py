@@ -1,4 +1,4 @@
-"""Files by digest: what is missing, how to send it, where to read it, and folders (manifests) of them."""
+"""Files by digest: which ones are missing, how to upload and read them, and manifests (folders) of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_gateway.registry import Registry
 def routes(registry: Registry) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["artifacts"])
 
-    @router.post("/artifacts:missing", summary="Which of these files the project does not have")
+    @router.post("/artifacts:missing", summary="Find which of these files the project does not have")
     async def find_missing(body: api.FindMissingRequest) -> api.FindMissingResponse:
         return api.FindMissingResponse(digests=await registry.find_missing(body.digests))
 
@@ -33,28 +33,28 @@ def routes(registry: Registry) -> APIRouter:
     )
     async def put_inline(request: Request) -> api.PutInlineResponse:
         """One line of JSON (a list of `[digest, bytes]`), a newline, then the files' bytes one after the other.
-        At most 256 KiB a file and 16 MiB a batch."""
+        At most 256 KiB for each file and 16 MiB for the batch."""
         if request.headers.get("content-type", "") != MEDIA_TYPE:
             raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, f"The body must be {MEDIA_TYPE}.")
         files = read_batch(await request.body())
         return api.PutInlineResponse(artifacts=await registry.put_inline(files))
 
-    @router.post("/artifacts:locate", summary="Short-lived URLs to read files from")
+    @router.post("/artifacts:locate", summary="Get short-lived URLs to read files from")
     async def locate(body: api.LocateRequest) -> api.LocateResponse:
         """GET each `url` with the header `Range: <range>`: several small files may lie in one object."""
         return api.LocateResponse(locations=await registry.locate(body.digests))
 
     @router.post("/uploads", status_code=201, summary="Begin the upload of a large file")
     async def create_upload(body: api.CreateUploadRequest) -> api.Upload:
-        """Answers one presigned URL a part: PUT each part's bytes there, keep the ETag."""
+        """The answer has one presigned URL for each part: PUT the part's bytes there and keep the ETag."""
         return await registry.create_upload(body.digest, body.bytes)
 
-    @router.post("/uploads/{upload_id}:complete", status_code=202, summary="All parts are sent")
+    @router.post("/uploads/{upload_id}:complete", status_code=202, summary="Complete an upload whose parts were sent")
     async def complete_upload(upload_id: str, body: api.CompleteUploadRequest) -> api.Upload:
-        """The registry now hashes what arrived; poll the upload until it is `committed` or `failed`."""
+        """The registry then hashes the stored bytes; poll the upload until it is `committed` or `failed`."""
         return await registry.complete_upload(upload_id, body.parts)
 
-    @router.get("/uploads/{upload_id}", summary="How an upload stands")
+    @router.get("/uploads/{upload_id}", summary="Get the state of an upload")
     async def get_upload(upload_id: str) -> api.Upload:
         return await registry.get_upload(upload_id)
 
@@ -63,7 +63,7 @@ def routes(registry: Registry) -> APIRouter:
         digest, size, files = await registry.commit_manifest(body.files)
         return api.CommitManifestResponse(manifest_digest=digest, bytes=size, files=files)
 
-    @router.get("/manifests/{manifest_digest}", summary="The files of a folder")
+    @router.get("/manifests/{manifest_digest}", summary="List the files of a folder")
     async def get_manifest(
         manifest_digest: str,
         after: str = "",

@@ -36,10 +36,12 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
         name: str,
         request: Request,
         response: Response,
-        message: Annotated[str, Query(max_length=MAX_MESSAGE_CHARS, description="With an archive: what changed.")] = "",
+        message: Annotated[
+            str, Query(max_length=MAX_MESSAGE_CHARS, description="With an archive: a description of what changed.")
+        ] = "",
     ) -> api.CreateDatasetVersionResponse:
         """From a committed manifest, or from an archive (zip, tar, tar.gz) sent as the body.
-        The files of the latest version again give that version (200)."""
+        If the files equal those of the latest version, the answer is that version (200)."""
         if is_archive(request):
             digest = await archives.receive(request)
         else:

@@ -13,7 +13,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.post("", status_code=201, summary="Serve a model")
     async def create_deployment(body: api.CreateDeploymentRequest, response: Response) -> api.Deployment:
-        """The same name with the same model again answers the deployment there is (200)."""
+        """If a deployment of this name serves the same model already, the answer is that deployment (200)."""
         deployment, created = await registry.create_deployment(body.name, body.model)
         response.status_code = 201 if created else 200
         return deployment
@@ -24,7 +24,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get("/{name}", summary="Get a deployment")
     async def get_deployment(name: str) -> api.Deployment:
-        """`desired` is what should be served, `last_good` what was last seen warm."""
+        """`desired` is the revision that should be served, `last_good` the last one that was ready to serve."""
         return await registry.get_deployment(name)
 
     @router.patch("/{name}", summary="Point a deployment at another model version or alias")
@@ -33,7 +33,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.post("/{name}:rollback", summary="Go back to an earlier revision")
     async def rollback_deployment(name: str, body: api.RollbackDeploymentRequest) -> api.Deployment:
-        """Makes a new revision of what the earlier one served, and stops following the alias."""
+        """Makes a new revision with the model version of the earlier one; the deployment stops following its alias."""
         return await registry.rollback_deployment(name, body.revision)
 
     @router.delete("/{name}", status_code=204, summary="Stop serving")

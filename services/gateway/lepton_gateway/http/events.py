@@ -1,4 +1,4 @@
-"""Events of the project, read by position."""
+"""Lists the project's events by position."""
 
 from __future__ import annotations
 

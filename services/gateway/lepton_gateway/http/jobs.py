@@ -25,11 +25,11 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
         status_code=202,
         response_model=Run,
         summary="Submit a job",
-        responses={200: {"model": Run, "description": "This key was known: the run it made before."}},
+        responses={200: {"model": Run, "description": "The key was used before: the run that it made."}},
         openapi_extra={"requestBody": job_body()},
     )
     async def submit_job(request: Request, idempotency_key: str = IDEMPOTENCY_KEY) -> Response:
-        """The answer comes after the run is committed, never before."""
+        """The answer is sent after the run is committed to the database."""
         body = parse_object(await request.body())
         submission = await submitter.submit(body, idempotency_key)
         return Response(
@@ -41,7 +41,7 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
 
     @router.get("/schemas/job.json", tags=["schemas"], summary="JSON Schema of a job file")
     async def get_job_schema() -> dict[str, object]:
-        """Point an editor's YAML language server at it for completion, of every announced recipe's settings too."""
+        """For an editor's YAML language server: completes job files, with the settings of all announced recipes."""
         return schema_with_recipes(await registry.list_recipes())
 
     return router

@@ -15,14 +15,14 @@ def routes(registry: Registry, forget: Callable[[str], None]) -> APIRouter:
     """`forget` drops a revoked key from this gateway's cache at once."""
     router = APIRouter(prefix="/v1", tags=["keys"])
 
-    @router.get("/whoami", summary="Who the presented key is")
+    @router.get("/whoami", summary="Get the principal of the presented key")
     async def whoami() -> api.Caller:
         principal = current_principal()
         return api.Caller(id=principal.id, project=principal.project, role=principal.role or Role.VIEWER)
 
     @router.post("/keys", status_code=201, summary="Make a key")
     async def create_key(body: api.CreateKeyRequest) -> api.CreateKeyResponse:
-        """Nobody can give away more than they have: the role is at most the caller's own."""
+        """The role of the new key may not exceed the caller's role."""
         key, secret = await registry.create_key(body.name, body.role, body.ttl_seconds, body.project)
         return api.CreateKeyResponse(key=key, secret=secret)
 
@@ -32,7 +32,7 @@ def routes(registry: Registry, forget: Callable[[str], None]) -> APIRouter:
 
     @router.delete("/keys/{key_id}", summary="Revoke a key")
     async def revoke_key(key_id: str) -> api.ApiKey:
-        """Other processes may let it in until their cache ends (30 s unless set otherwise)."""
+        """Other processes may accept the key until their cached copy expires (30 s by default)."""
         key = await registry.revoke_key(key_id)
         forget(key_id)
         return key

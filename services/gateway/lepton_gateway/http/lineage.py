@@ -1,4 +1,4 @@
-"""Where a thing came from, and what was made of it."""
+"""Lineage: what a resource was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lepton_gateway.registry import Registry
 def routes(registry: Registry) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["lineage"])
 
-    @router.get("/lineage/{id}", summary="The lineage of anything that has an id")
+    @router.get("/lineage/{id}", summary="Get the lineage of anything that has an id")
     async def get_lineage(
         id: str,
         direction: Literal["up", "down", "both"] = "up",
         max_depth: Annotated[int, Query(ge=1, le=MAX_LINEAGE_DEPTH)] = 20,
     ) -> Lineage:
         """`id`: of a prediction, revision, model version, run or dataset version, `code:sha256:…`, `env:sha256:…`,
-        or a reference such as `digits@champion`. `up` leads to what it came from, `down` to what was made of it."""
+        or a reference such as `digits@champion`. `up` follows what it was made from, `down` what was made from it."""
         return await registry.get_lineage(id, direction, max_depth)
 
     return router

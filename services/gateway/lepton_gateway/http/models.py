@@ -37,8 +37,8 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
         openapi_extra=archive_body(api.ImportModelVersionRequest),
     )
     async def import_model_version(name: str, request: Request, response: Response) -> api.ImportModelVersionResponse:
-        """From files already stored, or from an archive sent as the body. Every file is checked for what its name
-        says it is: `model.onnx`, `weights.safetensors`, `signature.json`, `card.json`."""
+        """From files already stored, or from an archive sent as the body. Each of `model.onnx`, `weights.safetensors`,
+        `signature.json` and `card.json` is checked to be of the format that its name says."""
         if is_archive(request):
             files = await archives.files_of(await archives.receive(request))
         else:

@@ -1,4 +1,4 @@
-"""Predictions through the public door: passed on to the inference service as they are."""
+"""Predictions through the gateway: requests are forwarded unchanged to the inference service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER = {
     "revision_id": "rev_01J8ZC4B7M0000000000000000",
     "prediction_id": "pred_01J8ZC4B7M0000000000000000_01J8ZC5KXD0000000000000000",
 }
-# What the inference service needs to see; the caller's key is checked there again.
+# The headers that are forwarded. The inference service checks the caller's key again.
 FORWARDED = (b"authorization", b"content-type", b"accept", b"x-request-id")
 RETURNED = ("content-type", "retry-after", "www-authenticate", "x-request-id")
 
@@ -44,7 +44,7 @@ def routes(inference: httpx.AsyncClient) -> APIRouter:
         """An instance as JSON under the key of its kind, or a file of one as the body.
         A convenience: clients that predict often call the inference service directly."""
         check_label(name, "name")
-        # As bytes: what a header holds is the inference service's to judge.
+        # As bytes, not decoded: the inference service checks the values of headers.
         headers = [(name, value) for name, value in request.headers.raw if name in FORWARDED]
         try:
             answer = await inference.post(

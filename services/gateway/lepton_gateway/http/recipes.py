@@ -1,4 +1,4 @@
-"""What can be trained, and who can train it."""
+"""Recipes, and the workers that run them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def routes(registry: Registry) -> APIRouter:
     @router.post(
         "/workers/{worker_id}/drain",
         tags=["workers"],
-        summary="Give a worker no more work, and let it release what it runs at a checkpoint",
+        summary="Drain a worker: it gets no new work, and releases its attempts at their next checkpoint",
     )
     async def drain_worker(worker_id: str) -> api.Worker:
         return await registry.drain_worker(worker_id)

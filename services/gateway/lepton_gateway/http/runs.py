@@ -1,4 +1,4 @@
-"""Runs and what they leave behind."""
+"""Runs, with their attempts, checkpoints, metrics and logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
-IdPrefix = Annotated[str, Query(max_length=64, description="How the id begins: `run_01J`.")]
+IdPrefix = Annotated[str, Query(max_length=64, description="Only runs whose id begins with this, such as `run_01J`.")]
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_ENTRIES)]
 
 
@@ -30,7 +30,7 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
         page_token: str = "",
         page_size: PageSize = 50,
     ) -> api.ListRunsResponse:
-        """Each filter narrows the list, over all runs of the project; an empty one does not."""
+        """Filters apply to all runs of the project, not only to one page; an empty filter matches every run."""
         found = await registry.list_runs(
             state.value if state else "",
             page_token,
@@ -49,12 +49,12 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
 
     @router.post("/{run_id}:cancel", status_code=202, summary="Cancel a run")
     async def cancel_run(run_id: str) -> api.Run:
-        """A queued run ends at once; a running one when its processes are gone."""
+        """A queued run ends at once; a running one ends when its processes have ended."""
         return await registry.cancel_run(run_id)
 
     @router.post("/{run_id}:retry", status_code=202, summary="Submit the same job again")
     async def retry_run(run_id: str, response: Response, idempotency_key: str = IDEMPOTENCY_KEY) -> api.Run:
-        """A new run of the same spec, on the same dataset version."""
+        """Makes a new run with the same spec and the same dataset version."""
         submission = await submitter.retry(run_id, idempotency_key)
         response.status_code = 202 if submission.created else 200
         return submission.run

@@ -1,8 +1,8 @@
 """Live streams as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-Every message's id is a cursor: a client that comes back with `Last-Event-ID` goes on after it. A stream that has an end
-says so with a message `end`; who comes back after the end is answered 204, which stops a browser's EventSource. What
-breaks a stream is a message `problem`: `error` would reach the handlers of EventSource's own errors.
+The id of each message is a cursor: a client that reconnects with `Last-Event-ID` continues after it. A stream that has
+an end sends a last message `end`; a client that reconnects after it gets 204, which stops a browser's EventSource. An
+error is sent as a message `problem`, because one named `error` would reach the handlers of EventSource's own errors.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_gateway.registry import Registry
 from lepton_gateway.registry.runs import Tail
 
-# A comment this often keeps proxies from closing an idle stream.
+# An idle stream sends a comment at this interval, so that proxies do not close it.
 KEEP_ALIVE_SECONDS = 15.0
 POLL_SECONDS = 0.3
 POINTS_A_POLL = 2000
 CHUNKS_A_POLL = 50
 
-# What each stream's route says of its answer in OpenAPI.
+# The answers of each stream's route in OpenAPI.
 SERVER_SENT: dict[str, Any] = {
     "response_class": StreamingResponse,
     "responses": {
         200: {
-            "description": "Server-sent events. The `id` of the last one, sent as `Last-Event-ID`, goes on after it. "
-            "The last message is `end` where a stream has an end, or `problem` with a code and a detail.",
+            "description": "Server-sent events. Send the last `id` as `Last-Event-ID` to continue after it. "
+            "The last message is `end`, if the stream has an end, or `problem` with a code and a detail.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        204: {"description": "There is nothing after `Last-Event-ID`, and there will be nothing."},
+        204: {"description": "The stream ended at `Last-Event-ID`: nothing comes after it."},
     },
 }
 # A run's last event, by its type.
 LAST_EVENTS = frozenset(
     f"dev.lepton.run.{state}.v1" for state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 )
-# The leader numbers events well within this time after a run's end. Later, a last event that is missing was deleted.
+# The leader numbers a run's events well within this time after its end. If the last event is missing later than that,
+# it was deleted.
 NUMBERING_US = 60_000_000
 
-LastEventId = Annotated[str, Header(alias="last-event-id", description="Go on after this message.")]
+LastEventId = Annotated[str, Header(alias="last-event-id", description="Continue after this message.")]
 Read = Callable[[str], Awaitable[Tail]]
 
 
@@ -56,7 +57,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get(
         "/events/stream",
-        summary="Events of the project as they happen",
+        summary="Stream the events of the project",
         **SERVER_SENT,
     )
     async def stream_events(
@@ -68,7 +69,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get(
         "/runs/{run_id}/events/stream",
-        summary="Events of one run",
+        summary="Stream the events of one run",
         **SERVER_SENT,
     )
     async def stream_run_events(run_id: str, last_event_id: LastEventId = "") -> Response:
@@ -80,7 +81,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get(
         "/runs/{run_id}/metrics/stream",
-        summary="Metric points of a run",
+        summary="Stream the metric points of a run",
         **SERVER_SENT,
     )
     async def stream_metrics(
@@ -95,7 +96,7 @@ def routes(registry: Registry) -> APIRouter:
 
         return await tailed(read, "metrics", last_event_id)
 
-    @router.get("/runs/{run_id}/logs/stream", summary="Log of a run", **SERVER_SENT)
+    @router.get("/runs/{run_id}/logs/stream", summary="Stream the log of a run", **SERVER_SENT)
     async def stream_logs(run_id: str, stream: str = "", last_event_id: LastEventId = "") -> Response:
         await registry.get_run(run_id)
 
@@ -110,7 +111,7 @@ def routes(registry: Registry) -> APIRouter:
 def position(last_event_id: str, after: int) -> int:
     if not last_event_id:
         return after
-    # isdecimal alone also takes digits of other scripts, and int() a number of any length.
+    # isdecimal() alone accepts digits of other scripts, and int() accepts a number of any length.
     if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= 18):
         raise not_a_position(last_event_id)
     return int(last_event_id)
@@ -154,7 +155,7 @@ async def tailed(read: Read, name: str, last_event_id: str) -> Response:
 
 
 def ended(last_event_id: str) -> Response:
-    """Of a stream that has nothing more: a client that was there before must not come back again."""
+    """For a stream with nothing left: 204 to a client that reconnects, so that it stops; else only `end`."""
     if last_event_id:
         return Response(status_code=204)
     return server_sent(only_the_end())
@@ -165,7 +166,7 @@ async def only_the_end() -> AsyncIterator[str]:
 
 
 async def first(read: Read, last_event_id: str) -> Tail:
-    """Read before the status line leaves: a client must not come back for ever with an id that nobody gave it."""
+    """Checked before the status is sent, so that a client with an unknown id gets an error and does not reconnect."""
     try:
         return await read(last_event_id)
     except LeptonError as error:
@@ -175,14 +176,14 @@ async def first(read: Read, last_event_id: str) -> Tail:
 
 
 async def tail(read: Read, name: str, cursor: str, found: Tail) -> AsyncIterator[str]:
-    """Polls `read` on from `found`, what it gave at `cursor`; each message holds one poll. Ends with `end`."""
+    """Continues from `found`, the result of `read` at `cursor`: one message for each poll, and `end` as the last."""
     texts = Texts()
     while True:
         if found.items:
             cursor = found.cursor
             yield message(name, json.dumps([texts.shown(item) for item in found.items]), cursor)
         elif found.end:
-            # The registry's word for "here", never an empty one: with that, a browser would begin anew.
+            # The registry's cursor, which is never empty: with an empty id, a browser would start from the beginning.
             yield message("end", "{}", found.cursor)
             return
         else:
@@ -191,7 +192,7 @@ async def tail(read: Read, name: str, cursor: str, found: Tail) -> AsyncIterator
 
 
 class Texts:
-    """Logs become text here: a stream is for people and terminals. A character may lie across two chunks of a log."""
+    """Decodes log chunks to text. A character may be split between two chunks."""
 
     def __init__(self) -> None:
         self._decoders: dict[tuple[str, str], codecs.IncrementalDecoder] = {}
@@ -216,10 +217,10 @@ def server_sent(messages: AsyncIterator[str]) -> StreamingResponse:
 
 
 async def with_keep_alive(messages: AsyncIterator[str]) -> AsyncIterator[str]:
-    """A comment whenever nothing else was sent for a while; an error becomes a last message `problem`."""
+    """Adds a comment when nothing else was sent for a while, and turns an error into a last message `problem`."""
     iterator = aiter(messages)
     waiting: asyncio.Future[str] | None = None
-    # Headers leave at once, so that a client knows it is connected before the first message.
+    # Sends the headers at once, so that a client knows it is connected before the first message.
     yield ": connected\n\n"
     try:
         while True:

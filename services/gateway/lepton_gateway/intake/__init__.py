@@ -1,1 +1,1 @@
-"""The queue door: jobs of other systems, from a Redis stream or by a Celery task."""
+"""Queue intake: jobs of other systems, from a Redis stream or a Celery task."""

@@ -1,4 +1,4 @@
-"""One message of a producer, whichever queue it came by: read → submitted under the binding's principal."""
+"""One message of a producer, from either kind of queue: read, then submitted as the binding's principal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lepton_gateway.submit import CLIENT_NAMESPACE, Submission, Submitter
 
 FIELDS = {"message_id", "idempotency_key", "job"}
 MAX_MESSAGE_BYTES = 1024 * 1024
-# Faults that pass: the message waits for better times, it is never a dead letter.
+# Temporary faults: the message stays in the queue and never becomes a dead letter.
 RETRIED = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.RATE_LIMITED, ErrorCode.OVER_QUOTA, ErrorCode.INTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`expired`: the refusal of a message whose time has passed, unless it was accepted before."""
+    """`expired`: the error for a message whose expiry time has passed, used unless it was accepted before."""
 
     message_id: str
     idempotency_key: str
@@ -31,13 +31,13 @@ class Message:
 
     @property
     def key(self) -> tuple[str, bool]:
-        """The key, and whether the producer chose it as one shared with HTTP and gRPC."""
+        """The key, and whether the producer chose it itself; such a key is shared with HTTP and gRPC."""
         return (self.idempotency_key, True) if self.idempotency_key else (self.message_id, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a producer knows its message by; what cannot be read is empty. `entry_id`: of the stream it lay in."""
+    """The ids by which a producer finds its message; empty if unreadable. `entry_id` is the id of the stream entry."""
 
     entry_id: str
     message_id: str = ""
@@ -65,7 +65,7 @@ def parse_message(data: bytes | str | Mapping[str, Any]) -> Message:
 
 
 def peek_message_id(data: object) -> str:
-    """The message id of something that may not be a message at all; for replies about refusals."""
+    """The message id, if one can be read; for replies to messages that are refused."""
     try:
         body = data if isinstance(data, Mapping) else parse_object(data)  # type: ignore[arg-type]
     except (LeptonError, TypeError):

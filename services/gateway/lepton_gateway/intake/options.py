@@ -1,4 +1,4 @@
-"""Options of a Celery call: each that would be without effect here is refused, and none is dropped silently."""
+"""Options of a Celery call: an option that would have no effect is refused, not silently dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lepton_core.errors import LeptonError, invalid
 
-# By the name in Celery's message: the name in Celery's calls, why it is refused, what is allowed.
+# Name in Celery's message → (name in Celery's calls, why it is refused, what is allowed).
 _REFUSED = {
     "eta": ("eta", "a start time (eta, countdown) is not kept: the job starts when a worker is free", "none"),
     "chain": ("chain", "no other task is called after this one", "none; read the reply, then follow the run"),
@@ -20,7 +20,7 @@ _REFUSED = {
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raises INVALID naming the first option that has a value and no effect."""
+    """Raises INVALID that names the first option that is set but would have no effect."""
     for name, (shown, why, allowed) in _REFUSED.items():
         value = options.get(name)
         if isinstance(value, list) and not any(each is not None for each in value):
@@ -30,7 +30,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def expiry(value: Any, now: datetime) -> LeptonError | None:
-    """The refusal of a call whose `expires` has passed. Raises INVALID for what is no time.
+    """The error for a call whose `expires` has passed, else None. Raises INVALID if `expires` is not a time.
 
     A time without a zone is UTC, as Celery sends it.
     """

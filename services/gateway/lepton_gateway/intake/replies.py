@@ -1,6 +1,6 @@
-"""What a producer hears: a reply event on its own stream, and dead letters with the reason.
+"""Answers to producers: a reply event on the producer's own stream, and dead letters with the reason.
 
-*Accepted* means that the reply event exists; a producer without one sends its message again.
+*Accepted* means that the reply event exists. A producer that got none sends its message again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lepton_core.errors import LeptonError
 from lepton_gateway.intake.messages import Origin
 from lepton_gateway.submit import Submission
 
-# Streams are for reading soon, not archives: the oldest entries go when there are about this many.
+# The maximum number of entries of a reply stream, approximately. The oldest entries are deleted.
 REPLIES_KEPT = 100_000
 DEAD_LETTERS_KEPT = 10_000
 MAX_LETTER_BYTES = 64 * 1024

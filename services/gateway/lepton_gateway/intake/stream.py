@@ -1,7 +1,7 @@
-"""The stream door: `XADD lepton:submissions * body '{"message_id": "…", "job": {…}}'`, read by a consumer group.
+"""Stream intake: `XADD lepton:submissions * body '{"message_id": "…", "job": {…}}'`, read by a consumer group.
 
-Order: commit → reply event → acknowledge. Whatever dies in between, the entry is delivered again and its key answers
-the same run.
+Order: commit → reply event → acknowledge. If a process ends in between, the entry is delivered again, and its
+idempotency key returns the same run.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ log = logging.getLogger(__name__)
 GROUP = "lepton-gateway"
 BATCH = 64
 BLOCK_MILLISECONDS = 2000
-# An entry whose reader has not answered for so long belongs to whoever asks next.
+# An entry that its reader has not acknowledged for this long may be claimed by another reader.
 ABANDONED_MILLISECONDS = 30_000
 RETRY_SECONDS = 1.0
-# A fault of ours may pass; a message that meets it each time is set aside, so that it does not hold a place for ever.
+# An unexpected fault of the gateway may be temporary. After this many tries the message becomes a dead letter, so that
+# it does not stay pending for ever.
 TRIES = 10
 
-# In one step, and before anything is written something is deleted: then the server lets it write even when its memory
-# is full, which it would otherwise stay.
-# KEYS: the stream, then where to write. ARGV: group, entry, then for each: the most entries to keep, the number of
-# fields and values, these.
+# Atomic, and it deletes before it writes: a server whose memory is full lets a script write only after it has freed
+# memory, so the entry could otherwise never be answered.
+# KEYS: the stream, then the streams to write to. ARGV: group, entry, then for each stream to write to: the maximum
+# number of entries, the number of fields and values, and the fields and values.
 ANSWER = """
 redis.call('XDEL', KEYS[1], ARGV[2])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
@@ -57,16 +58,16 @@ end
 
 
 class EntryReader(Protocol):
-    """What a message looks like as an entry of a stream."""
+    """How a message is encoded in an entry of a stream."""
 
     def message(self, fields: Mapping[bytes, bytes]) -> Message:
         """Raises INVALID or TOO_LARGE."""
 
     def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
-        """Of something that may not be a message at all."""
+        """The ids that can be read, also from an entry that is no valid message."""
 
     def body(self, fields: Mapping[bytes, bytes]) -> bytes:
-        """What a dead letter shows."""
+        """The text of the message for a dead letter."""
 
 
 class BodyEntries:
@@ -88,7 +89,7 @@ class BodyEntries:
 
 
 class StreamIntake:
-    """Reads one stream until cancelled. A batch is submitted together, so that one registry commit may serve it."""
+    """Reads one stream until cancelled. The entries of a batch are submitted together and may share one commit."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class StreamIntake:
         self._consumer = consumer
         self._stream = stream or binding.stream
         self._reader = reader or BodyEntries()
-        # How often an entry has met a fault of ours, while it is not answered.
+        # Entry id → number of tries that ended with an unexpected fault; removed when the entry is answered.
         self._faults: Counter[bytes] = Counter()
 
     async def run(self) -> None:
@@ -118,7 +119,7 @@ class StreamIntake:
                     await self._take_own()
                     await self._take_new()
             except ResponseError as error:
-                # FLUSHALL takes the group with it; it is made again at 0, so that nothing in between is skipped.
+                # FLUSHALL deletes the group. It is made again at 0, so that no entry is skipped.
                 if "NOGROUP" not in str(error):
                     log.error("stream %s: %s", self._stream, error)
                     await asyncio.sleep(RETRY_SECONDS)
@@ -140,7 +141,8 @@ class StreamIntake:
         await self._handle(answer[1])
 
     async def _take_own(self) -> None:
-        """Entries this consumer got before and has not answered: the registry was away, or the process restarted."""
+        """Entries that this consumer received earlier and has not answered, after a restart or while the registry was
+        unavailable."""
         answer: Any = await self._redis.xreadgroup(GROUP, self._consumer, {self._stream: "0"}, count=BATCH)
         for _, entries in answer or []:
             if entries and not await self._handle(entries):
@@ -156,12 +158,12 @@ class StreamIntake:
             await self._report_lost()
 
     async def _report_lost(self) -> None:
-        """Entries that were deleted before anybody read them: a producer's `XADD` may trim the stream, and no access
-        rule can forbid it. Seen by the server's own counts, while the stream is empty."""
-        # With its groups, in one answer: between two calls somebody could add an entry.
+        """Reports entries that were deleted before they were read: a producer's `XADD` may trim the stream, and no
+        access rule can forbid that. Found from the server's own counters, while the stream is empty."""
+        # Stream and groups in one answer: between two calls, somebody could add an entry.
         stream: Any = await self._redis.xinfo_stream(self._stream, full=True)
         ours = next((group for group in stream["groups"] if group["name"] == GROUP.encode()), None)
-        # A server before version 7 does not count.
+        # Servers before version 7 do not have these counters.
         added, read = stream.get("entries-added"), ours and ours.get("entries-read")
         if stream["length"] or ours is None or added is None or read is None or added <= read:
             return
@@ -172,7 +174,7 @@ class StreamIntake:
         error = LeptonError(
             ErrorCode.CONFLICT,
             f"{count} entries were deleted from the stream before they were answered: a producer trims it "
-            "(XADD with MAXLEN or MINID), or deletes from it. Whoever has no reply sends its message again.",
+            "(XADD with MAXLEN or MINID), or deletes from it. Producers without a reply must send again.",
         )
         log.warning("stream %s: %s", self._stream, error.detail)
         letter = replies.dead_letter(Origin(entry_id), b"", error, f"stream {self._stream}")
@@ -185,7 +187,7 @@ class StreamIntake:
 
     async def _one(self, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> bool:
         if not fields:
-            # Deleted while it was pending, which only a trim does: the door itself deletes what it has answered.
+            # Deleted while pending. Only a trim does that: this reader deletes an entry only when it has answered it.
             await self._set_aside_lost(1, entry_id.decode())
             return True
         origin = self._reader.origin(entry_id.decode(), fields)
@@ -200,7 +202,7 @@ class StreamIntake:
             await self._refuse(origin, fields, error)
             return True
         except Exception as error:
-            # One entry that finds a fault of ours must not shut the door for the others.
+            # An unexpected fault with one entry must not stop the others.
             log.exception("stream %s: entry %s", self._stream, origin.entry_id)
             if not self._gives_up(entry_id):
                 return False

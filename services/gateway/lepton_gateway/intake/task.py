@@ -1,8 +1,8 @@
-"""The Celery door: any Celery client calls the task `lepton.submit` by name on a bound queue.
+"""Celery intake: any Celery client calls the task `lepton.submit` by name on a bound queue.
 
-Celery's queue is a list of JSON envelopes. Each is moved, whole and in one step, into a stream of ours, and is then
-treated like what comes by the stream door: commit → reply event → acknowledge. Nothing of Celery's own reads it:
-a worker acknowledges by other rules, and its messaging library unpacks what it was sent before anybody can refuse it.
+Celery's queue is a list of JSON envelopes. Each one is moved atomically into a stream of the gateway and then handled
+as in stream intake: commit → reply event → acknowledge. No Celery worker is used, because it acknowledges by other
+rules, and because its messaging library decompresses a message before the gateway could refuse it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from lepton_gateway.settings import Binding
 log = logging.getLogger(__name__)
 
 ENTRY = "task"
-# Base64 makes a body a third longer, and the envelope adds its headers.
+# Base64 makes the body a third longer, and the envelope adds headers.
 MAX_ENVELOPE_BYTES = 2 * MAX_MESSAGE_BYTES
-# A call with a priority lies in a list of its own: the queue's name, a separator, a number up to 9. Which numbers and
-# which separator, the producer's transport options say (`priority_steps`, `sep`): the default one, and the one of
-# Celery's documentation. What lies in the lists of lower numbers is taken first.
+# A call with a priority is in a list of its own, named by the queue's name, a separator and a number up to 9. The
+# producer's transport options `priority_steps` and `sep` set the numbers and the separator; read are the default
+# separator and the one in Celery's documentation. Lists of lower numbers are read first.
 SEPARATORS = ("\x06\x16", ":")
 PRIORITIES = ("", *(f"{separator}{number}" for number in range(1, 10) for separator in SEPARATORS))
 MOVED_AT_ONCE = 100
@@ -67,12 +67,12 @@ return moved
 
 
 class TaskIntake:
-    """Empties one Celery queue into its stream, and reads that."""
+    """Moves the messages of one Celery queue into its stream, and reads the stream."""
 
     def __init__(self, redis: Redis, submitter: MessageSubmitter, binding: Binding, *, consumer: str) -> None:
         self._redis = redis
         self._queue = binding.celery_queue
-        # Not below the queue's own name, to which its producers have access.
+        # The stream's name does not begin with the queue's name: producers have access to names that do.
         self._stream = f"lepton:tasks:{binding.celery_queue}"
         self._reader = StreamIntake(
             redis, submitter, binding, consumer=consumer, stream=self._stream, reader=TaskEntries()
@@ -89,7 +89,7 @@ class TaskIntake:
             try:
                 while await self._redis.eval(MOVE, len(keys), *keys, ENTRY, str(MOVED_AT_ONCE)):
                     pass
-                # From its end to its end again: changes nothing, and waits until there is something.
+                # Waits for an entry: moving it from the list's end to the same end changes nothing.
                 await self._redis.blmove(self._queue, self._queue, BLOCK_SECONDS, "RIGHT", "RIGHT")
             except (RedisError, OSError) as error:
                 log.warning("queue %s: queue server: %s", self._queue, error)
@@ -104,7 +104,7 @@ class TaskEntries:
         return replace(parse_message(call.argument), expired=call.expired)
 
     def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
-        """A call that is refused for one of its options still says whose it is."""
+        """The ids, also of a call that is refused because of an option."""
         message_id = task_id = ""
         with contextlib.suppress(LeptonError):
             envelope = _envelope(fields)
@@ -128,7 +128,7 @@ class Call:
 
 
 def read_call(fields: Mapping[bytes, bytes], now: datetime | None = None) -> Call:
-    """Raises INVALID, also for options of Celery that have no meaning here, or TOO_LARGE."""
+    """Raises INVALID, also for Celery options that would have no effect, or TOO_LARGE."""
     envelope = _envelope(fields)
     headers = _object(envelope, "headers")
     if headers.get("compression"):

@@ -1,6 +1,6 @@
-"""What the gateway asks the registry, typed, one module a group of resources.
+"""Typed calls to the registry, one module for each group of resources.
 
-Every call carries the caller in hand: the channel adds the service's token and the acting principal.
+The channel adds the gateway's service token and the acting principal to every call.
 """
 
 from lepton_gateway.registry.client import Registry as Registry

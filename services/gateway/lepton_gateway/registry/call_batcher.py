@@ -1,4 +1,4 @@
-"""Requests that share calls of the registry: those that come while a call is under way go with the next one."""
+"""Batches requests to the registry: those that arrive during a call are sent together in the next one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lepton_core.identity import Principal, current_principal
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer")
 
-# Two, so that one is on its way while the other is answered.
+# Two calls at a time: one can be sent while the registry handles the other.
 MAX_CALLS_IN_FLIGHT = 2
 MAX_BATCH_CALLS = 64
 MAX_BATCH_BYTES = 1 << 20
@@ -25,12 +25,12 @@ MAX_BATCH_BYTES = 1 << 20
 class _Waiting(Generic[Request, Answer]):
     request: Request
     future: asyncio.Future[Answer]
-    # Whose call it is, and its request id.
+    # The context of the request: its principal and its request id.
     context: Context
 
 
 class CallBatcher(Generic[Request, Answer]):
-    """`make` makes one call of several requests of one principal, and answers each, in their order."""
+    """`make` sends several requests of one principal in one call, and returns their answers in the same order."""
 
     def __init__(self, make: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]]) -> None:
         self._make = make
@@ -46,7 +46,7 @@ class CallBatcher(Generic[Request, Answer]):
     def _begin(self) -> None:
         while self._waiting and len(self._calls) < MAX_CALLS_IN_FLIGHT:
             batch = self._next_batch()
-            # A task of its own: a caller that goes away must not cancel it for the others.
+            # In its own task: a caller that is cancelled must not cancel the call for the others.
             task = asyncio.get_running_loop().create_task(self._make_call(batch), context=batch[0].context)
             self._calls.add(task)
             task.add_done_callback(self._ended)
@@ -67,7 +67,7 @@ class CallBatcher(Generic[Request, Answer]):
         batch, rest = waiting[:count], waiting[count:]
         del self._waiting[principal]
         if rest:
-            # Behind the other principals: one that sends a lot must not keep them waiting.
+            # Goes behind the other principals, so that one with many requests does not delay them.
             self._waiting[principal] = rest
         return batch
 

@@ -1,4 +1,4 @@
-"""What the typed calls share."""
+"""Shared parts of the typed calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """One page of a listing; `next` is empty at the end."""
+    """One page of a list; `next` is empty on the last page."""
 
     items: list[Item]
     next: str

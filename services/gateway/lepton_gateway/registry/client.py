@@ -1,4 +1,4 @@
-"""All of it, over one channel."""
+"""All typed calls to the registry, over one channel."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class DataCalls:
     async def create_dataset_version(
         self, name: str, manifest_digest: str, message: str
     ) -> tuple[DatasetVersion, bool]:
-        """The version, and whether this call made it."""
+        """Returns the version, and whether this call made it."""
         request = datasets_pb2.CreateDatasetVersionRequest(name=name, manifest_digest=manifest_digest, message=message)
         answer = await self._datasets.CreateDatasetVersion(request)
         return conversion.from_proto(answer.version, DatasetVersion), answer.created

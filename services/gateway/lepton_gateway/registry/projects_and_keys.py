@@ -35,7 +35,7 @@ class ProjectAndKeyCalls:
         return models(answer.projects, Project)
 
     async def create_key(self, name: str, role: Role, ttl_seconds: int, project: str) -> tuple[ApiKey, str]:
-        """The key and its secret, which is not to be had again."""
+        """The key and its secret, which cannot be read again later."""
         request = projects_pb2.CreateKeyRequest(
             name=name,
             role=f"ROLE_{role.value.upper()}",
@@ -52,7 +52,7 @@ class ProjectAndKeyCalls:
         return conversion.from_proto((await self._keys.RevokeKey(projects_pb2.RevokeKeyRequest(id=id))).key, ApiKey)
 
     async def verify_key(self, key_id: str, token_sha256: str, /) -> Principal:
-        """Which principal a presented key is. Raises UNAUTHENTICATED if none."""
+        """The principal of a presented key. Raises UNAUTHENTICATED if the key is not valid."""
         answer = await self._keys.VerifyKey(projects_pb2.VerifyKeyRequest(id=key_id, token_sha256=token_sha256))
         key = conversion.from_proto(answer.key, ApiKey)
         return Principal(PrincipalKind.KEY, key.id, project=key.project, role=Role(key.role.value))

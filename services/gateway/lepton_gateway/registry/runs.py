@@ -1,4 +1,4 @@
-"""Runs, and what they leave behind: attempts, checkpoints, metrics, logs, events."""
+"""Runs, with their attempts, checkpoints, metrics, logs and events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lepton_proto.v1 import (
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Points or log chunks after a cursor; `end` when no more will ever come."""
+    """Points or log chunks after a cursor; `end` is true if there will be no more."""
 
     items: list[MetricPoint] | list[LogChunk]
     cursor: str
@@ -125,7 +125,7 @@ class RunCalls:
         return Tail(models(answer.chunks, LogChunk), answer.next_cursor, answer.end)
 
     async def list_events(self, after: int, limit: int, subject: str) -> tuple[list[Event], int]:
-        """Events after a position, and the position to go on from."""
+        """Returns the events after a position, and the position to continue from."""
         answer = await self._events.ListEvents(events_pb2.ListEventsRequest(after=after, limit=limit, subject=subject))
         return models(answer.events, Event), answer.last_position
 
