@@ -1,7 +1,7 @@
-"""The one error table: code, gRPC status, HTTP status, public text.
+"""The error table: code, gRPC status, HTTP status, public text.
 
-Both transports read it in both directions, so the same fault is the same code whichever door it leaves by.
-Nothing here imports a transport: gRPC statuses are named, not imported.
+Both transports use it in both directions, so that a fault has the same code over HTTP and gRPC. gRPC statuses are
+given by name, since this module imports no transport.
 """
 
 import json
@@ -46,7 +46,7 @@ class ErrorRow:
     retryable: bool = False
 
 
-# Where several codes share a status, the first row is what a bare status (a proxy's, another server's) is read as.
+# Where several codes share a status, a bare status (from a proxy or another server) is read as the first of them.
 _ROWS = (
     ErrorRow(ErrorCode.INVALID, "INVALID_ARGUMENT", 422, "The request is not valid"),
     ErrorRow(ErrorCode.NOT_FOUND, "NOT_FOUND", 404, "Not found"),
@@ -90,7 +90,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something is as it is: programs act on code and parameters (JSON values), people read the message."""
+    """The cause of a state or error: code and parameters (JSON values) are for programs, the message is for people."""
 
     code: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -129,16 +129,16 @@ class LeptonError(Exception):
 
     @property
     def message(self) -> str:
-        """The detail with what is allowed in place of the first wrong field's value: foreign clients show no more."""
+        """The detail, with the allowed values of the first wrong field; for clients that show only this text."""
         allowed = self.fields[0].allowed if self.fields else ""
         return f"{self.detail}; allowed: {allowed}" if allowed not in self.detail else self.detail
 
     def __str__(self) -> str:
-        """The detail with what is allowed; of several wrong fields, the first ones, a line each."""
+        """The detail, with what is allowed. Of several wrong fields, the first ones, each on a line of its own."""
         if len(self.fields) < 2:
             return self.message
         first = self.fields[0]
-        # A summary of the fields says the first of them, which the list below says again.
+        # The detail repeats the first field, which is also in the list below.
         repeats = self.detail.startswith(f"{first.field}: {first.message}")
         lines = [_line(alike) for alike in _alike(self.fields)]
         more = [f"  and {len(lines) - SHOWN_FIELDS} more"] if len(lines) > SHOWN_FIELDS else []
@@ -146,12 +146,12 @@ class LeptonError(Exception):
         return "\n".join([head, *lines[:SHOWN_FIELDS], *more])
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions pickle by their args, which hold the detail alone; process pools carry these errors.
+        # Needed by process pools: exceptions are pickled by their args, which hold only the detail.
         return _rebuilt, (self.code, self.detail, self.fields, self.request_id, self.retry_after_seconds, self.cause)
 
 
 def _alike(fields: Sequence[FieldError]) -> list[list[FieldError]]:
-    """In their order, those together that differ in nothing but the refused value: twenty files of a wrong kind."""
+    """Groups, in order, the errors that differ only in the refused value, such as many files of a wrong kind."""
     groups: dict[tuple[str, str, str], list[FieldError]] = {}
     for each in fields:
         groups.setdefault((each.field, each.message, each.allowed), []).append(each)
@@ -191,7 +191,7 @@ def shown(value: object) -> str:
     if value is None:
         return ""
     try:
-        # A slice first: a hostile megabyte must not be encoded only to be thrown away.
+        # Cut before encoding, so that a very large value is not encoded as a whole.
         text = json.dumps(value[:SHOWN_VALUE_CHARS] if isinstance(value, str) else value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = f"<{type(value).__name__}>"

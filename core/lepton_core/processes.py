@@ -42,7 +42,7 @@ def pid_is_alive(pid: int) -> bool:
 
 
 def pids() -> list[int]:
-    """Of all processes; the newest first, as far as ids tell."""
+    """Ids of all processes, the highest first, which are mostly the newest."""
     if not _LINUX:
         return sorted(psutil.pids(), reverse=True)
     return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)  # noqa: PTH208 - speed

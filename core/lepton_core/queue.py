@@ -1,7 +1,7 @@
 """The queue's names, and one way to make a Celery app.
 
-A message is a hint or a body that was not accepted yet; what counts is in the registry's database. Celery over Redis
-loses and doubles messages by design (early acks, redelivery by wall clocks), so nothing here relies on delivery.
+A message is a hint, or a body that was not accepted yet; the state is in the registry's database. Celery over Redis
+loses and repeats messages by design (early acks, redelivery by wall clocks), so nothing here relies on delivery.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def celery_settings() -> dict[str, Any]:
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
-        # A sender that the queue server leaves waiting must not hold up what it was doing.
+        # A queue server that does not answer must not block the sender for long.
         "task_publish_retry": False,
         "broker_connection_timeout": CONNECT_SECONDS,
         "broker_connection_retry_on_startup": True,

@@ -1,4 +1,4 @@
-"""The id of the request in hand: taken from the caller when it is harmless, else made when somebody asks for it."""
+"""The id of the current request: the caller's if it is harmless, else one that is made when first needed."""
 
 import re
 import secrets
@@ -11,7 +11,7 @@ _request_id: ContextVar[str] = ContextVar("lepton_request_id", default="")
 
 
 def begin_request(presented: str = "") -> None:
-    """Starts a request. What a caller presents goes into logs and headers, so only plain characters are taken."""
+    """Starts a request. The caller's id goes into logs and headers, so only plain characters are accepted."""
     _request_id.set(presented if presented and _SAFE.fullmatch(presented) else "")
 
 

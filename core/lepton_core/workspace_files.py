@@ -51,7 +51,7 @@ class Limits(_WorkspaceModel):
 
 
 class AttemptFile(_WorkspaceModel):
-    """attempt.json: all that a rank is told. Folders are absolute, or relative to the workspace."""
+    """attempt.json: all that a rank gets as input. Folders are absolute, or relative to the workspace."""
 
     run_id: str
     attempt_id: str
@@ -153,7 +153,7 @@ class Workspace:
             return None
 
     def write_outcome(self, outcome: Outcome) -> bool:
-        """The first rank to write wins: the others fail because of what happened to it. False when one stood there."""
+        """Writes the outcome, unless there is one (False): the first rank to fail caused the faults of the others."""
         temporary = _write_beside(self.outcome, outcome.model_dump_json().encode())
         try:
             os.link(temporary, self.outcome)
@@ -183,7 +183,7 @@ def _write_beside(path: Path, data: bytes) -> Path:
 
 
 def sync_folder(path: Path) -> None:
-    """Makes names in the folder durable: a rename is not on disk before its folder is."""
+    """Makes names in the folder durable: a rename is on disk only after its folder was synced."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

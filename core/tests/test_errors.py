@@ -72,7 +72,7 @@ def test_an_error_as_text_says_what_is_allowed_once() -> None:
     assert str(LeptonError(ErrorCode.NOT_FOUND, "gone")) == "gone"
 
 
-def test_many_wrong_fields_are_told_by_the_first_ones() -> None:
+def test_of_many_wrong_fields_the_first_ones_are_shown() -> None:
     several = LeptonError(ErrorCode.INVALID, "f0: wrong", [FieldError(f"f{i}", "wrong", str(i)) for i in range(14)])
     lines = str(several).splitlines()
     assert (lines[0], lines[1], lines[-1]) == ("14 fields are wrong", "  f0: wrong (got 0)", "  and 4 more")

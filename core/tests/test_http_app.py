@@ -197,7 +197,7 @@ async def test_no_credentials_no_answer(token: str) -> None:
     assert answer.headers["www-authenticate"] == 'Bearer realm="lepton"'
 
 
-async def test_a_role_too_low_is_403_and_told() -> None:
+async def test_a_role_too_low_is_403_and_names_the_role() -> None:
     async with client() as http:
         assert (await http.post("/things/a:stop")).status_code == 200
     demanding = {**POLICIES, "POST /things/{name}:stop": Policy(frozenset({"key"}), Role.EDITOR)}
@@ -335,7 +335,7 @@ async def test_a_body_that_is_no_json(body: bytes) -> None:
         problem(await http.post("/things", content=body, headers={"content-type": "application/json"}), 422)
 
 
-async def test_a_body_of_another_type_is_told_which_header_it_lacks() -> None:
+async def test_the_error_for_a_body_of_another_type_names_the_missing_header() -> None:
     async with client() as http:
         sent = {"content": b"{}", "headers": {"content-type": "application/x-www-form-urlencoded"}}
         body = problem(await http.post("/things", **sent), 422)

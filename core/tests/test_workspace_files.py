@@ -36,7 +36,7 @@ def test_an_attempt_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert workspace.folder("/data") == Path("/data")
 
 
-def test_control_records_are_told_apart_by_kind() -> None:
+def test_control_records_are_distinguished_by_kind() -> None:
     for record in (
         CheckpointRecord(step=4, epoch=1, dir="checkpoints/step-00000004", offsets={"metrics-rank0.jsonl": 17}),
         ProgressRecord(epoch=1, epochs=3, step=4, steps=12),

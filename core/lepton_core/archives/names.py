@@ -23,7 +23,7 @@ def checked_parts(name: str, field: str = ARCHIVE) -> tuple[str, ...]:
         raise refused("a name is too long", name, f"at most {MAX_NAME_BYTES} bytes", field)
     if name.startswith("/") or "\\" in name or ":" in name.split("/", 1)[0][1:2]:
         raise refused("a name is an absolute path, or another system's", name, RULE, field)
-    # Most names are printable as a whole, which is quick to tell.
+    # Most names are entirely printable, which is a quick check.
     if not name.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise refused("a name holds control characters or is not UTF-8", name, RULE, field)
     # "./data/" is what `tar c .` writes.

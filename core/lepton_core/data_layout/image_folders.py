@@ -1,5 +1,5 @@
-"""Image folders: one folder for each class, optionally below train/ and test/. Which files are images is told here by
-their first bytes alone; whether they can be decoded, by who decodes them.
+"""Image folders: one folder for each class, optionally below train/ and test/. Images are recognised here by their
+first bytes only; whether they can be decoded is found out when they are decoded.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
-"""One way to call a gRPC server: token and acting principal on every call, a deadline, and LeptonErrors back.
+"""gRPC channels that add the token, the acting principal and a deadline to every call, and raise LeptonErrors.
 
-The channels here wrap gRPC's own instead of using its interceptors, which cost a task for each call and know neither
-our errors nor default deadlines. What each kind of call does is written for asyncio and for threads.
+They wrap gRPC's own channels. Interceptors are not used: they cost a task for each call, and support neither our errors
+nor default deadlines. There is one channel for asyncio and one for threads.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +23,7 @@ type_metadata = list[tuple[str, str | bytes]]
 
 
 def nobody() -> Principal | None:
-    """For callers that speak for themselves: workers and attempts."""
+    """For callers that act for no other principal: workers and attempts."""
     return None
 
 
@@ -55,7 +55,7 @@ class _Stamp:
 
 
 class _Stubs:
-    """What generated stubs ask of a channel, with and without asyncio: a callable for each kind of method."""
+    """The interface that generated stubs need, with and without asyncio: a callable for each kind of method."""
 
     def __init__(self, channel: Any, stamp: _Stamp, timeout_seconds: float) -> None:
         self._channel = channel
@@ -189,7 +189,7 @@ def open_channel(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
 ) -> Channel:
-    """For services: a call made while serving a request is made for its caller."""
+    """For services: a call made while serving a request acts for the caller of that request."""
     channel = grpc.aio.insecure_channel(address, options=_options(max_message_bytes))
     return Channel(channel, _Stamp(token, acting), timeout_seconds)
 

@@ -1,4 +1,4 @@
-"""Enum fields of requests: protobuf keeps numbers that it does not know, and no method wants to meet one."""
+"""Checks enum fields of requests: protobuf keeps unknown numbers, which no method can handle."""
 
 from collections.abc import Iterator
 from functools import cache

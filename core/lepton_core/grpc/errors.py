@@ -27,18 +27,18 @@ def status_of(error: LeptonError) -> grpc.StatusCode:
 
 
 def public_error(error: Exception, method: str) -> LeptonError:
-    """What the caller of `method` gets. Of an unexpected fault only the request's id: the log has the rest."""
+    """The error for the caller of `method`. An unexpected fault shows only the request's id; the log has the rest."""
     if isinstance(error, LeptonError):
         return error
     log.error("%s failed (request %s)", method, current_request_id(), exc_info=error)
-    # It may hold paths, SQL or somebody else's data.
+    # The fault's text may hold paths, SQL or data of others.
     return LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}")
 
 
 def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
     """The error as a message; fields that would not fit into a header are left out."""
     message = errors_pb2.Error(code=error.code.value, detail=error.message[:2000], request_id=request_id)
-    # A cause is code, parameters and a sentence of ours; what a stranger blew up is left out rather than cut.
+    # A cause is normally small. One that is too large, through a caller's values, is left out as a whole, not cut.
     if error.cause is not None and (cause := cause_message(error.cause)).ByteSize() <= MAX_CAUSE_BYTES:
         message.cause.CopyFrom(cause)
     size = message.ByteSize()
@@ -62,7 +62,7 @@ def cause_of(message: errors_pb2.Cause) -> Cause:
     """Raises ValueError for parameters that are no JSON object."""
     parameters = json.loads(message.parameters_json or "{}")
     if not isinstance(parameters, dict):
-        # ValueError, as for a code of a newer server: the status is read instead.
+        # ValueError, as for a code of a newer server: the caller then reads the status instead.
         raise ValueError(f"parameters_json is not a JSON object: {message.parameters_json[:200]}")  # noqa: TRY004 - a wrong value from the wire
     return Cause(message.code, parameters, message.message)
 
@@ -98,14 +98,14 @@ def error_from_call(error: Any) -> LeptonError:
     try:
         found = error_of(errors_pb2.Error.FromString(sent))
     except (DecodeError, ValueError):
-        # A newer server's code: its status still says what kind of fault it is.
+        # A code of a newer server: the status still gives the kind of fault.
         return LeptonError(code_for_grpc(status.name), detail, retry_after_seconds=retry_after)
     found.retry_after_seconds = retry_after
     return found
 
 
 def _bare_code(status: grpc.StatusCode, detail: str) -> ErrorCode:
-    # gRPC has one status for "slow down" and for "message too long"; only its words tell them apart.
+    # gRPC has one status for "slow down" and for "message too long"; only the text differs.
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in detail:
         return ErrorCode.TOO_LARGE
     return code_for_grpc(status.name)

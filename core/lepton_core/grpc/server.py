@@ -1,13 +1,13 @@
-"""One way to build a gRPC server: who calls, may they, what went wrong, health, reflection.
+"""Builds a gRPC server: authentication, policy, error mapping, health and reflection.
 
 Every method is wrapped once, when it is registered, so that a call costs no chain of interceptors; its order is
 request id → authenticate → policy → read → parse → handler → error mapping. A method without a row in the policy table
 is refused.
 
-grpc.aio receives the request of a unary method before any code of ours runs, interceptors excepted, and these cannot
-stop it from being received. So every method is registered as one with a stream of requests, which is the same on the
-wire: its message is read by us, after its sender was let in. Until then HTTP/2's flow control holds the sender back,
-and strangers cannot fill the memory with large messages.
+grpc.aio receives the request of a unary method before any of our code runs, except interceptors, which cannot stop it.
+So every method is registered as one with a stream of requests, which is the same on the wire, and its message is read
+here, after the caller was authorized. Until then HTTP/2's flow control holds the sender back, so that callers without
+a token cannot fill the memory with large messages.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ from lepton_core.observability import Observe
 from lepton_core.request_context import REQUEST_ID_HEADER, begin_request, current_request_id
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-# Public methods (health, reflection) read from anybody. This many messages may be on their way at a time, each for this
-# long, which bounds what they hold: this many times the largest message.
+# Public methods (health, reflection) read from anybody. These limit how many of their messages may be read at a time,
+# and for how long, so that they use at most this many times the largest message.
 PUBLIC_READS = 4
 PUBLIC_READ_SECONDS = 2.0
 
@@ -59,7 +59,7 @@ class RpcServer:
         self._services = sorted({method.split("/")[1] for method in methods})
 
     def bind(self, address: str) -> int:
-        """Listens at `host:port` (port 0: any free one); answers the port. Raises UNAVAILABLE when it is taken."""
+        """Listens at `host:port` (port 0: any free one); returns the port. Raises UNAVAILABLE if the port is in use."""
         try:
             return self.server.add_insecure_port(address)
         except RuntimeError as error:
@@ -71,12 +71,12 @@ class RpcServer:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def set_serving(self, serving: bool) -> None:
-        """What health checks get, for a server that is up but has nothing to offer yet."""
+        """Sets the answer to health checks, for a server that has started but cannot serve yet."""
         status = health_pb2.HealthCheckResponse
         await self._health.set("", status.SERVING if serving else status.NOT_SERVING)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Tells health checks, takes no new calls, and lets those in hand end within `grace_seconds`."""
+        """Reports "not serving" to health checks, refuses new calls, and gives current calls `grace_seconds` to end."""
         await self._health.enter_graceful_shutdown()
         await self.server.stop(grace_seconds)
 
@@ -126,20 +126,20 @@ def _registered(servicers: Sequence[Registration]) -> dict[str, dict[str, Any]]:
 
 
 class _Registrar:
-    """Stands in for a server while the generated functions run, and keeps what they register."""
+    """Passed to the generated functions in place of a server; keeps the handlers that they register."""
 
     def __init__(self) -> None:
         self.services: dict[str, dict[str, Any]] = {}
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """The same handlers come again, by service, below."""
+        """Ignored: the same handlers are also registered by service, below."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         self.services[service] = handlers
 
 
 class _UnknownMethods(grpc.GenericRpcHandler):
-    """Answers the methods that nobody registered: grpc's own answer does not say which method was meant."""
+    """Answers calls of unknown methods: grpc's own answer does not name the method."""
 
     def __init__(self, services: Mapping[str, Mapping[str, Any]], observe: Observe | None) -> None:
         self._services = services
@@ -163,7 +163,7 @@ class _UnknownMethods(grpc.GenericRpcHandler):
 
 
 class _Guard:
-    """What stands before one method."""
+    """The checks before one method."""
 
     def __init__(
         self,
@@ -338,7 +338,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        # Two processes on one port would share the calls between them without a word.
+        # Otherwise two processes could listen on one port, and each would get some of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -1,4 +1,4 @@
-"""One way to build an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
+"""Builds an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -160,7 +160,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 
 async def _no_unicode(_request: Request, _error: Exception) -> Response:
-    # JSON can spell half a character (a lone surrogate), which no other format here can carry.
+    # JSON can escape a lone surrogate (half a character), which UTF-8 cannot encode.
     return problem_response(LeptonError(ErrorCode.INVALID, "a text in the request holds half a character: no Unicode"))
 
 

@@ -1,7 +1,7 @@
-"""What stands before an HTTP service, as one ASGI layer: request id → Host → route → authenticate → policy → limits.
+"""An ASGI layer in front of an HTTP service: request id → Host → route → authenticate → policy → limits.
 
-Whatever leaves it as an error is a problem document. Nothing behind it sees a request that has no row in the policy
-table, so a route that somebody adds is closed until it is given one.
+Every error becomes a problem document. A request for a route without a row in the policy table is refused, so a new
+route cannot be called until it has a row.
 """
 
 import json
@@ -76,7 +76,7 @@ class Guard:
             await exchange.refuse(error)
         except Exception as error:
             log.error("%s failed (request %s)", key, current_request_id(), exc_info=error)
-            # The answer says nothing of an unexpected fault: it may hold paths, SQL or somebody else's data.
+            # The fault's text is not sent: it may hold paths, SQL or data of others.
             await exchange.refuse(LeptonError(ErrorCode.INTERNAL, f"internal error; request {current_request_id()}"))
         finally:
             if self._observe:
@@ -118,7 +118,7 @@ class _Exchange:
         # HEAD is GET without the body (RFC 9110, 9.3.2). The server keeps its own scope, which still says HEAD.
         self._is_head = self.method == "HEAD"
         self.scope = {**scope, "method": "GET"} if self._is_head else scope
-        # Ends the app's work once there is nothing more to send: the body of a HEAD may be a stream without end.
+        # Cancels the app after the headers of a HEAD: the body that is not sent may be an endless stream.
         self.ending = anyio.CancelScope() if self._is_head else None
         self.receive = receive
         self._receive = receive
@@ -151,7 +151,7 @@ class _Exchange:
         begin_request(request_id)
 
     def check_host(self) -> None:
-        """Refuses what RFC 9112, 3.2 wants refused: with no Host, or two, proxy and server may mean different ones."""
+        """Requires exactly one Host header (RFC 9112, 3.2): of two, a proxy might use another one than we do."""
         if self._hosts == 1 or (self._hosts == 0 and self.scope.get("http_version") == "1.0"):
             return
         self.problem_status = 400
@@ -161,7 +161,7 @@ class _Exchange:
         )
 
     def limit(self, limit_bytes: int) -> None:
-        """Refuses a body that says it is too long, and counts one that says nothing."""
+        """Refuses a body whose content-length is too large, and counts the bytes of one without content-length."""
         self.limit_bytes = limit_bytes
         if self._content_length > limit_bytes:
             raise too_large(limit_bytes, self._content_length)
@@ -172,7 +172,7 @@ class _Exchange:
         message = await self._receive()
         self._received += len(message.get("body", b""))
         if self._received > self.limit_bytes:
-            # Frameworks turn an exception here into an answer of their own; `send` drops that one.
+            # Frameworks turn an exception here into their own answer, which `send` drops.
             self.over_limit = True
             raise too_large(self.limit_bytes)
         return message
@@ -195,7 +195,7 @@ class _Exchange:
 
     async def refuse(self, error: LeptonError) -> None:
         if self.started:
-            # Half an answer is out: only a broken connection can still say that it is not whole.
+            # A part of the answer was sent: only a broken connection can still show that it is incomplete.
             raise error
         request_id = current_request_id()
         problem = problem_of(error, request_id, status=self.problem_status)

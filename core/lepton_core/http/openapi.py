@@ -1,5 +1,5 @@
-"""What OpenAPI should say and FastAPI cannot know: which routes take a key, what a fault looks like, what the common
-parameters are, and the schemas of bodies that a route reads by itself."""
+"""Adds to FastAPI's OpenAPI document: which routes need a key, the form of errors, descriptions of the common
+parameters, and the schemas of bodies that a route reads by hand."""
 
 import copy
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ REQUEST_ID_PARAMETER: dict[str, Any] = {
 
 
 class DocumentedApp(FastAPI):
-    """Its OpenAPI document says of each route what the policy table does: documentation pages then ask for a key."""
+    """An app whose OpenAPI document marks the routes that need a key, according to the policy table."""
 
     policies: Mapping[str, Policy] = POLICIES
-    # What a parameter is, by its name: said once, for all the routes that do not say it themselves.
+    # Parameter name → description, for all routes that have none of their own.
     parameter_texts: Mapping[str, str] = {}
     # JSON Schemas by name, for `reference`. Definitions within them become components too.
     body_schemas: Mapping[str, Mapping[str, Any]] = {}
@@ -59,7 +59,7 @@ class DocumentedApp(FastAPI):
 
 
 def reference(name: str) -> dict[str, str]:
-    """A schema that stands among the components, such as one of `body_schemas`."""
+    """A reference to a schema among the components, such as one of `body_schemas`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 

@@ -29,7 +29,7 @@ def problem_of(error: LeptonError, request_id: str, *, status: int | None = None
 
 
 def error_from_problem(status: int, body: bytes, retry_after: str = "") -> LeptonError:
-    """The LeptonError behind an answer: exactly what our server raised, or the nearest to somebody else's status.
+    """The LeptonError of an answer: exactly what our server raised, or the nearest code for another server's status.
 
     `retry_after` is the header of that name; only its form in seconds is read.
     """

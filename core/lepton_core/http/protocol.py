@@ -1,5 +1,5 @@
-"""uvicorn's HTTP/1.1 with the bounds it lacks: it takes headers and URLs of any length into memory, and waits for the
-rest of a request for ever."""
+"""uvicorn's HTTP/1.1 with two limits that it lacks: the size of headers and URLs, and the time that the rest of a
+request may take."""
 
 import asyncio
 import logging
@@ -10,20 +10,20 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.http.guard import problem_bytes
 from lepton_core.http.problems import PROBLEM_MEDIA_TYPE
 
-# Of one request's line and headers, or of whatever else comes between two pieces of bodies (trailers, chunk headers).
+# Limit for a request's line and headers, and for anything else between two pieces of a body (trailers, chunk headers).
 MAX_HEAD_BYTES = 64 * 1024
-# What may still come of a body that was answered without being read: then the connection ends.
+# How much more of a body is accepted after it was answered without being read; then the connection is closed.
 MAX_IGNORED_BYTES = 4 * 1024 * 1024
 
 log = logging.getLogger("lepton.http")
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Ends a connection whose sender goes beyond the bounds. Bodies are bounded by the guard, who knows the route."""
+    """Closes a connection whose sender exceeds the limits. The guard, which knows the route, limits bodies."""
 
     _head_bytes = 0
     _ignored_bytes = 0
-    # When the head that is not complete began; None while there is none.
+    # Loop time at which the current, incomplete head began; None between heads.
     _head_since: float | None = None
     _heard_at = 0.0
 
@@ -32,7 +32,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
 
     def end_if_stalled(self, now: float, head_seconds: float, body_seconds: float) -> None:
-        """Ends a connection whose sender lets us wait: else a few thousand of them would take all that there are."""
+        """Closes a connection whose sender is too slow; some thousands of them would use up all connections."""
         if self._head_since is not None:
             stalled = now - self._head_since > head_seconds
         else:
@@ -68,8 +68,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # After the head, these are trailers. They must never count as headers (RFC 9110, 6.5.1): a key or a length in
-        # them would be believed although no proxy on the way has looked at it.
+        # After the head, these are trailers. They must not be merged into the headers (RFC 9110, 6.5.1): a key or a
+        # length in them would be trusted although no proxy on the way has checked it.
         if self._head_since is not None:
             super().on_header(name, value)
 

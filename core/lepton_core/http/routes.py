@@ -1,7 +1,7 @@
-"""Which route template a request is for, by the same patterns and in the same order as Starlette's router.
+"""Finds the route template of a request, by the same patterns and in the same order as Starlette's router.
 
-Starlette's own answer, `scope["route"]`, is there only once the route runs, which is too late: the guard looks up who
-may call the route before it lets a request in.
+Starlette sets `scope["route"]` only when the route runs. That is too late for the guard, which checks who may call the
+route before the request reaches the app.
 """
 
 import re
@@ -19,7 +19,7 @@ class RouteIndex:
         for method, path in routes:
             pattern, template, _ = compile_path(path)
             self._patterns.append((method, pattern, f"{method} {template}"))
-        # A path without parameters is found by one look-up; the answer is what the walk would give.
+        # A path without parameters is found by one look-up, with the same result as trying the routes in order.
         self._fixed = {
             (method, path): self._walk(method, path)
             for method, _, key in self._patterns
@@ -32,14 +32,14 @@ class RouteIndex:
         return list(dict.fromkeys(key for _, _, key in self._patterns))
 
     def find(self, method: str, path: str) -> str | None:
-        """The policy key of the route that the router will choose; HEAD stands under GET's row."""
+        """The policy key of the route that the router will choose. HEAD uses the row of GET."""
         if method == "HEAD":
             method = "GET"
         found = self._fixed.get((method, path))
         return found or self._walk(method, path)
 
     def allowed(self, path: str) -> list[str]:
-        """The methods that a path supports: HEAD is there wherever GET is."""
+        """The methods that a path supports, with HEAD wherever GET is supported."""
         found = {method for method, pattern, _ in self._patterns if pattern.match(path)}
         return sorted(found | {"HEAD"} if "GET" in found else found)
 
@@ -51,7 +51,7 @@ class RouteIndex:
 
 
 def routes_of(app: Any) -> list[tuple[str, str]]:
-    """(method, path) of every route of a FastAPI app. What is no plain route (a mount) has no row and is refused."""
+    """(method, path) of every route of a FastAPI app. Other kinds (a mount) cannot have a row and are refused."""
     from fastapi.routing import iter_route_contexts
 
     found: list[tuple[str, str]] = []

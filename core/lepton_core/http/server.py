@@ -1,4 +1,4 @@
-"""Runs an ASGI app within a process that has other things to serve and to drain."""
+"""Runs an ASGI app in a process that also has other servers to run and drain."""
 
 import asyncio
 import socket
@@ -14,14 +14,14 @@ from lepton_core.http.protocol import BoundedHttpProtocol
 BACKLOG = 2048
 # From the first byte of a request, or the connection's start, to the end of its headers.
 HEAD_SECONDS = 30.0
-# Between two pieces of a body that somebody waits for.
+# Between two pieces of a body that the app waits for.
 BODY_SECONDS = 60.0
-# Of a tenth of a second each, from one look for senders that have stopped to the next.
+# Ticks of uvicorn (0.1 s each) between two checks for stalled senders.
 LOOK_TICKS = 10
 
 
 class HttpServer(uvicorn.Server):
-    """Listens from the moment it is made; `run` serves within a block. Raises UNAVAILABLE when the address is taken."""
+    """Listens as soon as it is made. Raises UNAVAILABLE if the address is in use."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class HttpServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to the process: uvicorn's handlers would end it before its other parts have drained."""
+        """Installs no signal handlers: uvicorn's would end the process before its other parts have drained."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
@@ -67,10 +67,10 @@ class HttpServer(uvicorn.Server):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves until the block ends, then lets the requests in hand end."""
+        """Serves until the block ends, then waits for the current requests."""
         task = asyncio.create_task(self.serve([self._socket]))
         try:
-            # uvicorn has no event for its start; connections wait in the socket's backlog until then.
+            # uvicorn has no event for its start. Until then, connections wait in the socket's backlog.
             while not self.started and not task.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             yield

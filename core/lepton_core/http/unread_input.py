@@ -1,4 +1,4 @@
-"""Refuses what a route would not read. A parameter that is silently ignored looks as if it had worked."""
+"""Refuses parameters and bodies that a route does not read. If they were ignored, they would seem to have worked."""
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -17,7 +17,7 @@ async def refuse_unread_input(request: Request) -> None:
         message = f"a {request.method} request takes no body"
         raise LeptonError(ErrorCode.INVALID, message, [FieldError("body", message, "", "an empty body")])
     route = request.scope.get("route")
-    # Health checks are asked by programs of all kinds, some of which add parameters against caches.
+    # Many programs call health checks, and some add parameters to avoid caches.
     if not request.query_params or not isinstance(route, APIRoute) or not route.include_in_schema:
         return
     known = _query_names(route.dependant)

@@ -1,4 +1,4 @@
-"""Principals, roles, tokens and THE policy table."""
+"""Principals, roles, tokens and the policy table."""
 
 from lepton_core.identity.authenticators import (
     ACTING_KEY,

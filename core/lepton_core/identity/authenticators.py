@@ -17,12 +17,12 @@ WORKER_SERVICE = "trainer"
 
 
 class Authenticator(Protocol):
-    """`cached` answers at once or not at all, so that the usual request costs no task switch."""
+    """`cached` returns a principal without waiting, or None, so that most requests cost no task switch."""
 
     def cached(self, token: str) -> Principal | None: ...
 
     async def authenticate(self, token: str) -> Principal:
-        """Raises UNAUTHENTICATED, or UNAVAILABLE when it cannot tell."""
+        """Raises UNAUTHENTICATED, or UNAVAILABLE if the token cannot be checked now."""
         ...
 
 
@@ -31,10 +31,10 @@ class VerifyKey(Protocol):
 
 
 class TokenAuthenticator:
-    """Service tokens by comparison, attempt tokens by HMAC, API keys by asking (`verify_key`) and remembering.
+    """Checks service tokens by comparison, attempt tokens by HMAC, and API keys by `verify_key` with a cache.
 
-    A remembered key lives `key_cache_seconds`, which bounds how long a revoked key is let in. While `verify_key`
-    answers UNAVAILABLE, a key that was good within `outage_grace_seconds` stays good.
+    A key is cached for `key_cache_seconds`; a revoked key may be accepted for that long. While `verify_key` raises
+    UNAVAILABLE, a key that was valid within the last `outage_grace_seconds` stays valid.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TokenAuthenticator:
         return await self._key(token, parsed)
 
     def forget(self, key_id: str) -> None:
-        """Drops a revoked key now instead of when its time in the cache ends."""
+        """Removes a revoked key from the cache at once."""
         for token in [token for token, (principal, _) in self._known.items() if principal.id == key_id]:
             del self._known[token]
 
@@ -98,7 +98,7 @@ class TokenAuthenticator:
     async def _key(self, token: str, parsed: Token) -> Principal:
         if self._verify_key is None or not is_ulid(parsed.subject):
             raise refused()
-        # One question for all requests that wait for the same key. Shielded, since the first asker may hang up.
+        # One call for all requests that wait for the same key. Shielded, since the first of them may be cancelled.
         task = self._asking.get(token)
         if task is None:
             task = asyncio.ensure_future(self._ask(token, parsed))
@@ -109,7 +109,7 @@ class TokenAuthenticator:
     def _asked(self, token: str, task: asyncio.Task[Principal]) -> None:
         self._asking.pop(token, None)
         if not task.cancelled():
-            task.exception()  # retrieved here, since every asker may have hung up
+            task.exception()  # retrieved here, since all requests that waited for it may have been cancelled
 
     async def _ask(self, token: str, parsed: Token) -> Principal:
         assert self._verify_key is not None

@@ -1,4 +1,4 @@
-"""THE policy table: who may call each route and RPC of every service. A method without a row is refused.
+"""The policy table: who may call each route and RPC of every service. A method without a row is refused.
 
 HTTP rows are "<METHOD> <route template>", gRPC rows "/<package.Service>/<Method>".
 """
@@ -13,8 +13,8 @@ from lepton_core.identity.tokens import refused
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`audience` holds "key", "worker", "attempt" and names of services; `role` is demanded of keys, and of whom a
-    service acts for (workers and attempts have none: their servicers check that the attempt is their own)."""
+    """`audience` holds "key", "worker", "attempt" and names of services. `role` is the lowest role of a key, or of the
+    principal that a service acts for. Workers and attempts have no role: servicers check that the attempt is theirs."""
 
     audience: frozenset[str]
     role: Role | None = None
@@ -109,7 +109,7 @@ _GATEWAY_HTTP = {
     ),
     **_rows("key", Role.ADMIN, "GET /v1/keys\nPOST /v1/keys\nDELETE /v1/keys/{key_id}"),
     **_rows("key", Role.OPERATOR, "GET /v1/projects\nPOST /v1/projects\nPOST /v1/workers/{worker_id}/drain"),
-    # The format of a job file is no secret, and editors fetch it without a key.
+    # Public, since editors fetch the schema without a key.
     **_public("GET /v1/schemas/job.json"),
 }
 
@@ -159,7 +159,7 @@ _EVERY_SERVER = _public(
     """
 )
 
-# Beside it, a service may show its metrics without a key at an address of loopback: `metrics_listen`.
+# A service may also show its metrics without a key, at a loopback address: `metrics_listen`.
 _METRICS_HTTP = _rows("key", Role.OPERATOR, "GET /metrics")
 
 _JOBS, _OIP = "lepton.v1.JobService", "inference.GRPCInferenceService"
@@ -181,7 +181,7 @@ _REGISTRY_GRPC = {
     **_rpcs(_V1 + "WorkerService", "worker", None, "RegisterWorker"),
     **_rpcs(_V1 + "WorkerService", "gateway", Role.VIEWER, "ListWorkers"),
     **_rpcs(_V1 + "WorkerService", "gateway local", Role.OPERATOR, "DrainWorker"),
-    # The catalogue belongs to no project: the gateway reads it ahead of any request.
+    # The catalogue belongs to no project: the gateway reads it for itself.
     **_rpcs(_V1 + "RecipeService", "gateway", None, "ListRecipes GetRecipe"),
     **_rpcs(_V1 + "ProjectService", "gateway local", Role.OPERATOR, "CreateProject ListProjects"),
     **_rpcs(_V1 + "KeyService", "gateway local", Role.ADMIN, "CreateKey ListKeys RevokeKey"),
@@ -214,7 +214,7 @@ _REGISTRY_GRPC = {
         "CreateDeployment UpdateDeployment RollbackDeployment DeleteDeployment",
     ),
     **_rpcs(_V1 + "DeploymentService", "gateway", Role.VIEWER, "GetDeployment ListDeployments ListRevisions"),
-    # Inference serves every project, so it watches for nobody in particular.
+    # Inference serves every project, so it watches without an acting principal.
     **_rpcs(_V1 + "DeploymentService", "inference", None, "WatchServing ReportRevision"),
     **_rpcs(_V1 + "LineageService", "gateway", Role.VIEWER, "GetLineage"),
     **_rpcs(_V1 + "EventService", "gateway", Role.VIEWER, "ListEvents WatchEvents"),
@@ -235,7 +235,7 @@ POLICIES: dict[str, Policy] = {
 
 
 def methods_without_policy(methods: Iterable[str]) -> list[str]:
-    """Which of a server's routes and RPCs nobody may call, for want of a row."""
+    """The routes and RPCs of a server that have no row, so that nobody may call them."""
     return sorted(method for method in methods if method not in POLICIES)
 
 

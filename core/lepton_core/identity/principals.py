@@ -1,4 +1,4 @@
-"""Who is calling: principals, roles, and the principal of the request in hand."""
+"""Who is calling: principals, roles, and the principal of the current request."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ MAX_ACTING_CHARS = 1024
 
 
 class Role(StrEnum):
-    """In ascending order: each may do what the ones before it may."""
+    """In ascending order: each role may do all that the ones before it may."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -42,8 +42,8 @@ class PrincipalKind(StrEnum):
 class Principal:
     """A caller.
 
-    Where a service acts for somebody, `kind` and `service` are the service's while `id`, `project` and `role` are
-    theirs. A service that acts for nobody has no project and no role.
+    If a service acts for a principal, `kind` and `service` are those of the service, and `id`, `project` and `role`
+    those of the principal. A service that acts for itself has no project and no role.
     """
 
     kind: PrincipalKind
@@ -62,7 +62,7 @@ _current: ContextVar[Principal | None] = ContextVar("lepton_principal", default=
 
 
 def current_principal() -> Principal:
-    """The caller of the request in hand; UNAUTHENTICATED outside of one, or for a public method."""
+    """The caller of the current request. Raises UNAUTHENTICATED outside of a request and in a public method."""
     principal = _current.get()
     if principal is None:
         raise LeptonError(ErrorCode.UNAUTHENTICATED, "this call has no authenticated caller")
@@ -78,7 +78,7 @@ reset_principal = _current.reset
 
 
 def require_attempt(attempt_id: str) -> Principal:
-    """For calls that carry an attempt's id: its own token only. Answers the caller."""
+    """Checks that the caller has the token of this attempt; returns the caller."""
     principal = current_principal()
     if principal.kind is not PrincipalKind.ATTEMPT or principal.attempt_id != attempt_id:
         raise LeptonError(ErrorCode.PERMISSION_DENIED, "this token is for another attempt")
@@ -94,7 +94,7 @@ def encode_acting(principal: Principal) -> str:
 
 @lru_cache(maxsize=1024)
 def with_acting(service: Principal, value: str) -> Principal:
-    """The service's principal acting for the one named in the metadata. Trusted beside a service token only."""
+    """The service's principal, acting for the one in the metadata, which is trusted only with a service token."""
     if service.kind is not PrincipalKind.SERVICE:
         raise LeptonError(ErrorCode.PERMISSION_DENIED, "only a service may act for somebody else")
     try:

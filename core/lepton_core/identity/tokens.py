@@ -1,8 +1,8 @@
 """Tokens: how each kind is made, recognised and checked.
 
 API keys are `lpk_<ulid of the key's id>_<secret>`, service tokens `lps_<service>_<secret>`, attempt tokens
-`lpa_<ulid of the attempt's id>_<hmac>`. Secrets have 256 random bits, so a plain SHA-256 at rest is enough: there is
-nothing to guess. An attempt token needs no row: the registry derives it again from its own secret.
+`lpa_<ulid of the attempt's id>_<hmac>`. Secrets have 256 random bits and cannot be guessed, so storing a plain SHA-256
+is enough. Attempt tokens are not stored: the registry derives them from its own secret.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class Token:
 
 
 def parse_token(text: str) -> Token:
-    """Raises UNAUTHENTICATED for anything that has not the shape of a token."""
+    """Raises UNAUTHENTICATED for a text that does not have the form of a token."""
     match = _SHAPE.fullmatch(text) if len(text) <= MAX_TOKEN_CHARS else None
     if match is None:
         raise refused()
@@ -36,7 +36,7 @@ def parse_token(text: str) -> Token:
 
 
 def refused() -> LeptonError:
-    """The same words for every bad credential: an answer must not tell which part was right."""
+    """The same error for every bad credential, so that an answer does not reveal which part was right."""
     return LeptonError(ErrorCode.UNAUTHENTICATED, "the credentials are missing, not known, revoked or expired")
 
 

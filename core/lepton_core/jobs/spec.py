@@ -1,4 +1,4 @@
-"""The job file: JobSpec, its JSON Schema, and the digest by which a repeated submission is recognised."""
+"""The job file: JobSpec, its JSON Schema, and the digest that identifies a repeated submission."""
 
 import re
 import warnings
@@ -27,7 +27,7 @@ LabelText = Annotated[str, StringConstraints(max_length=256)]
 
 
 def _argument(value: Any) -> Any:
-    """A number as people write it in `args: [--epochs, 3]`, as the text that the program gets."""
+    """Converts a number, as in `args: [--epochs, 3]`, to the text that the program gets."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -90,7 +90,7 @@ class RegisterSpec(_Part):
 
     @model_validator(mode="after")
     def _alias_is_free(self) -> Self:
-        # Here and not only where aliases are moved: that is after the training, which would then be lost.
+        # Also checked when the alias is moved, but that is after the training, which would then be lost.
         if self.alias and (not _ALIAS.fullmatch(self.alias) or self.alias == "latest"):
             message = f"not an alias; allowed: {LABEL_RULE}; first a letter, and not 'latest'"
             raise wrong_field("RegisterSpec", "alias", message, self.alias)
@@ -148,8 +148,8 @@ with warnings.catch_warnings():
         @model_validator(mode="after")
         def _whole(self) -> Self:
             if bool(self.recipe) == (self.script is not None):
-                told = "both are set" if self.recipe else "neither is set"
-                message = f"exactly one of recipe and script is needed, {told}"
+                problem = "both are set" if self.recipe else "neither is set"
+                message = f"exactly one of recipe and script is needed, {problem}"
                 raise wrong_field("JobSpec", "recipe", message, self.recipe or None)
             if self.recipe and not _RECIPE.fullmatch(self.recipe):
                 raise wrong_field("JobSpec", "recipe", "not a recipe: name or name@version", self.recipe)
@@ -181,7 +181,7 @@ def parse_job(data: object) -> JobSpec:
 
 
 def check_submittable(spec: JobSpec) -> None:
-    """What a server demands beyond the format: a script's code must have been uploaded."""
+    """Checks that only a server makes: the code of a script must have been uploaded."""
     if spec.script is None:
         return
     if spec.script.folder:

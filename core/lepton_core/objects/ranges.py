@@ -10,8 +10,8 @@ def range_header(offset: int, length: int) -> str:
 def is_range(status: int, headers: Mapping[str, str], offset: int, length: int) -> bool:
     """Whether an answer holds exactly these bytes. `headers` is looked up in lower case.
 
-    The status alone does not tell: rclone sends a range with 200, and so does a server that ignores the request for
-    one and sends everything. Content-Range says what came (RFC 9110, 14.4).
+    The status is not enough: rclone sends a range with 200, and so does a server that ignores the Range header and
+    sends the whole object. Content-Range says which bytes were sent (RFC 9110, 14.4).
     """
     if status not in (200, 206):
         return False

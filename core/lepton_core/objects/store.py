@@ -1,7 +1,7 @@
-"""The object store: any S3, through the minio client. It blocks: call it from threads, any number of them.
+"""The object store: any S3, through the minio client. Calls block; any number of threads may make them.
 
-A key is written once. Uploads of strangers are multipart uploads to a fresh key: invisible until the registry
-completes them, and from then on none of their URLs can write there.
+A key is written once. Clients upload by multipart uploads to a new key: it is not visible until the registry completes
+the upload, and after that none of the upload's URLs can write there.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 60.0
 POOL_SIZE = 32
 
-# What the store says about the request itself. Everything else (wrong keys too) may be mended without a new request.
+# Errors of the request itself. All others, wrong credentials included, may be repaired without changing the request.
 _CODES = {
     "NoSuchKey": ErrorCode.NOT_FOUND,
     "NoSuchUpload": ErrorCode.NOT_FOUND,
@@ -32,7 +32,7 @@ _CODES = {
     "InvalidPartOrder": ErrorCode.INVALID,
     "EntityTooSmall": ErrorCode.INVALID,
     "EntityTooLarge": ErrorCode.TOO_LARGE,
-    # The row says that there are more bytes than the object has.
+    # The database expects more bytes than the object has.
     "InvalidRange": ErrorCode.CORRUPT,
 }
 
@@ -41,7 +41,7 @@ _ERROR_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
 class ObjectStore:
-    """One bucket. `public_url` is the store's address as clients know it: the host is part of a URL's signature."""
+    """One bucket. `public_url` is the store's address for clients, since the host is part of a URL's signature."""
 
     def __init__(
         self,
@@ -58,18 +58,18 @@ class ObjectStore:
         self._public = _client(public_url or endpoint, access_key, secret_key, region, "public_url")
 
     def ensure_bucket(self) -> None:
-        with _told("the bucket"):
+        with _translated_errors("the bucket"):
             if self._client.bucket_exists(self.bucket):
                 return
             try:
                 self._client.make_bucket(self.bucket)
             except S3Error as error:
-                # Another replica was first.
+                # Another replica made the bucket first.
                 if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
 
     def put(self, key: str, data: bytes) -> None:
-        with _told(key):
+        with _translated_errors(key):
             self._client.put_object(self.bucket, key, BytesIO(data), len(data))
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -82,7 +82,7 @@ class ObjectStore:
         return data
 
     def stream(self, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        with _told(key):
+        with _translated_errors(key):
             response = self._client.get_object(self.bucket, key, offset, length or 0)
             try:
                 yield from response.stream(CHUNK_BYTES)
@@ -102,7 +102,7 @@ class ObjectStore:
     def size(self, key: str) -> int | None:
         """None if there is no such object."""
         try:
-            with _told(key):
+            with _translated_errors(key):
                 return self._client.stat_object(self.bucket, key).size
         except LeptonError as error:
             if error.code is ErrorCode.NOT_FOUND:
@@ -110,31 +110,31 @@ class ObjectStore:
             raise
 
     def delete(self, key: str) -> None:
-        """Deleting what is not there is no error."""
+        """Deletes an object; it is no error if there is none."""
         try:
-            with _told(key):
+            with _translated_errors(key):
                 self._client.remove_object(self.bucket, key)
         except LeptonError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
 
     def list_keys(self, prefix: str = "") -> Iterator[str]:
-        with _told(prefix):
+        with _translated_errors(prefix):
             for each in self._client.list_objects(self.bucket, prefix=prefix, recursive=True):
                 if each.object_name is not None:
                     yield each.object_name
 
     def read_url(self, key: str, seconds: int) -> str:
-        """A URL by which anybody who has it reads the object, for that long."""
+        """A URL by which anybody can read the object until it expires."""
         return self._public.get_presigned_url("GET", self.bucket, key, expires=timedelta(seconds=seconds))
 
     def create_multipart(self, key: str) -> str:
-        """Begins an upload; answers its id. Nothing is visible under `key` before `complete_multipart`."""
-        with _told(key):
+        """Begins an upload; returns its id. Nothing is visible under `key` before `complete_multipart`."""
+        with _translated_errors(key):
             return self._client._create_multipart_upload(self.bucket, key, {})
 
     def part_url(self, key: str, multipart_id: str, number: int, seconds: int) -> str:
-        """A URL to which part `number` (from 1) is PUT; the answer's ETag belongs to `complete_multipart`."""
+        """A URL for a PUT of part `number` (from 1); `complete_multipart` needs the ETag of its answer."""
         return self._public.get_presigned_url(
             "PUT",
             self.bucket,
@@ -144,16 +144,16 @@ class ObjectStore:
         )
 
     def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[tuple[int, str]]) -> None:
-        """`parts` are (number, ETag). NOT_FOUND for an upload that is gone, INVALID for parts that did not arrive."""
-        with _told(key):
+        """`parts` are (number, ETag). NOT_FOUND if there is no such upload, INVALID if parts did not arrive."""
+        with _translated_errors(key):
             found = [Part(number, etag.strip('"')) for number, etag in sorted(parts)]
             self._client._complete_multipart_upload(self.bucket, key, multipart_id, found)
 
     def part_sizes(self, key: str, multipart_id: str) -> dict[int, int]:
-        """Part number → bytes, of the parts that have arrived. NOT_FOUND for an upload that is gone."""
+        """Part number → size in bytes, of the parts that arrived. NOT_FOUND if there is no such upload."""
         found: dict[int, int] = {}
         after: str | None = None
-        with _told(key):
+        with _translated_errors(key):
             while True:
                 page = self._client._list_parts(self.bucket, key, multipart_id, part_number_marker=after)
                 found |= {part.part_number: part.size or 0 for part in page.parts}
@@ -162,9 +162,9 @@ class ObjectStore:
                 after = page.next_part_number_marker
 
     def abort_multipart(self, key: str, multipart_id: str) -> None:
-        """Drops an upload and its parts; one that is gone is no error."""
+        """Deletes an upload and its parts; it is no error if there is none."""
         try:
-            with _told(key):
+            with _translated_errors(key):
                 self._client._abort_multipart_upload(self.bucket, key, multipart_id)
         except LeptonError as error:
             if error.code is not ErrorCode.NOT_FOUND:
@@ -175,13 +175,13 @@ def _client(url: str, access_key: str, secret_key: str, region: str, field: str)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
         raise invalid(field, "not the address of an S3 store", url, "http://host:port or https://host[:port]")
-    # Without retries of its own: who calls knows how long waiting makes sense, and says what waits.
+    # No retries in the client: the caller knows how long it can wait.
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
         maxsize=POOL_SIZE,
         retries=urllib3.Retry(total=1, connect=0, read=0, other=0, redirect=0, status=0),
     )
-    # The region is given, since the client would ask the store for it before its first signature.
+    # Without a region, the client would ask the store for it before its first signature.
     return Minio(
         parts.netloc,
         access_key,
@@ -193,8 +193,8 @@ def _client(url: str, access_key: str, secret_key: str, region: str, field: str)
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """The client's exceptions as ours: UNAVAILABLE unless the store refused the request itself."""
+def _translated_errors(what: str) -> Iterator[None]:
+    """Converts the client's exceptions to LeptonError: UNAVAILABLE unless the store refused the request itself."""
     try:
         yield
     except S3Error as error:

@@ -1,4 +1,4 @@
-"""Moving files by digest, both ways. Whoever calls brings the wires: HTTP to the gateway, or gRPC to the registry.
+"""Uploads and downloads files by digest. The caller brings the transport: HTTP to the gateway or gRPC to the registry.
 
 Up: ask what is missing, send small files in batches and large ones by presigned part URLs. Down: fetch ranges (many
 small files lie in one object, a pack), verify each file's SHA-256, and let it appear under its name only then.
@@ -21,9 +21,9 @@ from lepton_core.paths import check_path
 
 DIGESTS_A_CALL = 5000
 FILES_A_BATCH = 2000
-# Half the limit leaves room for framing, and shows progress twice as often.
+# Half the limit: leaves room for framing, and progress is shown twice as often.
 BATCH_BYTES = MAX_BATCH_BYTES // 2
-# Reading on over a gap is cheaper than another request.
+# Reading the bytes of a short gap is cheaper than another request.
 GAP_BYTES = 256 * 1024
 RANGE_BYTES = 32 * 1024 * 1024
 WORKERS = 8
@@ -33,7 +33,7 @@ VERIFY_SECONDS = 600.0
 
 
 class Sender(Protocol):
-    """What sending needs. `put_part` answers the part's ETag; NOT_FOUND when the store knows nothing of its upload."""
+    """Calls for an upload. `put_part` returns the part's ETag; NOT_FOUND if the store does not know the upload."""
 
     def find_missing(self, digests: Sequence[str]) -> Sequence[str]: ...
     def put_inline(self, files: Sequence[tuple[str, bytes]]) -> None: ...
@@ -44,14 +44,14 @@ class Sender(Protocol):
 
 
 class Receiver(Protocol):
-    """What fetching needs. `read` gives the bytes of a range in pieces; it raises for anything but that range."""
+    """Calls for a download. `read` yields the bytes of a range, and raises if the answer is not that range."""
 
     def locate(self, digests: Sequence[str]) -> Sequence[Location]: ...
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]: ...
 
 
 def send(files: Iterable[LocalFile], sender: Sender, *, advance: Advance = unseen) -> int:
-    """Sends what the platform lacks; answers how many bytes that was. Raises CONFLICT if a file has changed."""
+    """Uploads the files that the platform lacks; returns their bytes. Raises CONFLICT if a file has changed."""
     distinct = {file.digest: file for file in files}
     missing: list[LocalFile] = []
     digests = list(distinct)
@@ -69,7 +69,7 @@ def send(files: Iterable[LocalFile], sender: Sender, *, advance: Advance = unsee
 
 
 def fetch(files: Iterable[FileEntry], folder: Path, receiver: Receiver, *, advance: Advance = unseen) -> None:
-    """Writes `files` below `folder`. Raises CORRUPT naming the file whose bytes are not what its digest says."""
+    """Writes `files` below `folder`. Raises CORRUPT naming the file whose bytes do not match its digest."""
     wanted: dict[str, list[FileEntry]] = {}
     for file in files:
         check_path(file.path, "path")
@@ -106,8 +106,8 @@ def _read_whole(file: LocalFile) -> bytes:
 
 
 def _send_large(file: LocalFile, sender: Sender, advance: Advance) -> None:
-    """A store that was started anew may have forgotten an upload, with the parts that it had: then it begins again."""
-    told = ""
+    """Uploads in parts. Starts again if the store no longer knows the upload, as may happen after it was restarted."""
+    reason = ""
     for _ in range(UPLOAD_TRIES):
         sent: list[int] = []
         try:
@@ -115,17 +115,17 @@ def _send_large(file: LocalFile, sender: Sender, advance: Advance) -> None:
         except LeptonError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
-            told = error.detail
+            reason = error.detail
         else:
             if upload.state is UploadState.COMMITTED:
                 return
-            told = upload.error
+            reason = upload.error
         advance(-sum(sent))
-    raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the upload was refused: {told}")
+    raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the upload was refused: {reason}")
 
 
 def _send_once(file: LocalFile, sender: Sender, sent: list[int], advance: Advance) -> Upload:
-    """The upload, verified or refused. The sizes of the parts that went are added to `sent`."""
+    """Returns the upload, verified or refused. Adds the sizes of the parts that were sent to `sent`."""
     upload = sender.create_upload(file.digest, file.bytes)
     if upload.state is UploadState.OPEN:
 
@@ -193,7 +193,7 @@ def _fetch_span(
 def _write(
     entries: Sequence[FileEntry], place: Location, pieces: Iterable[bytes], folder: Path, advance: Advance
 ) -> None:
-    """To a name of its own first: a file under its real name is whole and verified."""
+    """Writes to a temporary name first, so that a file under its final name is complete and verified."""
     first = folder / entries[0].path
     first.parent.mkdir(parents=True, exist_ok=True)
     part = first.with_name(f".{os.urandom(8).hex()}.part")
