@@ -94,7 +94,7 @@ _IN_A_JOB = frozenset({"checkpoint", "data_dir", "log", "log_model", "progress",
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: a client outside a job has no need of the journal.
+    # Loaded when first used: a client outside of a job does not need the journal.
     if name in _IN_A_JOB:
         from lepton import runtime
 

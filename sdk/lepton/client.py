@@ -1,4 +1,4 @@
-"""The client: one object with a group of verbs for each resource."""
+"""The client: one object with a group of methods for each resource."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lepton_core.api import Caller, Lineage, ListRecipesResponse, Recipe
 
 
 class Client:
-    """Talks to one platform with one API key, which selects the project.
+    """Calls one platform with one API key, which selects the project.
 
-    Without arguments it finds the login that `lepton up` or `lepton login` made, or `LEPTON_URL` and
-    `LEPTON_API_KEY`. Calls raise `LeptonError` with a stable code; requests are repeated for `retry_seconds` while the
-    platform cannot be reached. A client may be used by several threads.
+    Without arguments it uses `LEPTON_URL` and `LEPTON_API_KEY`, or the login that `lepton up` or `lepton login` saved.
+    Calls raise `LeptonError` with a stable code. While the platform cannot be reached, requests are repeated for
+    `retry_seconds`. Several threads may use one client.
     """
 
     def __init__(
@@ -45,45 +45,46 @@ class Client:
         self.workers = Workers(self._transport)
 
     def predict(self, deployment: str, **inputs: Any) -> Prediction:
-        """What the deployed model says about one example, given under the name of its kind:
+        """The deployed model's prediction for one example. The name of the argument is the kind of input:
 
         - `image=`: a path, the bytes of an image file, a Pillow image, or an array of UINT8 (height, width[, 3])
-        - `row=`: a mapping of columns to values, a pandas Series, or a pandas or Polars table of one row
-        - `text=`: a text, or the path (pathlib.Path) of a file that holds it
-        - `tensor=`: nested lists or an array without the batch, or a mapping of tensor names to such
+        - `row=`: a mapping of columns to values, a pandas Series, or a pandas or Polars table with one row
+        - `text=`: a text, or the path (pathlib.Path) of a text file
+        - `tensor=`: nested lists or an array without the batch dimension, or a mapping of tensor names to these
 
-        Kinds of installed packages come to these. Numbers and arrays may be those of numpy or torch.
+        Installed packages may add kinds. Numbers and arrays may be numpy's or torch's.
         """
         return predict(self._transport, deployment, **inputs)
 
     def predict_many(self, deployment: str, **inputs: Any) -> list[Prediction]:
-        """One prediction for each example, in their order, in one request: `images=`, `rows=`, `texts=` or `tensors=`.
+        """One prediction for each example, in the same order, by one request: `images=`, `rows=`, `texts=` or
+        `tensors=`.
 
-        A list of what `predict` takes. Rows may also be a pandas, Polars or Arrow table; tensors an array, or a mapping
-        of names to arrays, whose first dimension is the batch.
+        The value is a list of what `predict` takes. Rows may also be a pandas, Polars or Arrow table; tensors an array
+        or a mapping of names to arrays, whose first dimension is the batch.
         """
         return predict_many(self._transport, deployment, **inputs)
 
     def predict_rows(self, deployment: str, rows: Any) -> list[Prediction]:
-        """One prediction a row, in their order: `predict_many(deployment, rows=rows)`."""
+        """One prediction for each row, in the same order; the same as `predict_many(deployment, rows=rows)`."""
         return predict_many(self._transport, deployment, rows=rows)
 
     def lineage(self, id: str, direction: Literal["up", "down", "both"] = "up", *, max_depth: int = 20) -> Lineage:
-        """The closure of anything with an id (a prediction's too), or of a reference such as `digits@champion`:
-        `up` to what it came from, `down` to what was made of it."""
+        """All that a resource was made from (`up`), or all that was made from it (`down`). `root` is an id, also of a
+        prediction, or a reference such as `digits@champion`."""
         params = {"direction": direction, "max_depth": max_depth}
         return self._transport.get(f"/v1/lineage/{part(id, 'id')}", Lineage, params)
 
     def recipes(self) -> list[Recipe]:
-        """What the platform's workers can train, with the JSON Schema of each one's settings."""
+        """The recipes that the platform's workers can train, with the JSON Schema of each recipe's settings."""
         return self._transport.get("/v1/recipes", ListRecipesResponse).recipes
 
     def whoami(self) -> Caller:
-        """The key that this client presents: its id, name, role and project."""
+        """The API key that this client uses: id, name, role and project."""
         return self._transport.get("/v1/whoami", Caller)
 
     def close(self) -> None:
-        """Close the connections. A client is also a context manager, which does it at the end."""
+        """Closes the connections. A client is also a context manager, which does this at the end."""
         self._transport.close()
 
     def __enter__(self) -> Self:

@@ -12,34 +12,34 @@ from lepton_core.model_format.kinds import InputKind, decode_instances, encode_o
 from lepton_core.model_format.package_check import check_package
 from lepton_core.model_format.signature import Signature
 
-# Raw tensors by name, the batch first, to the graph's outputs by name.
+# Input: raw tensors by name, batch dimension first. Output: the graph's outputs by name.
 Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class LoadedModel:
-    """Predicts raw input as the platform does: the same decoding, the same steps, the same graph."""
+    """Predicts from raw input as the platform does: with the same decoding, preprocessing and graph."""
 
     def __init__(self, signature: Signature, run: Run) -> None:
         self.signature = signature
         self._run = run
 
     def predict(self, **inputs: Any) -> dict[str, Any]:
-        """The answer to one example, given as to `Client.predict`: `image=`, `row=`, `text=` or `tensor=`.
+        """The prediction for one example, given as for `Client.predict`: `image=`, `row=`, `text=` or `tensor=`.
 
-        A dictionary of the fields that `:predict` answers for this kind of model, e.g. `label` and `probabilities`.
-        Raises INVALID naming the field that does not fit.
+        Returns the fields that `:predict` answers for this kind of model, such as `label` and `probabilities`. Raises
+        INVALID that names the wrong field.
         """
         kind, value = one_of("one", inputs)
         return self._answers(kind, [kind.to_json(value)])[0]
 
     def predict_many(self, **inputs: Any) -> list[dict[str, Any]]:
-        """One answer for each example, run as one batch, given as to `Client.predict_many`."""
+        """One prediction for each example, computed as one batch. Examples are given as for `Client.predict_many`."""
         kind, values = one_of("many", inputs)
         instances = kind.list_to_json(values)
         return self._answers(kind, instances) if instances else []
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """The graph's outputs for the raw tensors of `signature.inputs`: numpy arrays, the batch first."""
+        """The graph's outputs for the raw tensors of `signature.inputs`: numpy arrays, batch dimension first."""
         return self._run(tensors)
 
     def _answers(self, kind: InputKind, instances: list[Any]) -> list[dict[str, Any]]:
@@ -50,10 +50,10 @@ class LoadedModel:
 
 
 def load(folder: str | Path, *, threads: int = 1) -> LoadedModel:
-    """A model from the folder of its package, as `lepton model download` writes it.
+    """Loads a model from the folder of its package, as `lepton model download` writes it.
 
-    `threads`: how many threads compute one batch. Raises INVALID when the folder is no model package, and
-    FAILED_PRECONDITION when a package that the extra `lepton-sdk[load]` installs is missing.
+    `threads`: number of threads that compute one batch. Raises INVALID if the folder is not a model package, and
+    FAILED_PRECONDITION if a package of the extra `lepton-sdk[load]` is not installed.
     """
     signature = check_package(Path(folder))
     try:

@@ -1,4 +1,4 @@
-"""`lepton.log`: what of a call is recorded, and how it is written. No call raises, whatever it is given.
+"""`lepton.log`: checks the values of a call and writes them to the journal. No value makes a call raise.
 
 Any thread may log, and any process that inherits the job: forks, workers of a DataLoader, subprocesses. They share the
 journal of their rank, and each record is appended under a lock of the operating system.
@@ -28,7 +28,7 @@ class MetricLog:
         self._last_step = first_step
         self._names: set[str] = set()
         self._lock = threading.Lock()
-        # A fork may happen while another thread holds the lock; nobody would release it in the child.
+        # If another thread holds the lock at a fork, nothing would ever release it in the child.
         os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
@@ -84,7 +84,7 @@ class MetricLog:
 
 
 class Notes:
-    """Writes each complaint once to standard error: a training loop would repeat it thousands of times."""
+    """Writes each warning once to standard error: a training loop would repeat it thousands of times."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -101,11 +101,11 @@ class Notes:
 
 
 def _records(values: Mapping[str, float], step: int) -> list[bytes]:
-    """Encoded records that hold all the values: as few as the limits of a record allow."""
+    """Encoded records of all values; several if the values exceed the limits of one record."""
     names = list(values)
     record = {"s": step, "t": time.time_ns() // 1000, "k": values}
     size = sum(len(name.encode()) + 40 for name in names)
-    # A name may double in size where JSON escapes it.
+    # JSON's escapes may double the size of a name.
     if len(names) == 1 or (len(names) <= MAX_METRICS_PER_RECORD and 6 * size < MAX_RECORD_BYTES):
         return [encode_record(record)]
     middle = len(names) // 2
@@ -114,7 +114,7 @@ def _records(values: Mapping[str, float], step: int) -> list[bytes]:
 
 
 def _whole(step: Any) -> int | None:
-    """The step as an integer; None for what is none. Whole floats and one-element tensors are taken."""
+    """The step as an integer; None if it is not one. Whole floats and tensors of one element are allowed."""
     if isinstance(step, int):
         return int(step)
     try:
@@ -135,7 +135,7 @@ def _name_problem(name: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A short form of any object, which standard error can take."""
+    """A short text for any object, which can always be printed."""
     try:
         return ascii(value)[:80]
     except Exception:  # noqa: BLE001 - repr() of any type may raise anything, of long integers too

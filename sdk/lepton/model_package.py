@@ -1,4 +1,4 @@
-"""The model package that `lepton.log_model` writes. Uses the torch and onnxruntime of the script that calls it."""
+"""Writes the model package of `lepton.log_model`, with the torch and onnxruntime of the script that calls it."""
 
 import contextlib
 import importlib
@@ -28,12 +28,12 @@ _DATATYPES = {
     "torch.float32": Datatype.FP32,
     "torch.float64": Datatype.FP64,
 }
-# Between the exported model and the module, on the example.
+# Largest difference between the answers of the exported model and the module, on the example.
 TOLERANCE = 1e-3
 
 
 def unfinished(folder: Path) -> Path:
-    """Where the package is written until it is complete; what was refused stays there."""
+    """The folder in which the package is written until it is complete. A refused package stays there."""
     return folder.with_name(f".{folder.name}.writing")
 
 
@@ -47,9 +47,9 @@ def write_package(
     logits: bool,
     card: Mapping[str, Any],
 ) -> None:
-    """Writes the folder in one step. What was written before it raised is in `unfinished(folder)`.
+    """Writes the package to `folder`, atomically. After an error, the files are in `unfinished(folder)`.
 
-    Raises TypeError for what is no model, ValueError or INVALID for a model that cannot be served.
+    Raises TypeError if `model` is not a model, ValueError or INVALID if it cannot be served.
     """
     given = Signature.model_validate(signature) if isinstance(signature, Mapping) else signature
     temporary = unfinished(folder)
@@ -91,7 +91,7 @@ def _export(
     module.eval()
     tail = [torch.nn.Softmax(dim=1)] if labels and logits else []
     serving = torch.nn.Sequential(module, *tail) if tail else module
-    # A batch of one would be taken for a constant.
+    # The exporter would treat a batch of one as a constant.
     doubled = tuple(torch.cat([tensor[:1], tensor[:1]]).detach() for tensor in inputs)
     with torch.no_grad():
         expected = serving(*doubled)
@@ -122,7 +122,7 @@ def _export(
 
 
 def _named_outputs(torch: Any, expected: Any) -> dict[str, Any]:
-    """By name: the keys of a dict, else `output` or `output_0`, `output_1`, …. Raises ValueError for NaN."""
+    """The outputs by name: the keys of a dict, else `output` or `output_0`, `output_1`, …. ValueError for NaN."""
     if isinstance(expected, Mapping):
         outputs = {str(name): tensor for name, tensor in expected.items()}
     elif isinstance(expected, tuple | list):
@@ -169,7 +169,7 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
 
 
 def _dynamic_batch(torch: Any, serving: Any, count: int) -> Any:
-    """The first dimension of each input varies; a forward that takes *args wants one nested entry for all of them."""
+    """Makes the first dimension of each input dynamic. A forward with *args needs one nested entry for all of them."""
     import inspect
 
     each = tuple({0: torch.export.Dim.DYNAMIC} for _ in range(count))
@@ -178,7 +178,7 @@ def _dynamic_batch(torch: Any, serving: Any, count: int) -> Any:
 
 
 def _compare(path: Path, feed: Mapping[str, Any], expected: Sequence[Any]) -> None:
-    """Raises ValueError when the exported model does not answer as the module does."""
+    """Raises ValueError if the outputs of the exported model differ from the module's."""
     try:
         runtime = importlib.import_module("onnxruntime")
     except ImportError:
@@ -194,4 +194,6 @@ def _compare(path: Path, feed: Mapping[str, Any], expected: Sequence[Any]) -> No
                 abs(answer - reference).max() > TOLERANCE * (1 + abs(reference).max())
             )
         if differs:
-            raise ValueError("the exported model does not answer as the module does; log an ONNX file of your own")
+            raise ValueError(
+                "the outputs of the exported model differ from the module's; export it yourself and log the ONNX file"
+            )

@@ -1,4 +1,4 @@
-"""Whether a model package can be served, tried where it is written: the graph is loaded and answers an example."""
+"""Checks that a model package can be served, when it is written: loads the graph and runs it on an example."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 from lepton_core.model_format.graph_check import check_graph, first_line, load_failure
 from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
 
-# Of a dimension that may have any size, when there is no example; the server's warm-up tries the same ones.
+# Sizes used for dynamic dimensions if there is no example; the server's warm-up uses the same ones.
 _SIZES = (1, 32, 224)
 
 
 def open_session(runtime: Any, path: Path) -> Any:
-    """An InferenceSession of the module onnxruntime. Raises INVALID with its reason, e.g. an IR version too new."""
+    """An InferenceSession of the module onnxruntime. Raises INVALID with its reason, such as a too new IR version."""
     try:
         return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a class for each of its status codes
@@ -21,12 +21,11 @@ def open_session(runtime: Any, path: Path) -> Any:
 
 
 def try_package(folder: Path, signature: Signature, example: Any) -> None:
-    """Does nothing where onnxruntime is not installed. Raises INVALID when the graph is not the signature's, and
-    ValueError when it does not answer the example, or answers NaN or infinity.
+    """Does nothing if onnxruntime is not installed. Raises INVALID if the graph does not match the signature, and
+    ValueError if it fails on the example, or answers NaN or infinity.
 
     `example`: a tensor, an array or nested lists of numbers; a tuple or list of tensors or arrays in the order of the
-    signature's inputs; or a dict by name.
-    None: ones, in a batch of one.
+    signature's inputs; a dict by name; or None for a batch of one that is filled with ones.
     """
     try:
         runtime = importlib.import_module("onnxruntime")
@@ -54,7 +53,7 @@ def try_package(folder: Path, signature: Signature, example: Any) -> None:
         except ValueError as error:
             failure = failure or error
         else:
-            _check_finite(names, answers, "an example of ones; pass `example` if it is not made for such input")
+            _check_finite(names, answers, "an example of ones; pass `example` if the model needs other input")
             return
     assert failure is not None
     raise failure
@@ -86,7 +85,7 @@ def _array(value: Any, spec: TensorSpec) -> Any:
 
 
 def _ones(spec: TensorSpec, size: int) -> Any:
-    """Ones for floating point; zeros otherwise, since whole numbers are places in a vocabulary more often than not."""
+    """Ones for floating point; zeros for integers, which are often indices, and 0 is always a valid index."""
     import numpy as np
 
     from lepton_core.model_format.signature import NUMPY_TYPES

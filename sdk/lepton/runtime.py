@@ -1,7 +1,7 @@
-"""For programs inside a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model`, and their data.
+"""For programs in a job: `lepton.log`, `lepton.progress`, `lepton.checkpoint`, `lepton.log_model` and the job's data.
 
-Everything goes into the attempt's workspace; the worker beside the program ships it. Nothing here needs the network, a
-login or torch. Outside a job the calls do nothing, so that a script also runs by itself.
+Everything is written into the attempt's workspace, and the worker sends it. Nothing here needs the network, a login or
+torch. Outside of a job the calls do nothing, so that a script also runs by itself.
 """
 
 import json
@@ -36,14 +36,15 @@ _notes = Notes()
 
 
 class ModelRefusedError(LeptonError, ValueError):
-    """A model that `log_model` did not take. The text says why, and where its files are."""
+    """A model that `log_model` refused. The text gives the reason, and where its files are."""
 
 
 def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **values: Any) -> None:
     """Records metric values: `lepton.log(loss=0.3, accuracy=0.9, step=100)`.
 
-    Values are whatever float() takes, tensors of one element too. Without `step`, one more than the last one. Any
-    thread and process of the job may call it. It never raises: what cannot be recorded is named once on standard error.
+    Values are anything that float() accepts, also tensors of one element. The default `step` is the last one plus 1.
+    Any thread and process of the job may call it. It never raises: a value that cannot be recorded is reported once on
+    standard error.
     """
     try:
         job = _job()
@@ -54,9 +55,9 @@ def log(metrics: Mapping[str, Any] | None = None, *, step: int | None = None, **
 
 
 def progress(done: int, total: int) -> None:
-    """Tells how far the work is, for the bar of `lepton run watch`: `lepton.progress(step, steps)`.
+    """Reports progress, for the bar of `lepton run watch`: `lepton.progress(step, steps)`.
 
-    Rank 0 speaks for all; the others' calls do nothing.
+    Only rank 0 reports; calls of other ranks do nothing.
     """
     job = _job()
     if job and job.rank == 0:
@@ -72,11 +73,11 @@ def checkpoint(
     metrics: Mapping[str, float] | None = None,
     score: float | None = None,
 ) -> Path | None:
-    """Keeps a state to resume from: a file, a folder, a torch module or state dict, or an object that JSON can hold.
+    """Saves a state to resume from: a file, a folder, a torch module or state dict, or a JSON object.
 
-    Rank 0 writes for all ranks; the others' calls do nothing. After a failure the run starts again with the last
-    committed one in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`.
-    With `score` (higher is better) the best one of the run is kept, too. Answers the folder in the workspace.
+    Only rank 0 writes; calls of other ranks do nothing. After a failure, the next attempt finds the last committed
+    checkpoint in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`. With
+    `score` (higher is better), the best checkpoint of the run is kept, too. Returns the folder in the workspace.
     """
     job = _job()
     if job is None or job.rank != 0:
@@ -98,7 +99,7 @@ def checkpoint(
         epoch=epoch,
         dir=folder.relative_to(job.workspace.root).as_posix(),
         metrics=dict(metrics or {}),
-        # What is not a number is the best of nothing.
+        # NaN cannot be compared, so it is no score.
         score=float(score) if score is not None and math.isfinite(score) else None,
         offsets={path.name: whole_bytes(path) for path in sorted(job.workspace.journal.glob("metrics-rank*.jsonl"))},
     )
@@ -116,15 +117,15 @@ def log_model(
     metrics: Mapping[str, float] | None = None,
     limits: Sequence[str] = (),
 ) -> Path | None:
-    """Hands over the model that the job registers. Rank 0 does; the others' calls do nothing.
+    """Saves the model that the job registers. Only rank 0 does; calls of other ranks do nothing.
 
     `model` is the path of an ONNX file, with a `signature`, or a torch module, with an `example` input (a tensor or a
-    tuple of them, batch first), which is exported to ONNX. With `labels` the output is one class; the export adds the
-    softmax unless `logits` is False. Answers the package's folder in the workspace.
+    tuple of them, batch dimension first), which is exported to ONNX. With `labels`, the model is a classifier; the
+    export adds a softmax unless `logits` is False. Returns the package's folder in the workspace.
 
-    The model is loaded and run on the example (without one, on ones) where onnxruntime is installed. Raises a
-    LeptonError that is a ValueError, too, when it cannot be served; its files are then kept as a checkpoint of the run.
-    Left uncaught, that ends the run, without another attempt.
+    If onnxruntime is installed, the model is loaded and run on the example, or on ones. Raises a LeptonError, which is
+    also a ValueError, if the model cannot be served; its files are then kept as a checkpoint of the run. If it is not
+    caught, the run ends without another attempt.
     """
     job = _job()
     if job is None or job.rank != 0:
@@ -150,46 +151,46 @@ def log_model(
 
 
 def _keep_refused(job: "_Job", model: Any, written: Path) -> str:
-    """Where the files of a refused model are, for the error: in a checkpoint, which outlives a run that fails."""
+    """Keeps the files of a refused model as a checkpoint, which a failed run keeps; returns text for the error."""
     steps = [int(path.name.rpartition("-")[2]) for path in job.workspace.checkpoints.glob("step-*")]
     step = 1 + max([job.metric_log.last_step, *steps])
     is_file = isinstance(model, str | os.PathLike)
     try:
         written.mkdir(parents=True, exist_ok=True)
-        # Whatever was written after these failed, or was not reached.
+        # Files that were written after these are incomplete or missing.
         if not (written / ("model.onnx" if is_file else "weights.safetensors")).exists():
             _write_state(model, written)
         checkpoint(written, step=step)
         shutil.rmtree(written)
-    except Exception as error:  # noqa: BLE001 - the reason for the refusal is what must be seen
+    except Exception as error:  # noqa: BLE001 - must not hide the reason for the refusal
         return f"its files could not be kept: {type(error).__name__}: {str(error)[:200]}"
     listing = f"lepton run checkpoints {job.attempt.run_id}"
     return f"its files are kept as the checkpoint of step {step}: {listing}"
 
 
 def data_dir() -> Path:
-    """The folder with the job's data. Outside a job: LEPTON_DATA_DIR, or the present folder.
+    """The folder with the job's data. Outside of a job: LEPTON_DATA_DIR, or the current folder.
 
-    Raises FAILED_PRECONDITION in a job that names no `data`; left uncaught, that ends the run, without another attempt.
+    Raises FAILED_PRECONDITION in a job without `data`. If that is not caught, the run ends without another attempt.
     """
     job = _job()
     if job is None:
         return Path(os.environ.get("LEPTON_DATA_DIR", "."))
     folder = job.workspace.folder(job.attempt.data_dir)
     if not folder.is_dir():
-        text = "lepton.data_dir(): the job names no data; put `data: NAME`, the name of a dataset, into the job file"
+        text = "lepton.data_dir(): the job has no data; add `data: NAME`, with the name of a dataset, to the job file"
         raise _final(job, LeptonError(ErrorCode.FAILED_PRECONDITION, text))
     return folder
 
 
 def resume_dir() -> Path | None:
-    """The checkpoint to go on from; None for a fresh start."""
+    """The folder of the checkpoint to resume from; None if the run starts from the beginning."""
     job = _job()
     return job.workspace.folder(job.attempt.resume.dir) if job and job.attempt.resume else None
 
 
 def resume_step() -> int:
-    """The step of the checkpoint to go on from; 0 for a fresh start."""
+    """The step of the checkpoint to resume from; 0 if the run starts from the beginning."""
     job = _job()
     return job.attempt.resume.step if job and job.attempt.resume else 0
 
@@ -207,21 +208,21 @@ class _Job:
 def _job() -> _Job | None:
     attempt_file = os.environ.get(ATTEMPT_FILE_VARIABLE)
     if not attempt_file:
-        _note("lepton: not inside a job, so nothing is recorded")
+        _note("lepton: not in a job, so nothing is recorded")
         return None
     return _open_job(Path(attempt_file), int(os.environ.get("RANK", "0")))
 
 
 def _final(job: _Job, error: LeptonError) -> LeptonError:
-    """The error; should the program end by it, the worker is told that the same job would end the same way again."""
-    told = sys.excepthook
+    """The error, prepared so that the worker does not try again if the program ends with it."""
+    previous = sys.excepthook
 
-    def tell(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-        told(kind, value, trace)
+    def report(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        previous(kind, value, trace)
         if value is error:
             job.workspace.write_outcome(Outcome(status="failed", reason=str(error), final=True))
 
-    sys.excepthook = tell
+    sys.excepthook = report
     return error
 
 
@@ -232,7 +233,7 @@ def _open_job(attempt_file: Path, rank: int) -> _Job:
 
 @lru_cache(maxsize=256)
 def _note(text: str) -> None:
-    """Once for each text: a training loop would repeat it thousands of times."""
+    """Prints each text once: a training loop would repeat it thousands of times."""
     sys.stderr.write(f"{text}\n")
 
 
@@ -244,7 +245,7 @@ def _write_state(state: Any, folder: Path) -> None:
         else:
             shutil.copy2(source, folder / source.name)
         return
-    # Whoever hands over a torch object has imported torch.
+    # A program that passes a torch object has imported torch.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(state, torch.nn.Module):
         torch.save(state.state_dict(), folder / "state.pt")
@@ -255,11 +256,11 @@ def _write_state(state: Any, folder: Path) -> None:
     elif torch is not None:
         torch.save(state, folder / "state.pt")
     else:
-        raise TypeError("lepton.checkpoint takes a path, a torch state, or what JSON can hold")
+        raise TypeError("lepton.checkpoint takes a path, a torch module or state dict, or a JSON value")
 
 
 def _as_json(state: Any) -> str | None:
-    """None for what would not come back the same: tensors, tuples, keys that are numbers."""
+    """The state as JSON; None if JSON would change it, as it does tensors, tuples and keys that are numbers."""
     try:
         text = json.dumps(state, allow_nan=False)
         return text if json.loads(text) == state else None

@@ -281,7 +281,7 @@ def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_p
     caught = (
         "from lepton import inside, LeptonError\ntry: inside.data_dir()\nexcept LeptonError as error: print(error)\n"
     )
-    assert "the job names no data" in run(caught, workspace).stdout
+    assert "the job has no data" in run(caught, workspace).stdout
     assert workspace.read_outcome() is None
     run(f"{caught}raise ValueError('of its own')", workspace, exit_code=1)
     assert workspace.read_outcome() is None
@@ -290,7 +290,7 @@ def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_p
     assert outcome is not None
     assert (outcome.status, outcome.final) == ("failed", True)
     assert outcome.reason in told
-    assert "put `data: NAME`" in outcome.reason
+    assert "add `data: NAME`" in outcome.reason
     (tmp_path / "inputs" / "data").mkdir(parents=True)
     assert run("from lepton import inside; print(inside.data_dir())", workspace).stdout == f"{tmp_path}/inputs/data\n"
 
@@ -304,5 +304,5 @@ def test_outside_a_job_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.M
     )
     done = run(code, None)
     assert done.stdout == "None None 0 .\n"
-    assert done.stderr.count("not inside a job") == 1
+    assert done.stderr.count("not in a job") == 1
     assert list(tmp_path.iterdir()) == []

@@ -92,7 +92,7 @@ def test_data_travels(platform: RunningPlatform, tmp_path: Path) -> None:
     first = in_json(platform, "data", "push", "numbers", str(folder), "-m", "from the shell")
     assert (first["version"], first["created"], first["message"]) == (1, True, "from the shell")
     assert in_json(platform, "data", "push", "numbers", str(folder))["sent_bytes"] == 0
-    assert "nothing had to be sent" in platform.cli("data", "push", "numbers", str(folder)).stdout
+    assert "all files were there already" in platform.cli("data", "push", "numbers", str(folder)).stdout
     platform.cli("data", "pull", "numbers@1", str(tmp_path / "back"))
     assert (tmp_path / "back" / "a.csv").read_text() == CSV
 

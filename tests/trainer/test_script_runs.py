@@ -108,7 +108,7 @@ def test_a_script_that_wants_data_in_a_job_without_any_fails_once(stack: Stack, 
     run_id = stack.script(tmp_path / "code", "import lepton; lepton.data_dir()", resources={"ranks": ranks})
     run = stack.wait(run_id)
     assert run.state == FAILED
-    assert "the job names no data" in run.reason
+    assert "the job has no data" in run.reason
     assert len(stack.attempts(run_id)) == 1
 
 

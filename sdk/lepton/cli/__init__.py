@@ -1,1 +1,1 @@
-"""The `lepton` command: each command asks the client, then draws what it got, or prints it as JSON."""
+"""The `lepton` command: each command calls the client, then prints the result as text or as JSON."""

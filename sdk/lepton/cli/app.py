@@ -1,4 +1,4 @@
-"""The `lepton` command, put together; `main` is its entry point."""
+"""Builds the `lepton` command from its subcommands; `main` is the entry point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lepton_core.validation import near_matches
 
 TRAIN, SERVE, PLATFORM = "Data and training", "Models and predictions", "The platform"
 
-# In the order in which people need them.
+# In the order of the help: the first steps come first.
 OWN = ("data", "job", "run", "recipe", "model", "deploy", "predict", "lineage", "login", "doctor", "keys", "worker")
 
 
@@ -28,7 +28,7 @@ SHOWN_MATCHES = 4
 
 
 class InOrder(TyperGroup):
-    """Typer lists commands before groups of commands; a reader looks for what belongs together."""
+    """Lists commands in the order of `OWN`: Typer would list single commands before all groups."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         rank = {name: place for place, name in enumerate((*OWN, "up", "down"))}
@@ -39,7 +39,7 @@ class InOrder(TyperGroup):
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """With what a mistyped command may have meant further down, where nothing here comes near."""
+        """If no command on this level is similar to a mistyped one, the error suggests similar subcommands."""
         typed = args[0]
         if not (typed in self.commands or ctx.resilient_parsing or near_matches(typed, self.commands)):
             inner = [(name, child) for name, group in self.commands.items() for child in getattr(group, "commands", ())]
@@ -50,7 +50,7 @@ class InOrder(TyperGroup):
 
 
 def _drop_types_of_flags(command: Any, ctx: Any) -> None:
-    """In the help, `<bool>` behind a flag reads as if it took a value."""
+    """Removes `<bool>` after flags in the help: it looks as if the flag took a value."""
     for option in command.get_params(ctx):
         if getattr(option, "is_flag", False):
             option.metavar = ""
@@ -83,7 +83,7 @@ def lepton(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Train models on your own machines, serve them, and know where every prediction came from.
+    """Train models on your own machines, serve them, and trace every prediction to its data and code.
 
     First steps: `lepton up` · `lepton example digits` · `lepton job submit digits.yaml --watch`
     """
@@ -91,15 +91,17 @@ def lepton(
 
 app.add_typer(data.app, name="data", help="Datasets: folders, in versions that never change.", rich_help_panel=TRAIN)
 app.add_typer(job.app, name="job", help="Submit work.", rich_help_panel=TRAIN)
-app.add_typer(run.app, name="run", help="What became of jobs.", rich_help_panel=TRAIN)
-app.add_typer(recipe.app, name="recipe", help="What can be trained.", rich_help_panel=TRAIN)
+app.add_typer(run.app, name="run", help="Runs: states, logs and metrics of jobs.", rich_help_panel=TRAIN)
+app.add_typer(recipe.app, name="recipe", help="The training recipes of the platform's workers.", rich_help_panel=TRAIN)
 app.add_typer(model.app, name="model", help="Models, their versions and aliases.", rich_help_panel=SERVE)
 app.add_typer(deploy.app, name="deploy", help="Serve models: lepton deploy NAME MODEL", rich_help_panel=SERVE)
 app.command("predict", rich_help_panel=SERVE)(predict_command())
 app.command(rich_help_panel=SERVE)(lineage)
 app.command(rich_help_panel=PLATFORM)(login)
 app.command(rich_help_panel=PLATFORM)(doctor)
-app.add_typer(keys.app, name="keys", help="API keys: who may call the platform.", rich_help_panel=PLATFORM)
+app.add_typer(
+    keys.app, name="keys", help="API keys, which identify the callers of the platform.", rich_help_panel=PLATFORM
+)
 app.add_typer(worker.app, name="worker", help="The machines that train.", rich_help_panel=PLATFORM)
 
 
@@ -108,7 +110,7 @@ def main() -> None:
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs one command line; answers its exit code (see `exits`)."""
+    """Runs one command line; returns its exit code (see `exit_codes`)."""
     as_json = "--json" in arguments
     if not arguments or arguments[0] not in OWN:
         plugins.add_to(app, OWN, panel=PLATFORM)
@@ -121,25 +123,25 @@ def run_command(arguments: list[str]) -> int:
     except OSError as error:
         code = ErrorCode.NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.INTERNAL
         return report(LeptonError(code, str(error)), as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - the last line before the shell: nothing leaves without an exit code
+    except Exception as error:  # noqa: BLE001 - last handler before the shell: any error needs an exit code
         return _unexpected(error, as_json=as_json)
-    # Without standalone mode an early exit is answered as its code.
+    # Without standalone mode, `typer.Exit` is returned as its code.
     return left if isinstance(left, int) else Exit.OK
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:
-    tell = getattr(error, "show", None)
-    if tell is None:
+    show = getattr(error, "show", None)
+    if show is None:
         traceback.print_exception(error)
         return report(LeptonError(ErrorCode.INTERNAL, f"this is a bug of `lepton`: {error!r}"), as_json=as_json)
-    # A wrong command line. Typer keeps the class of these errors to itself, and puts pydantic's words into some.
+    # A wrong command line. The class of these errors is private to Typer, and some contain pydantic's prefix.
     if isinstance(message := getattr(error, "message", None), str):
         error.message = message.replace("Value error, ", "")  # type: ignore[attr-defined]
     if not as_json:
-        tell()
+        show()
         return Exit.INVALID
-    words = getattr(error, "format_message", error.__str__)()
-    return report(LeptonError(ErrorCode.INVALID, words), as_json=True)
+    text = getattr(error, "format_message", error.__str__)()
+    return report(LeptonError(ErrorCode.INVALID, text), as_json=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shell completion from what the platform has. Silent when it cannot be asked: a prompt is no place for errors."""
+"""Shell completion with names from the platform. If it cannot be reached, nothing is completed and nothing printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Completer = Callable[[str], list[str]]
 
 def _from(ask: Callable[[Client], Iterable[str]]) -> Completer:
     def complete(incomplete: str) -> list[str]:
-        # Whatever goes wrong, the answer is that nothing is known.
+        # An error must not be printed into the prompt.
         with suppress(Exception), Client(timeout_seconds=TIMEOUT_SECONDS, retry_seconds=0) as client:
             return [name for name in ask(client) if name.startswith(incomplete)]
         return []

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from lepton.cli import complete, render
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, Quiet, connect
 from lepton_core.plain_text import plain
 
@@ -28,14 +28,16 @@ SHOWN_FOLDERS = 10
 
 @app.command()
 def push(
-    name: Annotated[str, typer.Argument(help="The dataset; made if it is new.", autocompletion=complete.datasets)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the dataset; it is made if there is none.", autocompletion=complete.datasets)
+    ],
     path: Annotated[Path, typer.Argument(help="A folder, or one file.")],
-    message: Annotated[str, typer.Option("--message", "-m", help="What changed.")] = "",
+    message: Annotated[str, typer.Option("--message", "-m", help="Description of the change.")] = "",
     check: Annotated[
         str,
         typer.Option(
             "--check",
-            help="A recipe: send nothing if it would refuse the data.",
+            help="Name of a recipe; if it would refuse the data, nothing is sent.",
             autocompletion=complete.checks,
             metavar="RECIPE",
         ),
@@ -45,7 +47,7 @@ def push(
 ) -> None:
     """Make a version of a dataset from a folder.
 
-    Only files that the platform lacks are sent; the same files again give the same version. Files and folders whose
+    Only files that the platform does not have are sent. The same files give the same version. Files and folders whose
     name begins with a dot, and `__pycache__`, are left out.
 
     Examples: lepton data push digits digits/ -m "first scans" · lepton data push cats cats/ --check vision.classifier
@@ -59,8 +61,8 @@ def push(
         typer.echo(f"check: {plain(pushed.checked)}", err=True)
     pushed_as = f"{version.dataset}@{version.version}"
     summary = f"{pushed_as}  {render.count(version.files, 'file')}, {render.size(version.bytes)}"
-    news = f"; {render.size(pushed.sent_bytes)} sent" if pushed.sent_bytes else "; nothing had to be sent"
-    same = "" if pushed.created else " (these files are the latest version already)"
+    news = f"; {render.size(pushed.sent_bytes)} sent" if pushed.sent_bytes else "; all files were there already"
+    same = "" if pushed.created else " (the latest version has the same files)"
     value = {**version.model_dump(mode="json"), "created": pushed.created, "sent_bytes": pushed.sent_bytes}
     value["empty_folders"] = list(pushed.empty_folders)
     render.show(value, as_json, lambda: Text(summary + news + same))
@@ -74,19 +76,19 @@ def push(
 @app.command()
 def pull(
     reference: Reference,
-    folder: Annotated[Path | None, typer.Argument(help="Where to write. [default: a folder of its name]")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="The folder to write to. [default: the dataset's name]")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write the files of a version into a folder, each verified by its SHA-256.
 
-    Files that are there already, with the right bytes, are not fetched again. Nothing is deleted.
+    Files that already have the right content are not fetched again. Nothing is deleted.
     """
     target = folder or Path(reference.partition("@")[0])
     with connect() as client:
         version = client.datasets.pull(reference, target, progress=not (quiet or as_json))
-    told = f"{version.dataset}@{version.version}: {render.count(version.files, 'file')} in {target}"
-    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(told))
+    summary = f"{version.dataset}@{version.version}: {render.count(version.files, 'file')} in {target}"
+    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(summary))
 
 
 @app.command("ls")
@@ -103,15 +105,15 @@ def list_datasets(as_json: Json = False) -> None:
 @app.command()
 def show(
     reference: Reference,
-    files: Annotated[bool, typer.Option("--files", help="All files, not only the first ones.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Show all files, not only the first ones.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a version: its digest, its size, its files, and the dataset's other versions."""
+    """Show a version: digest, size and files, and the dataset's other versions."""
     with connect() as client:
         version = client.datasets.version(reference)
         others = client.datasets.versions(version.dataset)
         entries = client.datasets.files(version, limit=None if files else SHOWN_FILES)
-        made_by = version.created_by if as_json else Keyring(client).name(version.created_by)
+        made_by = version.created_by if as_json else KeyNames(client).name(version.created_by)
     value = {**version.model_dump(mode="json"), "versions": [each.version for each in others]}
     if files:
         value["file_list"] = [entry.model_dump() for entry in entries]

@@ -1,4 +1,4 @@
-"""`lepton deploy`: models that answer."""
+"""`lepton deploy`: serving models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from lepton.cli import complete, render
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, connect
 from lepton.cli.snippets import command_to_try
 from lepton_core.api import Deployment, Revision
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class CreateByDefault(TyperGroup):
     """`lepton deploy digits digits@champion` means `lepton deploy create digits digits@champion`.
 
-    Only if something on the line is a reference to a model version: a mistyped command must not deploy anything.
+    Only if an argument is a reference to a model version, so that a mistyped command does not deploy anything.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -40,17 +40,17 @@ class CreateByDefault(TyperGroup):
 app = typer.Typer(cls=CreateByDefault, no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of a deployment.", autocompletion=complete.deployments)]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it answers.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait until it answers.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the model is served.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait until the model is served.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Under which name to serve it.")],
+    name: Annotated[str, typer.Argument(help="Name of the deployment.")],
     model: Annotated[
         str,
         typer.Argument(
-            help="digits@champion follows the alias; digits@2 stays at that version.",
+            help="digits@champion follows the alias; digits@2 always serves that version.",
             autocompletion=complete.model_versions,
         ),
     ],
@@ -58,9 +58,9 @@ def create(
     timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Serve a model, and wait until it answers. The word `create` may be left out.
+    """Serve a model, and wait until it answers. The word `create` is optional.
 
-    A deployment of that name is pointed at the model; what it served goes on answering until the new one is warm.
+    An existing deployment of that name changes to the model; its previous one answers until the new one is warm.
 
     Example: lepton deploy digits digits@champion
     """
@@ -68,16 +68,16 @@ def create(
         try:
             deployment = client.deployments.create(name, model, wait=not no_wait, timeout_seconds=timeout)
         except LeptonError as error:
-            _check_there(client, model, error)
+            _check_exists(client, model, error)
             raise
         trial = "" if as_json else _trial(client, deployment)
     render.show(deployment, as_json, lambda: Text(_summary(deployment) + trial))
 
 
-def _check_there(client: Client, model: str, error: LeptonError) -> None:
-    """NOT_FOUND for a model that is named here and is not there, as all commands say it.
+def _check_exists(client: Client, model: str, error: LeptonError) -> None:
+    """Raises NOT_FOUND for a model that does not exist, as all other commands do.
 
-    To the server it is a wrong value in a body, as a malformed reference is.
+    The server answers INVALID, as for any wrong value in a body.
     """
     if error.code is ErrorCode.INVALID and any(each.field == "model" for each in error.fields):
         client.models.version(model)
@@ -97,8 +97,8 @@ def show(name: Name, as_json: Json = False) -> None:
     """Show a deployment and its revisions."""
     with connect() as client:
         deployment, revisions = client.deployments.get(name), client.deployments.revisions(name)
-        keyring = Keyring(client)
-        made_by = {} if as_json else {each.created_by: keyring.name(each.created_by) for each in revisions}
+        key_names = KeyNames(client)
+        made_by = {} if as_json else {each.created_by: key_names.name(each.created_by) for each in revisions}
     value = {**deployment.model_dump(mode="json"), "revisions": render.jsonable(list(revisions))}
     about = {
         "deployment": deployment.name,
@@ -117,15 +117,17 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command()
 def rollback(
     name: Name,
-    revision: Annotated[int, typer.Argument(min=0, help="Its number. [default: the one before the current]")] = 0,
+    revision: Annotated[
+        int, typer.Argument(min=0, help="Number of the revision. [default: the one before the current]")
+    ] = 0,
     no_wait: NoWait = False,
     timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Serve again what an earlier revision served. The deployment stops following its alias."""
+    """Serve the model of an earlier revision again. The deployment stops following its alias."""
     with connect() as client, Console(stderr=True).status("warming up"):
         deployment = client.deployments.rollback(name, revision, wait=not no_wait, timeout_seconds=timeout)
-    pinned = f"; it follows no alias now. To follow one again: lepton deploy follow {name}"
+    pinned = f"; it no longer follows an alias. To follow one again: lepton deploy follow {name}"
     render.show(deployment, as_json, lambda: Text(_summary(deployment) + pinned))
 
 
@@ -137,7 +139,7 @@ def follow(
     timeout: Timeout = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Serve the version that an alias of the deployment's model names, now and after each promote."""
+    """Serve the version that an alias of the model points to, also after the alias has moved."""
     with connect() as client, Console(stderr=True).status("warming up"):
         deployment = client.deployments.follow(name, alias, wait=not no_wait, timeout_seconds=timeout)
     render.show(deployment, as_json, lambda: Text(f"{_summary(deployment)}; it follows {_follows(deployment)}"))
@@ -145,7 +147,7 @@ def follow(
 
 @app.command()
 def delete(name: Name, as_json: Json = False) -> None:
-    """Stop serving a deployment. Its model stays."""
+    """Stop serving a deployment. Its model is kept."""
     with connect() as client:
         client.deployments.delete(name)
     render.show({"name": name, "deleted": True}, as_json, lambda: Text(f"{name} is no longer served"))

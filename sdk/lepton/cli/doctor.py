@@ -1,4 +1,4 @@
-"""`lepton doctor`: what is running, what is wrong, what to do."""
+"""`lepton doctor`: checks the platform and suggests what to do."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 GROUP = "lepton.doctor"
-# Newest first: each is asked for.
+# The newest queued runs; each costs a request.
 LOOKED_AT_RUNS = 20
 NAMED_RUNS = 3
-PROBE = "doctor-asks-who-is-there"
+PROBE = "lepton-doctor-probe"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`hint`: what to do about it; empty where all is well."""
+    """`hint`: what to do about it; empty if `ok`."""
 
     subject: str
     ok: bool
@@ -41,7 +41,7 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what is running, what is wrong, and what to do. Exit code 1 if something is wrong."""
+    """Check what is running and what is wrong, and suggest what to do. Exit code 1 if something is wrong."""
     found = list(examine())
     ok = all(finding.ok for finding in found)
     render.show({"ok": ok, "findings": [asdict(finding) for finding in found]}, as_json, lambda: _drawn(found))
@@ -80,30 +80,34 @@ def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
         return ask()
     except LeptonError as error:
         hint = {
-            ErrorCode.UNAUTHENTICATED: "the key is not (or no longer) valid: lepton login URL",
+            ErrorCode.UNAUTHENTICATED: "log in with a valid key: lepton login URL",
             ErrorCode.UNAVAILABLE: "start it (lepton up), or check the address: lepton login URL",
-        }.get(error.code, "its log says more")
+        }.get(error.code, f"see the log of {subject}")
         return Finding(subject, False, _statement(error), hint)
 
 
 def _statement(error: LeptonError) -> str:
-    """Without the advice that the detail ends with: to ask the doctor helps everywhere but here."""
+    """The error without the advice at the end of its detail, which may be to call `lepton doctor`."""
     return error.cause.message if error.cause and error.cause.message else error.detail
 
 
 def _of_this_machine() -> Iterator[Finding]:
-    """What other packages know, as lepton-local does of the platform on this machine."""
+    """Findings of other packages: lepton-local checks the platform on this machine."""
     for point in entry_points(group=GROUP):
         try:
             for each in point.load()(os.environ):
                 yield Finding(each.subject, each.ok, each.text, each.hint)
         except LeptonError as error:
-            yield Finding(point.name, False, error.detail, "set it right, then ask again")
+            yield Finding(point.name, False, error.detail, "correct it, then try again")
         except OSError as error:
-            text = f"cannot be looked at: {error.strerror or error}: {error.filename}"
-            yield Finding(point.name, False, text, "ask as the user whose platform it is, and check LEPTON_HOME")
-        except Exception as error:  # noqa: BLE001 - a broken helper is a finding, too
-            yield Finding(point.name, False, f"could not be examined: {error!r}", "reinstall that package")
+            text = f"cannot be read: {error.strerror or error}: {error.filename}"
+            yield Finding(
+                point.name, False, text, "run lepton doctor as the user who owns the platform, and check LEPTON_HOME"
+            )
+        except Exception as error:  # noqa: BLE001 - code of another package; its fault is a finding
+            yield Finding(
+                point.name, False, f"the check failed: {error!r}", "reinstall the package that adds this check"
+            )
 
 
 def _login(url: str) -> Finding:
@@ -127,11 +131,11 @@ def _workers(client: Client) -> Finding:
     if not alive:
         waiting = len(client.runs.list(state="queued", limit=100))
         seen = max((worker.seen_at_us for worker in found), default=0)
-        text = f"none is alive; {waiting} runs wait, last one seen {render.ago(seen)}"
-        return Finding("workers", False, text, "start a trainer: jobs wait until one comes")
+        text = f"none is alive; {waiting} runs wait; the last worker was seen {render.ago(seen)}"
+        return Finding("workers", False, text, "start a trainer: jobs wait until there is a worker")
     if not ready:
         text = f"all {len(alive)} are drained and take no work"
-        return Finding("workers", False, text, "start their trainers anew (lepton down, lepton up), or another one")
+        return Finding("workers", False, text, "restart their trainers (lepton down, lepton up), or start another one")
     return Finding("workers", True, f"{len(alive)} alive, {busy} busy, {sum(each.gpus for each in alive)} GPUs")
 
 
@@ -143,7 +147,7 @@ def _recipes(client: Client) -> Finding:
 
 
 def _runs(client: Client) -> Finding:
-    """Whether some wait that nobody will ever take: a list of runs does not tell, each run itself does."""
+    """Finds queued runs that no worker can take. Lists of runs do not have this field, so each run is requested."""
     waiting = [client.runs.get(run.id) for run in client.runs.list(state="queued", limit=LOOKED_AT_RUNS)]
     unschedulable: dict[str, list[str]] = {}
     for run in waiting:
@@ -151,9 +155,9 @@ def _runs(client: Client) -> Finding:
             unschedulable.setdefault(run.unschedulable, []).append(f"{run.id} ({run.name})")
     if unschedulable:
         reasons = "; ".join(f"{_named(names)}: {reason}" for reason, names in unschedulable.items())
-        text = f"{sum(map(len, unschedulable.values()))} wait and no worker can take them: {reasons}"
+        text = f"{sum(map(len, unschedulable.values()))} wait, but no worker can take them: {reasons}"
         return Finding("runs", False, text, "start a worker that can take them, or lepton run cancel RUN")
-    return Finding("runs", True, f"{render.count(len(waiting), 'run')} waiting, none in vain")
+    return Finding("runs", True, f"{render.count(len(waiting), 'run')} waiting")
 
 
 def _named(names: list[str]) -> str:
@@ -167,7 +171,7 @@ def _inference(client: Client) -> Finding:
     except LeptonError as error:
         if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.INTERNAL):
             return Finding("inference", False, error.detail, "start the inference service: see its log")
-    # Whatever else it said about a deployment that does not exist, it answered.
+    # The deployment does not exist, so an error is expected; any other error shows that the service answers.
     return Finding("inference", True, "answers through the gateway")
 
 
@@ -179,7 +183,7 @@ def _deployments(client: Client) -> Finding:
         if each.desired is not None and each.desired.state.value == "failed"
     ]
     if failed:
-        text = f"{len(failed)} of {len(found)} cannot serve what they should: {'; '.join(failed)}"
+        text = f"{len(failed)} of {len(found)} cannot serve their model: {'; '.join(failed)}"
         return Finding("deployments", False, text, "lepton deploy rollback NAME, or deploy another version")
     return Finding("deployments", True, f"{len(found)}, none failed")
 

@@ -1,4 +1,4 @@
-"""Exit codes, for scripts, and how an error leaves: as words, or with `--json` as problem details, on stderr."""
+"""Exit codes for scripts, and how errors are printed to stderr: as text, or with `--json` as problem details."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_core.plain_text import plain
 
 class Exit(IntEnum):
     OK = 0
-    # A run failed or was cancelled, a state or version was not the expected one, `doctor` found something.
+    # A run failed or was cancelled, a state or version was not the expected one, or `doctor` found a problem.
     FAILED = 1
     # A wrong command line, job file or value.
     INVALID = 2
@@ -24,7 +24,7 @@ class Exit(IntEnum):
     DENIED = 4
     # The platform cannot be reached, is busy, or took too long: the same command may succeed later.
     UNAVAILABLE = 5
-    # Damaged data, a bug, a full disk.
+    # Damaged data, a bug or a full disk.
     BROKEN = 6
     INTERRUPTED = 130
 
@@ -52,12 +52,12 @@ EXITS: dict[ErrorCode, Exit] = {
 
 EXIT_HELP = (
     "Exit codes: 0 done, 1 the run failed or a condition was not met, 2 wrong command or input, 3 not found, "
-    "4 no valid key or not permitted, 5 not available now, 6 damaged or broken, 130 interrupted."
+    "4 no valid key or not permitted, 5 not available now, 6 damaged data or a bug, 130 interrupted."
 )
 
 
 def report(error: LeptonError, *, as_json: bool) -> Exit:
-    """Tells it on stderr; answers how to leave."""
+    """Prints the error to stderr; returns the exit code."""
     code = EXITS[error.code]
     if as_json:
         body = {**problem_of(error, error.request_id), "exit_code": int(code)}

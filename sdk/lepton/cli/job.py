@@ -1,4 +1,4 @@
-"""`lepton job`: submitting work."""
+"""`lepton job`: submitting jobs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def submit(
     file: Annotated[Path, typer.Argument(help="A job file: YAML, TOML or JSON.")],
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end; exit code 1 if it failed.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Wait until the run has ended; exit code 1 if it failed.")
+    ] = False,
     key: Annotated[
-        str, typer.Option("--key", help="Idempotency key: the same key gives the same run, however often it is sent.")
+        str, typer.Option("--key", help="Idempotency key: submitting again with the same key returns the same run.")
     ] = "",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Submit a job.
 
-    The code folder of a script job is uploaded first. The job is checked before anything is trained: errors name the
-    field and what is allowed.
+    The code folder of a script job is uploaded first. The job is checked at once: errors name the field and what is
+    allowed.
 
     Example: lepton job submit digits.yaml --watch
     """

@@ -1,4 +1,4 @@
-"""Names of keys instead of their ids, where this caller may see them."""
+"""Names of API keys, to show instead of their ids if the caller may list them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 
-class Keyring:
-    """Asks at most once, and only when there is an id to name."""
+class KeyNames:
+    """Requests the list of keys at most once, when the first name is needed."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._names: dict[str, str] | None = None
 
     def name(self, id: str) -> str:
-        """`ci` for `key_01J…`; the id itself where the list of keys is not ours to see, or has no such key."""
+        """`ci` for `key_01J…`; the id itself if the caller may not list the keys, or if there is no such key."""
         if not id.startswith("key_"):
             return id
         if self._names is None:

@@ -1,4 +1,4 @@
-"""`lepton keys`: who may call the platform."""
+"""`lepton keys`: the API keys of a project."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from lepton_core.errors import ErrorCode, LeptonError, invalid
 app = typer.Typer(no_args_is_help=True)
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-ROLES = (
-    "viewer reads, editor works, admin manages keys, operator runs the platform; each may do what those before it may."
-)
-AGE_RULE = "a whole number with s, m, h or d behind it, e.g. 90d"
+ROLES = "viewer reads, editor also writes, admin also manages keys, operator also manages the platform."
+AGE_RULE = "a whole number followed by s, m, h or d, such as 90d"
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     role: Annotated[Role, typer.Option("--role", help=ROLES)] = Role.EDITOR,
-    expires: Annotated[str, typer.Option("--expires", help=f"How long it is valid: {AGE_RULE}. [default: ever]")] = "",
-    project: Annotated[str, typer.Option("--project", help="Of another project (operators only).")] = "",
+    expires: Annotated[
+        str, typer.Option("--expires", help=f"How long the key is valid: {AGE_RULE}. [default: without end]")
+    ] = "",
+    project: Annotated[str, typer.Option("--project", help="A key of another project (operators only).")] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the secret to this new file, readable by you only.")
+        Path | None, typer.Option("--out", help="Write the secret to this new file, which only you can read.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +42,7 @@ def create(
     """
     ttl_seconds = _seconds(expires)
     if out is not None and out.exists():
-        raise LeptonError(ErrorCode.ALREADY_EXISTS, f"{out} exists; a key is never written over another file")
+        raise LeptonError(ErrorCode.ALREADY_EXISTS, f"{out} exists; keys are written to new files only")
     with connect() as client:
         made = client.keys.create(name, role=role.value, ttl_seconds=ttl_seconds, project=project)
     value = made.key.model_dump(mode="json")
@@ -50,11 +50,11 @@ def create(
         write_private(out, made.secret + "\n")
         render.show({**value, "file": str(out)}, as_json, lambda: Text(f"{made.key.id}  written to {out}"))
         return
-    told = Group(
+    drawn = Group(
         render.fields({"key": made.key.id, "role": made.key.role.value, "secret": made.secret}),
-        Text("Keep it now: it is not shown again.", style="dim"),
+        Text("Save it now: it is not shown again.", style="dim"),
     )
-    render.show({**value, "secret": made.secret}, as_json, lambda: told)
+    render.show({**value, "secret": made.secret}, as_json, lambda: drawn)
 
 
 @app.command("ls")
@@ -68,7 +68,7 @@ def list_keys(as_json: Json = False) -> None:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="key_…", metavar="KEY")], as_json: Json = False) -> None:
-    """Revoke a key. Services that saw it lately may let it in for some seconds more."""
+    """Revoke a key. Services that checked it recently may accept it for up to 30 more seconds."""
     with connect() as client:
         revoked = client.keys.revoke(key_id)
     render.show(revoked, as_json, lambda: Text(f"{revoked.id} ({revoked.name}) is revoked"))

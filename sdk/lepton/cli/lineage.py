@@ -1,4 +1,4 @@
-"""`lepton lineage`: where a thing came from, and what was made of it, as a tree."""
+"""`lepton lineage`: draws a tree of what a resource was made from, or of what was made from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lepton_core.api import Lineage, LineageNode
 from lepton_core.errors import invalid
 from lepton_core.plain_text import plain
 
-# How a relation reads from the later thing to the earlier one, and the other way round.
+# Names of a relation: from the later resource to the earlier one, and the other way round.
 RELATIONS = {
     "used": ("used", "used by"),
     "executed": ("ran", "run by"),
@@ -26,7 +26,7 @@ RELATIONS = {
     "derived_from": ("derived from", "source of"),
 }
 SHOWN_FACTS = 6
-# Facts that a node's name tells already, or that only programs read.
+# Facts that are part of a node's name, or that are only for programs.
 SAID = frozenset({"version", "model", "model_version", "dataset", "deployment", "number", "created_by", "platform"})
 
 
@@ -38,14 +38,16 @@ def lineage(
             metavar="ID",
         ),
     ],
-    down: Annotated[bool, typer.Option("--down", help="What was made of it, instead of what it came from.")] = False,
+    down: Annotated[
+        bool, typer.Option("--down", help="Show what was made from it, instead of what it was made from.")
+    ] = False,
     both: Annotated[bool, typer.Option("--both", help="Both.")] = False,
     depth: Annotated[int, typer.Option("--depth", min=1, max=64, help="How far to go.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Draw where a thing came from.
+    """Draw what a resource was made from.
 
-    From a prediction it leads to the model version, the run, the exact data, code and environment.
+    For a prediction: its model version, run, exact data, code and environment.
 
     Example: lepton lineage digits@champion
     """
@@ -63,13 +65,13 @@ def draw(found: Lineage, direction: Literal["up", "down", "both"] = "up") -> Tre
     if direction != "down":
         _grow(tree, found, nodes, later=False)
     if direction != "up":
-        below = tree.add(Text("and what was made of it", style="italic")) if direction == "both" else tree
+        below = tree.add(Text("and what was made from it", style="italic")) if direction == "both" else tree
         _grow(below, found, nodes, later=True)
     return tree
 
 
 def _grow(tree: Tree, found: Lineage, nodes: dict[str, LineageNode], *, later: bool) -> None:
-    """Adds what is reached from the root; a thing that was drawn before is only named again."""
+    """Adds all nodes that are reached from the root. A node that was drawn before is only named."""
     edges: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for edge in found.edges:
         near, far = (edge.to_id, edge.from_id) if later else (edge.from_id, edge.to_id)
@@ -101,6 +103,6 @@ def _label(node: LineageNode) -> Text:
 
 
 def _short(text: str) -> str:
-    """Digests to the letters that people compare; --json has all."""
+    """Shortens digests to the characters that people compare; --json shows them whole."""
     head, found, digest = text.partition("sha256:")
     return f"{head}{found}{digest[:12]}…" if found else text[:60]

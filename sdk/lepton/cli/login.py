@@ -1,4 +1,4 @@
-"""`lepton login`: where the platform is, and with which key to call it."""
+"""`lepton login`: saves the platform's URL and the API key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from lepton.cli import render
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, connect
 from lepton.client import Client
 from lepton.transport.http import is_local
@@ -24,7 +24,7 @@ MAX_KEY_BYTES = 4096
 
 def login(
     url: Annotated[
-        str, typer.Argument(help="The gateway, e.g. https://lepton.example.org [default: show the present login]")
+        str, typer.Argument(help="The gateway, e.g. https://lepton.example.org [default: show the current login]")
     ] = "",
     key_file: Annotated[
         str, typer.Option("--key-file", help="A file that holds the API key; - reads it from stdin.")
@@ -35,18 +35,23 @@ def login(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Save where the platform is and the API key to call it with; without a URL, show the login that is in use.
+    """Save the platform's URL and the API key to call it with. Without a URL, show the current login.
 
-    The key is asked for without showing it, or read from a file or stdin; it is never an argument, which every user of
-    the machine could read. It is tried out before it is saved, in `~/.lepton/login.json`, readable by you only.
+    The key is typed at a prompt that does not show it, or read from a file or stdin. It cannot be an argument, since
+    every user of the machine can read those. It is checked, then saved in `~/.lepton/login.json`, which only you can
+    read.
 
-    Only `--export` prints the key, for programs that need it, such as curl:
+    `--export` prints the key for programs that need it, such as curl:
 
     eval "$(lepton login --export)"
     """
     if export:
         if url or key_file:
-            raise invalid("--export", "stands beside a new login", allowed="log in first, then `lepton login --export`")
+            raise invalid(
+                "--export",
+                "cannot be used together with a URL",
+                allowed="`lepton login URL` first, then `lepton login --export`",
+            )
         _export(as_json=as_json)
     elif url:
         _log_in(url, key_file, as_json=as_json)
@@ -62,10 +67,10 @@ def _log_in(url: str, key_file: str, *, as_json: bool) -> None:
         caller = client.whoami()
     file = save_login(found)
     if found.url.startswith("http://") and not is_local(found.url):
-        typer.echo("warning: over plain http everybody on the way can read the key", err=True)
-    told = {"url": found.url, "project": caller.project, "role": caller.role, "file": str(file)}
+        typer.echo("warning: plain http is not encrypted, so others on the network can read the key", err=True)
+    shown = {"url": found.url, "project": caller.project, "role": caller.role, "file": str(file)}
     render.show(
-        told,
+        shown,
         as_json,
         lambda: Text(f"Logged in to {found.url}: project {caller.project}, role {caller.role}. Saved in {file}."),
     )
@@ -74,14 +79,14 @@ def _log_in(url: str, key_file: str, *, as_json: bool) -> None:
 def _show(*, as_json: bool) -> None:
     with connect() as client:
         caller = client.whoami()
-        key = Keyring(client).name(caller.id)
+        key = KeyNames(client).name(caller.id)
     source = "LEPTON_API_KEY" if os.environ.get("LEPTON_API_KEY") else str(login_file())
-    told = {"url": find_login().url, "project": caller.project, "role": caller.role, "key": key, "from": source}
-    render.show(told, as_json, lambda: render.fields(told))
+    shown = {"url": find_login().url, "project": caller.project, "role": caller.role, "key": key, "from": source}
+    render.show(shown, as_json, lambda: render.fields(shown))
 
 
 def _export(*, as_json: bool) -> None:
-    """For `eval`: nothing but assignments on stdout, quoted for any POSIX shell."""
+    """For `eval`: prints only assignments to stdout, quoted for any POSIX shell."""
     found = find_login()
     values = {"LEPTON_URL": found.url, "LEPTON_API_KEY": found.api_key}
     if as_json:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lepton.cli import complete, render
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, Quiet, connect
 from lepton_core.api import Model, ModelVersion
 from lepton_core.errors import invalid
@@ -56,7 +56,7 @@ def show(
     with connect() as client:
         if "@" in reference or reference.startswith("mv_"):
             version = client.models.version(reference)
-            render.show(version, as_json, lambda: _version(version, Keyring(client)))
+            render.show(version, as_json, lambda: _version(version, KeyNames(client)))
             return
         model, versions = client.models.get(reference), client.models.versions(reference)
     listed = [each.model_dump(mode="json", exclude={"files", "card", "signature", "evaluation"}) for each in versions]
@@ -84,7 +84,7 @@ def _row(version: ModelVersion) -> tuple[object, ...]:
     return (version.version, aliases, version.run_id, render.size(version.bytes), made, ", ".join(scores[:4]))
 
 
-def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
+def _version(version: ModelVersion, key_names: KeyNames) -> RenderableType:
     about = {
         "version": f"{version.model}@{version.version}",
         "id": version.id,
@@ -92,7 +92,7 @@ def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
         "run": version.run_id or "(imported)",
         "digest": version.digest,
         "bytes": render.size(version.bytes),
-        "made": f"{render.when(version.created_at_us)} by {keyring.name(version.created_by)}",
+        "made": f"{render.when(version.created_at_us)} by {key_names.name(version.created_by)}",
         "card": _card(version),
     }
     scores = [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)]
@@ -106,10 +106,10 @@ def _version(version: ModelVersion, keyring: Keyring) -> RenderableType:
 
 
 def _card(version: ModelVersion) -> str:
-    """Without what is shown beside it."""
+    """The card, without the fields that are shown elsewhere."""
     beside = (version.metrics, version.model, version.run_id)
     lines = render.outline({name: value for name, value in version.card.items() if value not in beside})
-    more = [f"… {len(lines) - SHOWN_LINES} lines more: --json"] if len(lines) > SHOWN_LINES else []
+    more = [f"… {len(lines) - SHOWN_LINES} more lines: --json"] if len(lines) > SHOWN_LINES else []
     return "\n".join(lines[:SHOWN_LINES] + more)
 
 
@@ -118,7 +118,10 @@ def promote(
     reference: Reference,
     alias: Annotated[str, typer.Option("--alias", "-a", help="The alias to move.")] = "champion",
     expect: Annotated[
-        int, typer.Option("--expect", min=0, help="Only if the alias is at this version now; exit code 1 otherwise.")
+        int,
+        typer.Option(
+            "--expect", min=0, help="Move the alias only if it is at this version now; exit code 1 otherwise."
+        ),
     ] = 0,
     as_json: Json = False,
 ) -> None:
@@ -143,10 +146,12 @@ def promote(
 
 
 def _exact_version(client: Client, reference: str) -> ModelVersion:
-    """INVALID for a model's name alone: which version to promote is for people to say."""
+    """Raises INVALID for a model's name alone: a default version could be promoted by mistake."""
     if "@" not in reference and not reference.startswith("mv_"):
         latest = client.models.get(reference).latest_version
-        raise invalid("REFERENCE", "names no version", reference, f"{reference}@{latest} (the latest), or another one")
+        raise invalid(
+            "REFERENCE", "names no version", reference, f"{reference}@{latest} (the latest), or another version"
+        )
     return client.models.version(reference)
 
 
@@ -171,7 +176,7 @@ def compare(
 @app.command()
 def download(
     reference: Reference,
-    folder: Annotated[Path | None, typer.Argument(help="Where to write. [default: NAME-VERSION]")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="The folder to write to. [default: NAME-VERSION]")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -180,18 +185,20 @@ def download(
         version = client.models.version(reference)
         target = folder or Path(f"{version.model}-{version.version}")
         client.models.download(version.id, target, progress=not (quiet or as_json))
-    told = f"{version.model}@{version.version} in {target}"
-    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(told))
+    summary = f"{version.model}@{version.version} in {target}"
+    render.show({**version.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(summary))
 
 
 @app.command()
 def push(
     name: Name,
-    folder: Annotated[Path, typer.Argument(help="The package: model.onnx, signature.json and what belongs to it.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The model package: a folder with model.onnx, signature.json and optional files.")
+    ],
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Import a model made elsewhere, as the next version. Every file is checked for what its name says it is."""
+    """Import a model made elsewhere as the next version. Each file's content must match the kind that its name says."""
     with connect() as client:
         version = client.models.push(name, folder, progress=not (quiet or as_json))
     render.show(version, as_json, lambda: Text(f"{version.model}@{version.version}  {version.id}"))

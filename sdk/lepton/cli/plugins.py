@@ -1,4 +1,4 @@
-"""Commands of other packages: entry points `lepton.commands`, a function each, as `lepton-local` brings `up`."""
+"""Commands of other packages: functions found by the entry points `lepton.commands`, such as `up` of lepton-local."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP = "lepton.commands"
 
 
 def add_to(app: typer.Typer, taken: Collection[str], *, panel: str) -> None:
-    """One that cannot be loaded stays in the list and says why, when it is called; the others work."""
+    """A command that cannot be loaded is listed, and reports the reason when it is called."""
     for point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         if point.name not in taken:
             app.command(point.name, rich_help_panel=panel)(_loaded(point))
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer, taken: Collection[str], *, panel: str) -> None:
 def _loaded(point: EntryPoint) -> Callable[..., Any]:
     try:
         command = point.load()
-    except Exception as error:  # noqa: BLE001 - somebody else's package must not take ours down
+    except Exception as error:  # noqa: BLE001 - code of another package; its fault must not break the other commands
         return _broken(point, error)
     return command if callable(command) else _broken(point, TypeError("not a function"))
 

@@ -1,4 +1,4 @@
-"""`lepton predict`: ask a deployment, with an option for each kind of input."""
+"""`lepton predict`: predictions of a deployment, with options for each kind of input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BAR_LETTERS = 30
 
 
 def predict_command() -> Callable[..., None]:
-    """The command, with the options of all kinds of input."""
+    """Builds the command, with the options of all kinds of input."""
     choices = {option.name: (kind, option) for kind in input_kinds() for option in kind.options}
 
     def predict(name: str, as_json: bool = False, **given: str | None) -> None:
@@ -43,9 +43,9 @@ def predict_command() -> Callable[..., None]:
         with connect() as client:
             _ask(client, name, *choices[option], text, as_json=as_json)
 
-    predict.__doc__ = """Ask a deployment about an image, a row, a text, or whatever the model takes.
+    predict.__doc__ = """Get a deployment's prediction for an image, a row, a text, or another input of the model.
 
-    With a file of many (--rows, --tensors), each prediction is one line (with --json: one JSON object a line), in the
+    For a file of several inputs (--rows, --tensors), each prediction is one line (with --json, a JSON object), in the
     order of the file.
 
     Examples: lepton predict digits --image seven.png · lepton predict tumours --rows new.csv
@@ -79,7 +79,7 @@ def _ask(client: Client, name: str, kind: InputKind, option: Option, text: str, 
         prediction = client.predict(name, **{kind.one: option.read(text)})
     except LeptonError as error:
         raise _with_known(client, name, in_own_words(error)) from None
-    # As the server said it, without the fields that this model's kind does not have.
+    # As the server sent it, without the fields that this model's kind does not have.
     render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
 
 
@@ -96,9 +96,9 @@ def _ask_many(client: Client, name: str, kind: InputKind, option: Option, text: 
 
 
 def in_own_words(error: LeptonError, first_row: int = 0) -> LeptonError:
-    """Fields named as the command line has them, not the request that was made of it.
+    """The error with fields named as on the command line, not as in the request.
 
-    `instances[3].age` is `row 204: age` of a file whose request began at row 201, and `age` of a single row (0).
+    `instances[3].age` becomes `row 204: age` if the request began at row 201, and `age` for a single row (0).
     """
 
     def named(found: re.Match[str]) -> str:
@@ -116,9 +116,9 @@ def in_own_words(error: LeptonError, first_row: int = 0) -> LeptonError:
 
 
 def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:
-    """A wrong name, with the right ones."""
+    """Adds the existing deployments to a NOT_FOUND."""
     if error.code is not ErrorCode.NOT_FOUND or not error.request_id:
-        # Also said of a file that is not here: only the server's answers carry an id.
+        # A missing local file is NOT_FOUND too; only the server's answers have a request id.
         return error
     known = ", ".join(each.name for each in client.deployments.list()) or "none yet: lepton deploy NAME MODEL"
     return LeptonError(error.code, error.detail, [FieldError("deployment", error.detail, name, known)])
@@ -149,6 +149,6 @@ def _drawn(prediction: Prediction) -> RenderableType:
 
 
 def _unknown(answer: dict[str, Any]) -> str:
-    """An answer of a kind that this installation does not know, or one without a value."""
+    """For an answer of a kind that this installation does not know, or without a value."""
     own = {name: value for name, value in answer.items() if name not in ABOUT}
     return json.dumps(own, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`lepton recipe`: what can be trained."""
+"""`lepton recipe`: the training recipes of the platform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 @app.command("ls")
 def list_recipes(as_json: Json = False) -> None:
-    """List what the platform's workers can train."""
+    """List the recipes that the platform's workers can train."""
     with connect() as client:
         found = client.recipes()
     rows = ((each.name, each.version, each.title) for each in found)
@@ -68,7 +68,7 @@ def _settings(recipe: Recipe) -> list[tuple[str, ...]]:
 
 
 def kind(setting: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """The type in words: `integer ≥ 1`, `"a" | "b"`, `number | null`."""
+    """The type of a setting as text: `integer ≥ 1`, `"a" | "b"`, `number | null`."""
     if "$ref" in setting:
         return kind(definitions.get(str(setting["$ref"]).rpartition("/")[2], {}), definitions)
     if "enum" in setting or "const" in setting:

@@ -1,4 +1,4 @@
-"""How things look in a terminal: tables, trees, times, sizes. Nothing here asks a server."""
+"""Output for a terminal: tables, outlines, times and sizes. Nothing here calls a server."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ STATE_STYLES = {
 }
 BARS = "▁▂▃▄▅▆▇█"
 MAX_BRIEF_CHARS = 200
-# Longer lists are sentences more often than words.
+# Longer lists get one line for each item.
 MAX_LIST_CHARS = 80
-# Piped into another program, a table must not be cut to the 80 columns that nobody looks at.
+# Output to another program is not cut to the width of a terminal.
 PIPED_WIDTH = 400
 
 
@@ -44,12 +44,12 @@ def out() -> Console:
 
 
 def show(value: Any, as_json: bool, draw: Callable[[], RenderableType]) -> None:
-    """Either exactly one JSON document, or what `draw` gives."""
+    """Prints exactly one JSON document, or else the result of `draw`."""
     if as_json:
         print_json(value)
         return
     drawn = draw()
-    # Sentences and commands are the terminal's to wrap: a line break of ours would be copied with them.
+    # The terminal wraps sentences and commands: a line break of ours would be copied with a command.
     out().print(drawn, soft_wrap=isinstance(drawn, Text))
 
 
@@ -58,7 +58,7 @@ def print_json(value: Any) -> None:
 
 
 def print_json_line(value: Any) -> None:
-    """One of a stream, at once."""
+    """Prints one document of a stream, without delay."""
     sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -84,7 +84,7 @@ def cell(value: object) -> Text:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> RenderableType:
-    """Columns whose title begins with `#` hold numbers. `empty` is said instead of a table without rows."""
+    """Columns whose title begins with `#` are aligned right. `empty` is shown instead of a table without rows."""
     found = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for column in columns:
         found.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
@@ -94,7 +94,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
 
 
 def fields(values: Mapping[str, object]) -> Table:
-    """Name and value in two columns; what is empty is left out."""
+    """Names and values in two columns, without empty values."""
     found = Table.grid(padding=(0, 2))
     found.add_column(style="bold")
     found.add_column(overflow="fold")
@@ -105,7 +105,7 @@ def fields(values: Mapping[str, object]) -> Table:
 
 
 def outline(document: Mapping[Any, Any]) -> list[str]:
-    """A JSON document as indented lines, `name: value`, for people to read."""
+    """A JSON document as indented lines `name: value`."""
     lines: list[str] = []
     for name, value in document.items():
         if isinstance(value, Mapping) and value:
@@ -134,14 +134,14 @@ def state(name: str) -> Text:
 
 
 def brief(reason: str) -> str:
-    """A reason in one line: of many, the first, and the last, where a traceback says what went wrong."""
+    """A reason in one line. Of several lines, the first and the last, which is the error in a traceback."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    told = " … ".join(dict.fromkeys((lines[0].removesuffix("; last lines of its log:"), lines[-1]))) if lines else ""
-    return told if len(told) <= MAX_BRIEF_CHARS else told[: MAX_BRIEF_CHARS - 1] + "…"
+    text = " … ".join(dict.fromkeys((lines[0].removesuffix("; last lines of its log:"), lines[-1]))) if lines else ""
+    return text if len(text) <= MAX_BRIEF_CHARS else text[: MAX_BRIEF_CHARS - 1] + "…"
 
 
 def when(at_us: int) -> str:
-    """Local time and how long ago; "–" for never."""
+    """The local time, and how long ago it was; "–" for 0."""
     if not at_us:
         return "–"
     local = datetime.fromtimestamp(at_us / 1e6).astimezone()
@@ -184,7 +184,7 @@ def number(value: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """The course of `values` in at most `width` letters."""
+    """A line chart of `values` in at most `width` characters."""
     if not values:
         return ""
     picked = [values[index * len(values) // width] for index in range(width)] if len(values) > width else values

@@ -1,4 +1,4 @@
-"""`lepton run`: what became of jobs."""
+"""`lepton run`: the runs of jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lepton.cli import complete, render
 from lepton.cli.job import accepted
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watch import made, scores, standing, summary, watch_run
 from lepton.resources.logs import LogPiece
@@ -25,7 +25,9 @@ app = typer.Typer(no_args_is_help=True)
 
 RunId = Annotated[
     str,
-    typer.Argument(help="Id of a run, or how it begins: run_…; or last.", metavar="RUN", autocompletion=complete.runs),
+    typer.Argument(
+        help="Id of a run (run_…) or the beginning of one; or last.", metavar="RUN", autocompletion=complete.runs
+    ),
 ]
 
 
@@ -36,12 +38,12 @@ def list_runs(
     recipe: Annotated[str, typer.Option("--recipe", help="Only runs of this recipe.")] = "",
     dataset: Annotated[str, typer.Option("--data", help="Only runs on this dataset.")] = "",
     model: Annotated[str, typer.Option("--model", help="Only runs that register versions of this model.")] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
     with connect() as client:
-        # One more than is shown tells whether there are more.
+        # One more than is shown, to know whether there are more.
         found = client.runs.list(state=state, name=name, recipe=recipe, dataset=dataset, model=model, limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
     columns = ("RUN", "NAME", "STATE", "#DONE", "RECIPE", "DATA", "MODEL", "SUBMITTED")
@@ -64,16 +66,16 @@ def _row(run: Run) -> tuple[object, ...]:
 
 @app.command()
 def show(run_id: RunId, as_json: Json = False) -> None:
-    """Show a run: its state, its metrics, its attempts."""
+    """Show a run: state, metrics and attempts."""
     with connect() as client:
         run = client.runs.get(client.runs.find_id(run_id))
         attempts, steps = run.attempts(), resume_steps(run)
         value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
-        render.show(value, as_json, lambda: _described(run, attempts, steps, Keyring(client)))
+        render.show(value, as_json, lambda: _described(run, attempts, steps, KeyNames(client)))
 
 
-def _described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], keyring: Keyring) -> RenderableType:
-    parts: list[RenderableType] = [render.fields(summary(run, keyring))]
+def _described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], key_names: KeyNames) -> RenderableType:
+    parts: list[RenderableType] = [render.fields(summary(run, key_names))]
     if run.metrics:
         parts += ["", scores(run)]
     if attempts:
@@ -91,7 +93,7 @@ def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
 
 @app.command()
 def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
-    """Wait until a run has ended, with its progress; exit code 1 if it failed or was cancelled."""
+    """Show a run's progress until it has ended. Exit code 1 if it failed or was cancelled."""
     with connect(patient=True) as client:
         watch_run(client, client.runs.get(client.runs.find_id(run_id)), quiet=quiet, as_json=as_json)
 
@@ -99,16 +101,16 @@ def watch(run_id: RunId, quiet: Quiet = False, as_json: Json = False) -> None:
 @app.command()
 def logs(
     run_id: RunId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    stream: Annotated[str, typer.Option("--stream", help="Only this one: rank-0, rank-1, launcher, … or all.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the run has ended.")] = False,
+    stream: Annotated[str, typer.Option("--stream", help="Show one stream: rank-0, rank-1, …, launcher; or all.")] = "",
     raw: Annotated[
-        bool, typer.Option("--raw", help="As it was written, with escape sequences that a terminal obeys.")
+        bool, typer.Option("--raw", help="Print the log unchanged, with terminal escape sequences.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print the log of a run: what its programs wrote. With --json, one JSON object a line for each piece.
+    """Print the log of a run: the output of its programs. With --json, one JSON object in each line.
 
-    The launcher of the ranks has a log of its own, shown if the programs wrote nothing, or with --stream launcher.
+    The launcher's own log is shown if the programs wrote nothing, or with --stream launcher.
     """
     silent = True
     with connect(patient=follow) as client:
@@ -125,11 +127,11 @@ def logs(
                 sys.stdout.write(headings.before(piece) + (piece.text if raw else plain_log(piece.text)))
                 sys.stdout.flush()
         if silent and not as_json:
-            _tell_why_silent(client.runs.get(run_id))
+            _report_empty_log(client.runs.get(run_id))
 
 
 class _Headings:
-    """A line between the words of two attempts, which would else read as one program's."""
+    """A heading before the log of each further attempt, so that it does not look like one program's output."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._attempt_id, self._ended_line = run, "", True
@@ -147,10 +149,10 @@ class _Headings:
         return numbers.get(self._attempt_id, self._attempt_id)
 
 
-def _tell_why_silent(run: Run) -> None:
-    """An empty answer to "why did it fail?" would leave people alone with it."""
-    told = f"nothing was logged; run {run.state.value}"
-    typer.echo(plain(f"{told}: {run.reason}" if run.reason else told), err=True)
+def _report_empty_log(run: Run) -> None:
+    """Prints the run's state and reason, since they may explain the empty log."""
+    message = f"nothing was logged; run {run.state.value}"
+    typer.echo(plain(f"{message}: {run.reason}" if run.reason else message), err=True)
 
 
 @app.command()
@@ -173,12 +175,12 @@ def metrics(
         name = f"{key} (rank {rank})" if len(ranks) > 1 else key
         rows.append((name, len(values), values[0], values[-1], min(values), max(values), render.sparkline(values)))
     columns = ("METRIC", "#POINTS", "#FIRST", "#LAST", "#MIN", "#MAX", "COURSE")
-    render.show(points, as_json, lambda: render.table(columns, rows, empty="Nothing recorded (yet)."))
+    render.show(points, as_json, lambda: render.table(columns, rows, empty="No metrics are recorded (yet)."))
 
 
 @app.command()
 def checkpoints(run_id: RunId, as_json: Json = False) -> None:
-    """List the checkpoints of a run that are kept, with their scores. A higher score is better."""
+    """List the stored checkpoints of a run, with their scores. A higher score is better."""
     with connect() as client:
         found = client.runs.checkpoints(client.runs.find_id(run_id))
     columns = ("CHECKPOINT", "#STEP", "#EPOCH", "#SCORE", "BEST", "COMMITTED")
@@ -187,7 +189,7 @@ def checkpoints(run_id: RunId, as_json: Json = False) -> None:
 
 
 def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
-    """One row for each checkpoint. The first of the highest score is marked as the best."""
+    """One row for each checkpoint. The first with the highest score is marked as the best."""
     scored = [each for each in found if each.score is not None]
     best = max(scored, key=lambda each: each.score or 0.0).id if scored else ""
     return [
@@ -205,17 +207,19 @@ def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
 
 @app.command()
 def cancel(run_id: RunId, as_json: Json = False) -> None:
-    """Cancel a run. A queued one ends at once, a running one when its processes are gone."""
+    """Cancel a run. A queued run ends at once; a running one ends when its processes have ended."""
     with connect() as client:
         run = client.runs.cancel(client.runs.find_id(run_id))
-    told = "cancelled" if run.ended else "cancel requested: its processes are being stopped"
-    render.show(run.resource, as_json, lambda: Text(f"{run.id} {told}"))
+    result = "cancelled" if run.ended else "cancel requested: its processes are being stopped"
+    render.show(run.resource, as_json, lambda: Text(f"{run.id} {result}"))
 
 
 @app.command()
 def retry(
     run_id: RunId,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end; exit code 1 if it failed.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Wait until the run has ended; exit code 1 if it failed.")
+    ] = False,
     key: Annotated[str, typer.Option("--key", help="Idempotency key of the new run.")] = "",
     quiet: Quiet = False,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""What every command has in common: the `--json` option and a connected client."""
+"""Shared by all commands: the `--json` and `--quiet` options and a connected client."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 if TYPE_CHECKING:
     from lepton.client import Client
 
-# People wait at a prompt: a platform that is not there is said at once, one that restarts is bridged.
+# Long enough for a platform that restarts, short enough for a person who waits at a prompt.
 RETRY_SECONDS = 3.0
-# Whoever watches a run for hours does not want to lose it to a restart.
+# Commands that follow a run for hours continue after a longer restart.
 WATCH_RETRY_SECONDS = 120.0
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, errors as JSON on stderr.")]
@@ -19,7 +19,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 def connect(*, patient: bool = False) -> Client:
-    """With the login that is found; raises UNAUTHENTICATED if there is none."""
+    """A client with the current login. Raises UNAUTHENTICATED if there is none."""
     from lepton.client import Client
 
     return Client(retry_seconds=WATCH_RETRY_SECONDS if patient else RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""The command that asks a fresh deployment something, ready to be pasted."""
+"""The command that gets a prediction from a new deployment, to be copied and run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lepton_core.validation import parse
 
 
 def command_to_try(deployment: str, signature: Mapping[str, Any], card: Mapping[str, Any], folder: Path) -> str:
-    """With a file of `folder` that fits the model, or values of the model's own; empty where there are none."""
+    """Uses a file of `folder` that fits the model, or example values of the model; empty if there are none."""
     try:
         known = parse(Signature, signature)
         kinds = kinds_for(known)
     except LeptonError:
-        # Made by a platform that knows more than this client.
+        # A kind that a newer platform knows and this client does not.
         return ""
     for kind in kinds:
         if arguments := kind.arguments_to_try(known, card, folder):

@@ -1,4 +1,4 @@
-"""Waiting for a run where people can see it: a bar in a terminal, a line for each change elsewhere."""
+"""Shows a run until it ends: a progress bar in a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lepton.cli import render
-from lepton.cli.key_names import Keyring
+from lepton.cli.key_names import KeyNames
 from lepton.resources.runs import Run, RunFailedError
 from lepton.transport.progress import Notice, Standing
 from lepton_core.api import Run as RunResource
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 
 def watch_run(client: Client, run: Run, *, quiet: bool, as_json: bool) -> None:
-    """Prints the run when it has ended. Raises RunFailedError if it did not succeed."""
+    """Waits for the run, then prints it. Raises RunFailedError if it did not succeed."""
     plain_lines = not (quiet or as_json or sys.stderr.isatty())
     try:
         run.wait(progress=_Lines() if plain_lines else not (quiet or as_json))
     except RunFailedError:
-        # The document of a failed run is as interesting as that of a good one.
+        # Scripts also need the document of a failed run.
         if as_json:
             render.print_json(run.resource)
         elif run.state is RunState.FAILED:
             typer.echo(f"why: lepton run logs {run.id}", err=True)
         raise
     except KeyboardInterrupt:
-        # Or people would think that they have stopped the run.
+        # People could think that Ctrl-C has stopped the run.
         if not as_json:
             typer.echo(
                 f"\nthe run goes on: lepton run logs {run.id} -f\nto stop it: lepton run cancel {run.id}", err=True
             )
         raise
-    render.show(run.resource, as_json, lambda: result(run, Keyring(client)))
+    render.show(run.resource, as_json, lambda: result(run, KeyNames(client)))
 
 
 class _Lines:
-    """For logs of CI systems: state, attempt and tenths of progress, once each."""
+    """For logs of CI systems: prints state, attempt and each tenth of the progress once."""
 
     def __init__(self) -> None:
         self._said = ("", -1, 0)
@@ -60,9 +60,9 @@ class _Lines:
             typer.echo(news, err=True)
 
 
-def result(run: Run, keyring: Keyring) -> RenderableType:
+def result(run: Run, key_names: KeyNames) -> RenderableType:
     resource = run.resource
-    parts: list[RenderableType] = [render.fields(summary(run, keyring))]
+    parts: list[RenderableType] = [render.fields(summary(run, key_names))]
     if run.metrics:
         parts += ["", scores(run)]
     if reference := made(resource):
@@ -71,7 +71,7 @@ def result(run: Run, keyring: Keyring) -> RenderableType:
 
 
 def made(run: RunResource) -> str:
-    """The model version; empty before there is one, though the name is known from the start."""
+    """`name@version` of the registered model; empty until it is registered."""
     return f"{run.model}@{run.model_version}" if run.model_version_id else ""
 
 
@@ -81,11 +81,11 @@ def scores(run: Run) -> RenderableType:
 
 
 def standing(run: Run) -> Text:
-    """In the colour of where it is going."""
+    """The state, in its colour; a run that is being cancelled has the colour of cancelled ones."""
     return Text(run.standing, style=render.state("cancelled" if "cancel" in run.standing else run.state.value).style)
 
 
-def summary(run: Run, keyring: Keyring) -> dict[str, object]:
+def summary(run: Run, key_names: KeyNames) -> dict[str, object]:
     resource = run.resource
     recipe = f"{resource.recipe}@{resource.recipe_version}" if resource.recipe else "(a script)"
     ended, began = resource.finished_at_us, resource.started_at_us
@@ -100,7 +100,7 @@ def summary(run: Run, keyring: Keyring) -> dict[str, object]:
         "model": made(resource),
         "progress": f"{resource.progress:.0%}" if resource.state is RunState.RUNNING else "",
         "attempts": resource.attempts,
-        "submitted": f"{render.when(resource.created_at_us)} by {keyring.name(resource.created_by)}",
+        "submitted": f"{render.when(resource.created_at_us)} by {key_names.name(resource.created_by)}",
         "took": took,
         "repeats": resource.retry_of,
     }

@@ -1,4 +1,4 @@
-"""`lepton worker`: the machines that train."""
+"""`lepton worker`: the machines that run jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOK_SECONDS = 0.5
 
 @app.command("ls")
 def list_workers(as_json: Json = False) -> None:
-    """List the machines that train."""
+    """List the machines that run jobs."""
     with connect() as client:
         found = client.workers.list()
     columns = ("WORKER", "HOST", "STATE", "#RANKS", "#GPUS", "RECIPES", "SCRIPTS", "DOES")
@@ -34,14 +34,14 @@ def list_workers(as_json: Json = False) -> None:
 @app.command()
 def drain(
     worker_id: Annotated[str, typer.Argument(help="wrk_…", metavar="WORKER", autocompletion=complete.workers)],
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Until it has released what it runs.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the worker has released its run.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait.")] = 120.0,
     as_json: Json = False,
 ) -> None:
     """Give a worker no more work, before its machine is stopped or changed.
 
-    What it runs keeps a checkpoint and goes back to the queue, where another worker takes it up. It takes work again
-    once it is started anew. Needs a key of role operator.
+    Its current run writes a checkpoint and goes back to the queue, for another worker. The worker takes work again
+    after it is restarted. Needs a key of role operator.
 
     Example: lepton worker drain wrk_01J… --wait
     """
@@ -61,15 +61,15 @@ def _idle(client: Client, worker: Worker, timeout: float) -> Worker:
     until = time.monotonic() + timeout
     while worker.current_attempt_id:
         if time.monotonic() > until:
-            told = f"{worker.id} still runs {worker.current_attempt_id}; it goes on draining"
-            raise LeptonError(ErrorCode.TIMEOUT, told)
+            detail = f"{worker.id} still runs {worker.current_attempt_id}; it continues to drain"
+            raise LeptonError(ErrorCode.TIMEOUT, detail)
         time.sleep(LOOK_SECONDS)
         worker = next(each for each in client.workers.list() if each.id == worker.id)
     return worker
 
 
 def _with_known(client: Client, worker_id: str, error: LeptonError) -> LeptonError:
-    """A wrong id, with the right ones."""
+    """Adds the existing workers to a NOT_FOUND."""
     if error.code is not ErrorCode.NOT_FOUND:
         return error
     known = ", ".join(each.id for each in client.workers.list() if each.alive) or "none alive"

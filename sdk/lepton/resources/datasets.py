@@ -1,4 +1,4 @@
-"""Datasets: folders, in immutable versions."""
+"""Datasets: folders in immutable versions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from lepton_core.validation import parse
 
 @dataclass(frozen=True, slots=True)
 class DatasetPush:
-    """`created` is False when the latest version has exactly these files; `sent_bytes` were new to the platform.
+    """`created` is False if the latest version has exactly these files. `sent_bytes`: size of the files that were sent.
 
-    `empty_folders` were left out, since a version holds files. `checked`: what a check found, if one was asked for.
+    `empty_folders` are not in the version, which holds only files. `checked`: result of the check, if there was one.
     """
 
     version: DatasetVersion
@@ -45,16 +45,16 @@ class Datasets:
     ) -> DatasetVersion:
         """Makes a version of `name` from a folder (or one file).
 
-        Only files that the platform does not have are sent; the same files again give the same version. Left out are
-        files and folders whose name begins with a dot, and `__pycache__`. `check` names a recipe: what it would refuse
-        in names, layout and rows is INVALID before anything is sent.
+        Only files that the platform does not have are sent. The same files give the same version. Files and folders
+        whose name begins with a dot, and `__pycache__`, are left out. `check` is the name of a recipe: data whose
+        names, layout or rows it would refuse raises INVALID before anything is sent.
         """
         return self.push_reported(name, path, message=message, check=check, progress=progress).version
 
     def push_reported(
         self, name: str, path: str | Path, *, message: str = "", check: str = "", progress: bool = True
     ) -> DatasetPush:
-        """As `push`, and reports what was new."""
+        """The same as `push`, with a report of what was new."""
         check_label(name, "name")
         checked = check_data(check, Path(path)) if check else ""
         pushed = push_folder(self._transport, Path(path), title=name, progress=progress)
@@ -87,5 +87,5 @@ class Datasets:
         return [each for page in pages for each in page.versions]
 
     def files(self, version: DatasetVersion, *, limit: int | None = None) -> Sequence[FileEntry]:
-        """What the version holds, by path; at most `limit` of them."""
+        """The files of a version, ordered by path; all, or at most `limit`."""
         return read_manifest(self._transport, version.digest, limit)

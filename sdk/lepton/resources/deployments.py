@@ -1,4 +1,4 @@
-"""Deployments: models that answer."""
+"""Deployments: models that are served."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Deployments:
         self._transport = transport
 
     def create(self, name: str, model: str, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
-        """Serves `model` under `name`: `digits@champion` follows the alias, `digits@2` stays there.
+        """Serves `model` as deployment `name`: `digits@champion` follows the alias, `digits@2` is always version 2.
 
-        A deployment of that name that serves something else is pointed at `model`. With `wait`, returns when the
-        revision answers; raises FAILED_PRECONDITION with the reason if it cannot be served.
+        An existing deployment of that name changes to `model`. With `wait`, returns when the revision is served;
+        raises FAILED_PRECONDITION with the reason if it cannot be.
         """
         try:
             wanted = parse(CreateDeploymentRequest, {"name": name, "model": model})
@@ -54,12 +54,12 @@ class Deployments:
         return self._transport.get(f"{self._path(name)}/revisions", ListRevisionsResponse).revisions
 
     def rollback(self, name: str, revision: int = 0, *, wait: bool = True, timeout_seconds: float = 60.0) -> Deployment:
-        """Serves again what an earlier revision served; 0: the one before the current.
+        """Serves the version of an earlier revision again; 0: of the revision before the current one.
 
-        The deployment is pinned then: a promote does not change it until `follow`.
+        The deployment is then pinned: a promote does not change it until `follow` is called.
         """
         body = parse(RollbackDeploymentRequest, {"revision": revision})
-        # With 0, a repeated request could go back twice.
+        # The server's 0 would let a repeated request go back by two revisions.
         deployment = self._transport.send(
             "POST", f"{self._path(name)}:rollback", Deployment, body, repeatable=revision > 0
         )
@@ -68,16 +68,16 @@ class Deployments:
     def follow(
         self, name: str, alias: str = "champion", *, wait: bool = True, timeout_seconds: float = 60.0
     ) -> Deployment:
-        """Serves the version that `alias` of its model names, now and after each promote.
+        """Serves the version that `alias` of the deployment's model points to, also after the alias has moved.
 
-        Ends what `rollback` pinned.
+        The deployment is no longer pinned.
         """
         change = parse(UpdateDeploymentRequest, {"model": f"{self.get(name).model}@{alias}"})
         deployment = self._transport.send("PATCH", self._path(name), Deployment, change)
         return self.wait(deployment, timeout_seconds) if wait else deployment
 
     def delete(self, name: str) -> None:
-        """Stop serving, at once. Its revisions stay in the lineage."""
+        """Stops serving at once. The revisions stay in the lineage."""
         self._transport.request("DELETE", self._path(name))
 
     @staticmethod
@@ -85,7 +85,7 @@ class Deployments:
         return f"/v1/deployments/{part(name, 'name')}"
 
     def wait(self, deployment: Deployment, timeout_seconds: float = 60.0) -> Deployment:
-        """Until the desired revision of that moment is ready, or has failed."""
+        """Waits until the revision that is desired now is ready or has failed."""
         wanted = deployment.desired
         assert wanted is not None
         deadline = time.monotonic() + timeout_seconds
@@ -102,6 +102,6 @@ class Deployments:
                 raise LeptonError(
                     ErrorCode.TIMEOUT,
                     f"revision {found.number} of {deployment.name} is not ready after {timeout_seconds:g} s; "
-                    "is an inference service running? `lepton doctor` tells",
+                    "check with `lepton doctor` whether an inference service is running",
                 )
             time.sleep(POLL_SECONDS)

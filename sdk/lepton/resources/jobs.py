@@ -1,4 +1,4 @@
-"""Submitting jobs from a file, a mapping, or a JobSpec."""
+"""Submits jobs from a file, a mapping, or a JobSpec."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Jobs:
     def submit(self, job: Job, *, idempotency_key: str | None = None, progress: bool = True) -> Run:
         """Submits `job`: the path of a YAML, TOML or JSON file, a mapping, or a JobSpec.
 
-        A script's code folder is uploaded first. Returns once the platform has accepted the job; raises INVALID naming
-        each wrong field. The same `idempotency_key` gives the same run, so a script that is run twice trains once.
+        A script's code folder is uploaded first. Returns when the platform has accepted the job; raises INVALID that
+        names each wrong field. A second call with the same `idempotency_key` returns the run of the first one.
         """
         body, base = read_job(job)
         parse_job(body)
@@ -56,7 +56,7 @@ class Jobs:
 
 
 def _check_inside(field: str, folder: Path, path: str | None) -> None:
-    """INVALID unless `path` names a file of the code folder that is uploaded with it."""
+    """Raises INVALID unless `path` is a file in the uploaded code folder."""
     if not path:
         return
     if not (folder / path).is_file():
@@ -69,7 +69,7 @@ def _check_inside(field: str, folder: Path, path: str | None) -> None:
 
 
 def read_job(job: Job) -> tuple[dict[str, Any], Path]:
-    """What the client set, and the folder that relative paths in it start from."""
+    """The fields that the client set, and the folder that relative paths in them start from."""
     if isinstance(job, JobSpec):
         return job.model_dump(mode="json", exclude_unset=True), Path.cwd()
     if isinstance(job, Mapping):
@@ -96,8 +96,8 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     except MarkedYAMLError as error:
         raise LeptonError(ErrorCode.INVALID, _yaml_fault(file, text, error)) from None
     except json.JSONDecodeError as error:
-        told = f"{file}, line {error.lineno}, column {error.colno}: {error.msg}"
-        raise LeptonError(ErrorCode.INVALID, told) from None
+        detail = f"{file}, line {error.lineno}, column {error.colno}: {error.msg}"
+        raise LeptonError(ErrorCode.INVALID, detail) from None
     except (tomllib.TOMLDecodeError, YAMLError) as error:
         raise LeptonError(ErrorCode.INVALID, f"{file}: {error}") from None
     except RecursionError:
@@ -108,7 +108,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 
 
 def _yaml_fault(file: Path, text: str, error: MarkedYAMLError) -> str:
-    """Where and what, with the line itself; the parser's own words begin with what it was about to do."""
+    """Place and problem, with the line itself; the parser's own text begins with what it was parsing."""
     mark = error.problem_mark or error.context_mark
     what = error.problem or error.context or "not YAML"
     if mark is None:

@@ -11,7 +11,7 @@ from lepton_core.validation import parse
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """`secret` is the token itself. It is shown once and stored nowhere."""
+    """`secret` is the token itself. It cannot be read again: the platform stores only a hash."""
 
     key: ApiKey
     secret: str = field(repr=False)
@@ -29,9 +29,9 @@ class Keys:
         return NewKey(made.key, made.secret)
 
     def list(self) -> list[ApiKey]:
-        """The keys of the project, never their secrets."""
+        """The keys of the project, without their secrets."""
         return self._transport.get("/v1/keys", ListKeysResponse).keys
 
     def revoke(self, key_id: str) -> ApiKey:
-        """End a key. Services that have checked it lately believe it for up to 30 seconds more."""
+        """Revokes a key. Services that checked it recently may accept it for up to 30 more seconds."""
         return self._transport.send("DELETE", f"/v1/keys/{part(key_id, 'key_id')}", ApiKey)

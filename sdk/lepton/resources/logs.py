@@ -15,7 +15,7 @@ from lepton_core.api.limits import MAX_LOG_CHUNKS
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 
 LAUNCHER = "launcher"
-# Every stream as it came.
+# All streams, in the order in which their pieces arrived.
 ALL = "all"
 
 
@@ -27,7 +27,7 @@ class LogPiece:
 
 
 def check_stream(run: RunResource, stream: str) -> None:
-    """NOT_FOUND, with the streams that the run has, for a name that is none of them."""
+    """Raises NOT_FOUND with the run's streams, if `stream` is not one of them."""
     ranks = run.spec.get("resources", {}).get("ranks", 1)
     streams = [f"rank-{rank}" for rank in range(ranks)]
     if stream in (*streams, LAUNCHER, ALL):
@@ -39,8 +39,8 @@ def check_stream(run: RunResource, stream: str) -> None:
 
 
 def read_pieces(transport: Transport, path: str, stream: str) -> Iterator[LogPiece]:
-    """What there is by now. `path` is the run's; an empty `stream` means all."""
-    # A piece may end within a character; each log has a decoder of its own, which waits for the rest.
+    """The log so far. `path` is the run's; an empty `stream` means all."""
+    # A piece may end within a character; the decoder of each log keeps the first bytes of it.
     decoders: defaultdict[tuple[str, str], codecs.IncrementalDecoder] = defaultdict(
         lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
@@ -56,16 +56,16 @@ def read_pieces(transport: Transport, path: str, stream: str) -> Iterator[LogPie
 
 
 def follow_pieces(transport: Transport, path: str, stream: str) -> Iterator[LogPiece]:
-    """Pieces as they come, until the run has ended."""
+    """Pieces as they arrive, until the run has ended."""
     for message in followed(transport, f"{path}/logs/stream", _chosen(stream)):
         for chunk in message.json():
             yield LogPiece(chunk["attempt_id"], chunk["stream"], chunk["text"])
 
 
 def spoken(pieces: Iterable[LogPiece]) -> Iterator[LogPiece]:
-    """What the programs said. The launcher is heard, at the end, only of attempts whose programs said nothing.
+    """The pieces of the ranks, then the launcher's pieces of attempts whose ranks wrote nothing.
 
-    After a failure it tells at length that a rank failed, with a traceback of its own: the reason would drown in it.
+    After a failure the launcher writes a long traceback of its own, which would hide the reason.
     """
     launchers: defaultdict[str, list[LogPiece]] = defaultdict(list)
     spoke: set[str] = set()

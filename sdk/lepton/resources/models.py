@@ -50,7 +50,7 @@ class Models:
     ) -> Alias:
         """Moves `alias` to `version`; deployments that follow it get a new revision at once.
 
-        With `expected_version`, raises CONFLICT if the alias is elsewhere by now.
+        With `expected_version`, raises CONFLICT if the alias is not at that version.
         """
         if version is None:
             raise invalid("version", "the run registered no model", None, "a model version; set `register` in the job")
@@ -67,14 +67,14 @@ class Models:
         return version
 
     def push(self, name: str, folder: str | Path, *, progress: bool = True) -> ModelVersion:
-        """Imports a package made elsewhere: `model.onnx`, `signature.json`, and what else belongs to it."""
+        """Imports a package made elsewhere: a folder with `model.onnx`, `signature.json` and optional files."""
         check_label(name, "name")
         pushed = push_folder(self._transport, Path(folder), title=name, progress=progress)
         body = parse(ImportModelVersionRequest, {"files": pushed.files})
         return self._transport.send("POST", f"/v1/models/{name}/versions", ImportModelVersionResponse, body).version
 
     def compare(self, *references: str) -> dict[str, dict[str, Any]]:
-        """Metrics side by side: metric → reference → value (None where a version has no such metric)."""
+        """Metrics side by side: metric → reference → value (None if a version does not have the metric)."""
         found = {reference: self.version(reference).metrics for reference in references}
         names = sorted({name for metrics in found.values() for name in metrics})
         return {name: {reference: metrics.get(name) for reference, metrics in found.items()} for name in names}

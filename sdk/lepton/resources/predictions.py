@@ -1,4 +1,4 @@
-"""Predictions, with what people have: an image, a row, a text, tensors."""
+"""Predictions from an image, a row, a text or tensors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lepton_core.model_format.kinds import InputKind, input_kinds
 
 
 class Prediction(BaseModel):
-    """One answer, and what it can be traced by. Fields that the model's kind does not have are None.
+    """One prediction, with the ids to trace it. Fields that the model's kind does not have are None.
 
-    Fields of kinds that this class does not name are there too, as attributes.
+    Fields of further kinds are attributes, too.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -47,7 +47,7 @@ def predict_many(transport: Transport, deployment: str, **inputs: Any) -> list[P
 
 
 def one_of(key: str, inputs: Mapping[str, Any]) -> tuple[InputKind, Any]:
-    """The kind that an argument names, and the argument; `key` is "one" or "many". Raises INVALID for none or two."""
+    """The kind whose name the argument has, and the argument; `key` is "one" or "many". INVALID unless there is one."""
     given = {name: value for name, value in inputs.items() if value is not None}
     kinds = {getattr(kind, key): kind for kind in input_kinds()}
     allowed = f"exactly one of {', '.join(kinds)}"

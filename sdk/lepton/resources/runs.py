@@ -1,4 +1,4 @@
-"""Runs: what became of a job."""
+"""Runs: the execution of jobs."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ SHOWN_MATCHES = 5
 
 
 class RunFailedError(LeptonError):
-    """Raised by `Run.wait` when the run did not succeed; `run` tells the rest."""
+    """Raised by `Run.wait` if the run did not succeed; `run` has the details."""
 
     def __init__(self, run: Run) -> None:
-        # Who cancels knows why.
+        # A cancelled run needs no reason.
         reason = run.reason or ("" if run.state is RunState.CANCELLED else "no reason given")
-        told = f"run {run.id} {run.state.value}" + (f": {reason}" if reason else "")
-        super().__init__(ErrorCode.FAILED_PRECONDITION, told)
+        detail = f"run {run.id} {run.state.value}" + (f": {reason}" if reason else "")
+        super().__init__(ErrorCode.FAILED_PRECONDITION, detail)
         self.run = run
 
 
 class Run:
-    """A run as it was when last asked for; `refresh()` asks again. `resource` holds every field."""
+    """A run as it was at the last request; `refresh()` requests it again. `resource` holds all fields."""
 
     def __init__(self, runs: Runs, resource: RunResource) -> None:
         self._runs = runs
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        """As it was when last asked for."""
+        """The state at the last request."""
         return self.resource.state
 
     @property
@@ -77,22 +77,22 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """Of the current attempt, 0 to 1."""
+        """Progress of the current attempt, from 0 to 1."""
         return self.resource.progress
 
     @property
     def attempt(self) -> int:
-        """The number of its current or last attempt, from 1; 0 before the first."""
+        """The number of the current or last attempt, from 1; 0 before the first."""
         return self.resource.attempts
 
     @property
     def reason(self) -> str:
-        """Why it failed, in words; of a queued run, why no worker can take it or why it is queued again."""
+        """Why the run failed; for a queued run, why no worker can take it or why it is queued again."""
         return self.resource.reason
 
     @property
     def standing(self) -> str:
-        """Its state in words, with its place in the queue, or a cancel that is under way."""
+        """The state as text, with the place in the queue, or that it is being cancelled."""
         if self.resource.cancel_requested and not self.ended:
             return f"{self.state.value}, being cancelled"
         waits = self.waiting_reason
@@ -107,7 +107,7 @@ class Run:
 
     @property
     def unschedulable(self) -> str:
-        """Why a queued run would wait for ever, if nothing changes; empty where a worker need only become free."""
+        """Why no worker can ever take the queued run; empty if it only waits for a free worker."""
         waits = self.waiting_reason
         return waits.message if waits is not None and waits.code != WaitingCause.QUEUED else ""
 
@@ -123,24 +123,24 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """The exact dataset version it used, `name@version`; empty if it used none."""
+        """The exact dataset version that the run used, `name@version`; empty if it used none."""
         return f"{self.resource.dataset}@{self.resource.dataset_version}" if self.resource.dataset else ""
 
     @property
     def model_version(self) -> ModelVersion | None:
-        """The model version this run registered; None if it registered none (yet)."""
+        """The model version that the run registered; None if it registered none (yet)."""
         found = self.resource.model_version_id
         return self._runs.models.version(found) if found else None
 
     def refresh(self) -> Run:
-        """Ask again. The run itself, for chaining."""
+        """Requests the run again. Returns itself."""
         self.resource = self._runs.resource(self.id)
         return self
 
     def wait(self, timeout_seconds: float | None = None, progress: Callable[[Run], None] | bool = True) -> Run:
-        """Waits for the end, showing a progress bar in a terminal (or calling `progress` after each change).
+        """Waits until the run has ended, with a progress bar in a terminal, or calling `progress` after each change.
 
-        Raises RunFailedError if the run fails or is cancelled, TIMEOUT if it has not ended in time (it goes on).
+        Raises RunFailedError if the run fails or is cancelled, and TIMEOUT if it has not ended in time; it continues.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with shown(progress) as show:
@@ -152,7 +152,7 @@ class Run:
                 if self.ended:
                     break
                 if deadline is not None and time.monotonic() > deadline:
-                    raise LeptonError(ErrorCode.TIMEOUT, f"run {self.id} is still {self.state.value}; it goes on")
+                    raise LeptonError(ErrorCode.TIMEOUT, f"run {self.id} is still {self.state.value}; it continues")
                 changed = (self.state, self.progress) != before
                 pause = FIRST_POLL_SECONDS if changed else min(pause * 1.5, LONGEST_POLL_SECONDS)
                 time.sleep(pause)
@@ -161,7 +161,7 @@ class Run:
         return self
 
     def cancel(self) -> Run:
-        """Ask for its end. A queued run ends at once, a running one when its worker has heard of it."""
+        """Cancels the run. A queued run ends at once; a running one ends when its processes have ended."""
         self.resource = self._runs.cancel(self.id).resource
         return self
 
@@ -170,24 +170,24 @@ class Run:
         return self._runs.retry(self.id)
 
     def attempts(self) -> list[Attempt]:
-        """Its attempts, in order."""
+        """The attempts of the run, in order."""
         return self._runs.attempts(self.id)
 
     def resumed_step(self) -> int:
-        """The step of the checkpoint that its current attempt went on from; 0 for a fresh start."""
+        """The step of the checkpoint from which the current attempt resumed; 0 if it started from the beginning."""
         steps = resume_steps(self)
         return next((steps.get(each.resumed_from, 0) for each in self.attempts() if each.number == self.attempt), 0)
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Its committed checkpoints, in the order they were made."""
+        """The committed checkpoints, in the order in which they were made."""
         return self._runs.checkpoints(self.id)
 
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
-        """Pieces of the log, as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
+        """Pieces of the log as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
         return self._runs.logs(self.id, follow=follow, stream=stream)
 
     def metric_points(self, *keys: str) -> list[MetricPoint]:
-        """The recorded curve, in order; all metrics if no key is given."""
+        """The recorded points in order, of the metric `key` or of all metrics."""
         return self._runs.metric_points(self.id, *keys)
 
     def __repr__(self) -> str:
@@ -204,14 +204,14 @@ class Runs:
         return Run(self, self.resource(run_id))
 
     def find_id(self, reference: str) -> str:
-        """The id that `reference` stands for: `last` is the newest run, the beginning of an id the one that it fits.
+        """The id of a run by reference: `last` for the newest run, an id, or the beginning of one.
 
-        NOT_FOUND if there is none, INVALID with the matching ids if the beginning fits several.
+        Raises NOT_FOUND if there is none, INVALID with the matching ids if there are several.
         """
         if reference == LAST:
             if newest := self.list(limit=1):
                 return newest[0].id
-            raise LeptonError(ErrorCode.NOT_FOUND, "there is no run yet, so none is the last")
+            raise LeptonError(ErrorCode.NOT_FOUND, "the project has no runs yet")
         if is_id(reference, "run") or not reference.startswith("run_"):
             return reference
         matches = [run.id for run in self.list(id_prefix=reference, limit=SHOWN_MATCHES + 1)]
@@ -224,11 +224,11 @@ class Runs:
         return matches[0]
 
     def resource(self, run_id: str) -> RunResource:
-        """All fields of a run, as the API has them."""
+        """All fields of a run, as the API returns them."""
         return self._transport.get(_path(run_id), RunResource)
 
     def cancel(self, run_id: str) -> Run:
-        """Ask for the end of a run. A queued one ends at once, a running one when its worker has heard of it."""
+        """Cancels a run. A queued run ends at once; a running one ends when its processes have ended."""
         return Run(self, self._transport.send("POST", f"{_path(run_id)}:cancel", RunResource))
 
     def retry(self, run_id: str, *, idempotency_key: str | None = None) -> Run:
@@ -238,16 +238,16 @@ class Runs:
         return Run(self, resource)
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        """A run's attempts, in order."""
+        """The attempts of a run, in order."""
         return self._transport.get(f"{_path(run_id)}/attempts", ListAttemptsResponse).attempts
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
-        """A run's committed checkpoints, in the order they were made."""
+        """The committed checkpoints of a run, in the order in which they were made."""
         return self._transport.get(f"{_path(run_id)}/checkpoints", ListCheckpointsResponse).checkpoints
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
-        """The recorded curve, in order; all metrics if no key is given. NOT_FOUND for a key that is not recorded,
-        once others are: before the first point nobody knows which keys there will be."""
+        """The recorded points in order, of the metric `key` or of all metrics. Raises NOT_FOUND if the run has recorded
+        other metrics but not `key`; before the first point it returns nothing, since `key` may follow."""
         found = self._points(run_id, keys)
         missing = [key for key in keys if key not in {point.key for point in found}]
         if missing and (recorded := sorted({point.key for point in self._points(run_id, ())})):
@@ -266,15 +266,15 @@ class Runs:
             cursor = page.next_cursor
 
     def logs(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[str]:
-        """Pieces of text: what there is, or with `follow` all until the run has ended.
+        """Pieces of the log as text: those that exist, or with `follow` all until the run has ended.
 
-        Without `stream` it is what the programs said; the launcher's own words only if they said nothing. `rank-0`,
-        `rank-1` … and `launcher` are one stream each, `all` is everything. NOT_FOUND names the streams there are.
+        `stream` is `rank-0`, `rank-1` …, `launcher` or `all`. Without it, the pieces are those of the ranks, or the
+        launcher's if the ranks wrote nothing. Raises NOT_FOUND with the run's streams for another name.
         """
         return (piece.text for piece in self.log_pieces(run_id, follow=follow, stream=stream))
 
     def log_pieces(self, run_id: str, *, follow: bool = False, stream: str = "") -> Iterator[LogPiece]:
-        """As `logs`, with the attempt and the stream that each piece is from."""
+        """The same as `logs`, with the attempt and the stream of each piece."""
         path = _path(run_id)
         if stream:
             check_stream(self.resource(run_id), stream)
@@ -282,12 +282,12 @@ class Runs:
         return pieces if stream else spoken(pieces)
 
     def follow_metrics(self, run_id: str, *keys: str) -> Iterator[MetricPoint]:
-        """Points as they come, until the run has ended."""
+        """Points as they arrive, until the run has ended."""
         for message in followed(self._transport, f"{_path(run_id)}/metrics/stream", {"key": keys}):
             for point in message.json():
                 yield MetricPoint.model_validate(point)
 
-    # The last method: below it, `list` in an annotation would mean this one.
+    # Must be the last method: in annotations below it, `list` would mean this method.
     def list(
         self,
         *,
@@ -299,7 +299,7 @@ class Runs:
         id_prefix: str = "",
         limit: int = 50,
     ) -> list[Run]:
-        """The newest runs first. Each filter narrows the list, over all runs of the project; empty: any."""
+        """Runs of the project that match every filter, newest first. An empty filter matches every run."""
         found: list[Run] = []
         params = {"name": name, "recipe": recipe, "dataset": dataset, "model": model, "id_prefix": id_prefix}
         params = {key: value for key, value in params.items() if value}
@@ -314,7 +314,7 @@ class Runs:
 
 
 def resume_steps(run: Run) -> dict[str, int]:
-    """Checkpoint id → step, of a run that has been tried more than once: nothing else is gone on from."""
+    """Checkpoint id → step; empty for a run with one attempt, which cannot have resumed from a checkpoint."""
     return {each.id: each.step for each in run.checkpoints()} if run.attempt > 1 else {}
 
 

@@ -1,4 +1,4 @@
-"""The machines that train."""
+"""The machines that run jobs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Workers:
         self._transport = transport
 
     def drain(self, worker_id: str) -> Worker:
-        """Gives it no more work, until it is started anew; what it runs goes back to the queue at a checkpoint.
+        """Gives a worker no more work until it is restarted. Its current run goes back to the queue at a checkpoint.
 
-        Returns at once: `current_attempt_id` is empty as soon as it is idle. Needs a key of role operator.
+        Returns at once; `current_attempt_id` is empty when the worker is idle. Needs a key of role operator.
         """
         return self._transport.send("POST", f"/v1/workers/{part(worker_id, 'worker_id')}/drain", Worker)
 
     def list(self) -> list[Worker]:
-        """All that ever came, in the order in which they announced themselves."""
+        """All workers that ever announced themselves, in that order."""
         return self._transport.get("/v1/workers", ListWorkersResponse).workers

@@ -1,4 +1,4 @@
-"""HTTP to the gateway: the key, retries of what may be repeated, and problem details back as LeptonError."""
+"""HTTP to the gateway: adds the key, repeats safe requests, and raises problem details as LeptonError."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0
-# Failures in which no byte of the request can have been acted on.
+# Failures before the server can have received the request.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Transport:
-    """One connection pool. Calls of the gateway are safe to repeat (submissions carry a key), but for a few."""
+    """One connection pool. Most calls of the gateway may be repeated: submissions have an idempotency key."""
 
     def __init__(self, login: Login, *, timeout_seconds: float = 30.0, retry_seconds: float = 30.0) -> None:
         self.url = login.url
@@ -40,7 +40,7 @@ class Transport:
             base_url=login.url,
             headers={"authorization": f"Bearer {login.api_key}"},
             timeout=timeout_seconds,
-            # The key must not follow to wherever an answer points.
+            # A redirect could send the key to another server.
             follow_redirects=False,
             trust_env=not is_local(login.url),
         )
@@ -52,7 +52,7 @@ class Transport:
         return self._read(self.request("GET", path, params=params), model)
 
     def pages(self, path: str, model: type[Model], params: Mapping[str, Any] | None = None) -> Iterator[Model]:
-        """All pages of a list whose answers name the next one in `next_page_token`."""
+        """The entries of all pages of a list; each answer has the next page's `next_page_token`."""
         token = ""
         while True:
             page = self.get(path, model, {"page_size": MAX_PAGE_ENTRIES, **(params or {}), "page_token": token})
@@ -71,7 +71,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
     ) -> Model:
-        """Sends `body` as JSON and reads the answer as `model`."""
+        """Sends `body` as JSON and parses the answer as `model`."""
         given = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
         answer = self.request(method, path, json_body=given, headers=headers, repeatable=repeatable)
         return self._read(answer, model)
@@ -89,7 +89,7 @@ class Transport:
     ) -> httpx.Response:
         """Raises LeptonError with the gateway's code; UNAVAILABLE if it cannot be reached within `retry_seconds`.
 
-        What is not `repeatable` is sent again only if the first try cannot have had an effect.
+        A request that is not `repeatable` is sent again only if the first try cannot have had an effect.
         """
         sent = dict(headers or {})
         if json_body is not None:
@@ -117,9 +117,9 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, Any], last_event_id: str) -> Iterator[httpx.Response]:
-        """An open event stream; reading it may raise httpx.HTTPError when it breaks."""
+        """An open event stream. Reading from it raises httpx.HTTPError if it breaks."""
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
-        # Keep-alive comments come every 15 s, so silence of a minute is a dead connection.
+        # Keep-alive comments come every 15 s, so after a minute without data the connection is dead.
         with self._http.stream(
             "GET", path, params=params, headers=headers, timeout=httpx.Timeout(30, read=60)
         ) as answer:
@@ -135,12 +135,12 @@ class Transport:
             what = f"{answer.request.method} {answer.request.url.path}"
             raise LeptonError(
                 ErrorCode.INTERNAL,
-                f"{self.url} gave no answer of Lepton's to {what}: {error.errors()[0]['msg']}. "
+                f"{self.url} answered {what} with something else than Lepton does: {error.errors()[0]['msg']}. "
                 "Is this the gateway's address? Are server and client of the same version?",
             ) from None
 
     def _unreachable(self, error: httpx.HTTPError) -> LeptonError:
-        hint = "is it running? `lepton doctor` tells"
+        hint = "check with `lepton doctor` whether it is running"
         if isinstance(error, httpx.TimeoutException):
             cause = Cause("gateway_timeout", {"url": self.url}, f"{self.url} did not answer in time")
             return LeptonError(ErrorCode.TIMEOUT, f"{cause.message}; {hint}", cause=cause)
@@ -153,35 +153,36 @@ def _json(body: Any) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
-        told = "JSON knows text, finite numbers, true, false and null (a missing value), in lists and objects"
-        raise LeptonError(ErrorCode.INVALID, f"this cannot be sent as JSON: {error}; {told}") from None
+        allowed = "text, finite numbers, true, false and null (a missing value), in lists and objects"
+        detail = f"a value cannot be sent as JSON: {error}; allowed: {allowed}"
+        raise LeptonError(ErrorCode.INVALID, detail) from None
 
 
 def new_key() -> str:
-    """A fresh idempotency key."""
+    """A new idempotency key."""
     return str(uuid.uuid4())
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait, doubled each time, with jitter so that clients do not come back together."""
+    """Seconds to wait: doubled each time, with jitter so that clients do not all retry at the same time."""
     longest: float = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - not used for a secret
 
 
 def problem(answer: httpx.Response) -> LeptonError:
-    """The LeptonError that an answer's problem details describe (RFC 9457)."""
+    """The LeptonError of an answer's problem details (RFC 9457)."""
     return error_from_problem(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
 
 
 def part(value: str, field: str) -> str:
-    """`value` as one part of a path: whatever it holds, it stays one part."""
+    """`value` escaped as one segment of a path."""
     if value in ("", ".", ".."):
         raise invalid(field, "not a name or an id", value)
     return quote(value, safe="@:")
 
 
 def is_local(url: str) -> bool:
-    """On this machine: reached directly, since a proxy that the environment names cannot reach it for us."""
+    """Whether the URL is on this machine, which a proxy named in the environment cannot reach."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""Where the platform is and who is calling: from arguments, the environment, or the login file.
+"""Finds the platform's URL and the API key: in arguments, the environment, or the login file.
 
 `lepton up` and `lepton login` write `<LEPTON_HOME>/login.json` (default `~/.lepton`), readable by its owner only.
 """
@@ -18,7 +18,7 @@ from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`api_key` is left out of the representation: logs and tracebacks must not hold it."""
+    """`api_key` is not in the repr, so that it does not get into logs and tracebacks."""
 
     url: str
     api_key: str = field(repr=False)
@@ -34,10 +34,10 @@ def login_file(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def find_login(url: str | None = None, api_key: str | None = None, environ: Mapping[str, str] | None = None) -> Login:
-    """Arguments first, then `LEPTON_URL` and `LEPTON_API_KEY`, then the login file.
+    """The login from the arguments, else `LEPTON_URL` and `LEPTON_API_KEY`, else the login file.
 
-    Raises UNAUTHENTICATED saying what to do when there is none. A key from the file goes to the file's own URL only:
-    it must not be sent to another server that somebody named.
+    Raises UNAUTHENTICATED with what to do if there is none. A key from the file is sent only to the file's URL, not to
+    another one from the arguments or the environment.
     """
     environment = os.environ if environ is None else environ
     url = url or environment.get("LEPTON_URL")
@@ -53,7 +53,7 @@ def find_login(url: str | None = None, api_key: str | None = None, environ: Mapp
             "`lepton login URL`, or set LEPTON_URL and LEPTON_API_KEY.",
             cause=Cause("no_login", {"file": str(file)}, f"No login: {file} does not exist"),
         )
-    # An empty variable is no key: only a key that was really given may go to another URL than the file's.
+    # An empty variable is not a key. Without a key of its own, a URL other than the file's is refused.
     if not api_key and url and url.rstrip("/") != saved.url:
         raise LeptonError(
             ErrorCode.UNAUTHENTICATED,
@@ -64,7 +64,7 @@ def find_login(url: str | None = None, api_key: str | None = None, environ: Mapp
 
 
 def checked(url: str, api_key: str) -> Login:
-    """Raises INVALID for what cannot be an address or a key; the message never shows the key."""
+    """Raises INVALID for a malformed URL or key; the message does not contain the key."""
     try:
         address = urlsplit(url.strip())
         usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
@@ -74,12 +74,14 @@ def checked(url: str, api_key: str) -> Login:
         raise invalid("url", "not the address of a platform", url, "http://host:port or https://host")
     key = api_key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise invalid("api_key", "not an API key", allowed="lpk_ and what `lepton keys create` printed behind it")
+        raise invalid(
+            "api_key", "not an API key", allowed="the text printed by `lepton keys create`, which begins with lpk_"
+        )
     return Login(url.strip().rstrip("/"), key)
 
 
 def save_login(login: Login, environ: Mapping[str, str] | None = None) -> Path:
-    """Writes the login file in one step, readable by its owner only from its first moment on."""
+    """Writes the login file atomically; only the owner can read it, from the moment it is made."""
     file = login_file(environ)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, json.dumps({"url": login.url, "api_key": login.api_key}, indent=2) + "\n")
@@ -87,7 +89,7 @@ def save_login(login: Login, environ: Mapping[str, str] | None = None) -> Path:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replaces `file`; at no moment can anybody but the owner read it."""
+    """Replaces `file` atomically; only the owner can read it at any time."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""Progress bars for long work: in a terminal only, never in the way of a script's output."""
+"""Progress bars, shown only in a terminal, on stderr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Advance = Callable[[int], None]
 
 
 class Watched(Protocol):
-    """A run, as far as a bar shows it."""
+    """The fields of a run that a progress bar shows."""
 
     @property
     def name(self) -> str: ...
@@ -46,7 +46,7 @@ Shown = TypeVar("Shown", bound=Watched)
 
 
 class Standing:
-    """How a run stands, in words: `running`, and from its second attempt on `running (attempt 2, from step 400)`."""
+    """The state of a run as text: `running`, or from the second attempt on `running (attempt 2, from step 400)`."""
 
     def __init__(self) -> None:
         self._attempt, self._from = 1, ""
@@ -61,13 +61,13 @@ class Standing:
 
 
 class Notice:
-    """Why a run waits in vain, once each time that there is a new reason."""
+    """Reports why no worker can take a run, once for each new reason."""
 
     def __init__(self) -> None:
         self._reported = ""
 
     def of(self, run: Watched) -> str:
-        """Empty where there is nothing new to say."""
+        """The reason as a line of text; empty if it is not new."""
         if run.unschedulable == self._reported:
             return ""
         self._reported = run.unschedulable
@@ -76,7 +76,7 @@ class Notice:
 
 @contextmanager
 def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown], None]]:
-    """What to call after each look at a run: the caller's own function, a bar, or nothing."""
+    """The function to call after each request of a run: the caller's own, a progress bar, or none."""
     if callable(progress):
         yield progress
         return
@@ -99,7 +99,7 @@ def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown]
 
 @contextmanager
 def transferring(title: str, total_bytes: int | None, *, wanted: bool = True) -> Iterator[Advance]:
-    """Call what this gives with the bytes that were just moved; None: nobody knows yet how many there are."""
+    """Yields a function to call with each number of bytes moved. `total` None: not known yet."""
     console = Console(stderr=True)
     if not wanted or not console.is_terminal:
         yield lambda _: None

@@ -1,7 +1,7 @@
 """Server-sent events, as the gateway sends them (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-httpx-sse would replace `messages` alone, and be one more package in users' environments: going on after a broken
-connection and knowing the end stay ours.
+httpx-sse would replace only `messages`, and would be one more package in users' environments. Continuing after a
+broken connection and detecting the end would remain ours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_CONTENT = 204
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`id` is where to go on after this message; `event` is "message" unless the server named it."""
+    """`id` is the cursor to continue after this message; `event` is "message" unless the server named another."""
 
     event: str
     data: str
@@ -34,7 +34,7 @@ class Message:
 
 
 def messages(lines: Iterable[str]) -> Iterator[Message]:
-    """Whole messages only: one that the connection's end cut short is not given out."""
+    """Yields complete messages only, not one that the end of the connection cut off."""
     event, id, data = "", "", list[str]()
     for line in lines:
         if not line:
@@ -53,16 +53,16 @@ def messages(lines: Iterable[str]) -> Iterator[Message]:
 
 
 def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iterator[Message]:
-    """The messages of a stream until the one that ends it; a broken connection is taken up again after the last one.
+    """The messages of a stream until its end. After a broken connection it continues after the last message.
 
-    Raises what the server says, or UNAVAILABLE when several tries in a row brought nothing.
+    Raises the server's error, or UNAVAILABLE after several tries in a row without a message.
     """
     last, failures = "", 0
     while True:
         try:
             with transport.stream(path, params, last) as answer:
                 if answer.status_code == NO_CONTENT:
-                    # The end was sent before, to a connection that broke.
+                    # The end was sent on an earlier connection, which broke.
                     return
                 for message in messages(answer.iter_lines()):
                     if message.event == "end":
@@ -72,7 +72,7 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
                     failures = 0
                     last = message.id or last
                     yield message
-            # A server that drains ends its streams in good order; the next one goes on.
+            # A server that is stopped ends its streams; the next connection continues.
             failure = LeptonError(ErrorCode.UNAVAILABLE, f"{transport.url} ended the stream")
         except httpx.HTTPError as error:
             failure = LeptonError(ErrorCode.UNAVAILABLE, f"the stream from {transport.url} broke: {error!r}")

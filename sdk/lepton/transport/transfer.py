@@ -1,4 +1,4 @@
-"""Folders up and down: what moves and how is core's (`objects.transfer`), the wires are HTTP to gateway and store."""
+"""Uploads and downloads folders by HTTP to gateway and store; the procedure itself is core's `objects.transfer`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STORE_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A folder that the platform now holds; `sent_bytes` of it were new to it."""
+    """An uploaded folder; `sent_bytes` is the size of the files that the platform did not have."""
 
     manifest_digest: str
     files: tuple[FileEntry, ...]
@@ -53,10 +53,10 @@ class Pushed:
 
 
 def push_folder(transport: Transport, path: Path, *, title: str, progress: bool = True) -> Pushed:
-    """Sends what the platform lacks of the files in `path` (a folder or one file), and commits the list of them.
+    """Uploads the files of `path` (a folder or one file) that the platform does not have, and commits the manifest.
 
-    Left out: files and folders whose name begins with a dot, and `__pycache__`. Links are followed to files within
-    the folder; one that leads out of it, or to a folder, is INVALID. CONFLICT if a file changes meanwhile.
+    Files and folders whose name begins with a dot, and `__pycache__`, are left out. Links to files within the folder
+    are followed; a link to a folder or out of `path` is INVALID. CONFLICT if a file changes during the upload.
     """
     with transferring(f"{title}: reading", None, wanted=progress) as advance:
         local = scan(path, skip=is_left_out, advance=advance)
@@ -70,15 +70,15 @@ def push_folder(transport: Transport, path: Path, *, title: str, progress: bool 
 
 
 def is_left_out(path: str) -> bool:
-    """Of a pushed folder, by relative path: hidden things (`.git`, `.DS_Store`, `.venv`) and compiled Python."""
+    """Whether a push leaves out this relative path: hidden (`.git`, `.DS_Store`, `.venv`) or compiled Python."""
     name = PurePosixPath(path).name
     return name.startswith(".") or name == "__pycache__"
 
 
 def empty_folders(path: Path) -> list[str]:
-    """Folders below `path` without a single file that a push takes, the outermost of each, by relative path.
+    """Relative paths of folders below `path` without any file that a push includes; only the outermost ones.
 
-    A push holds files, so they are not part of it: a class folder without images would silently be no class.
+    Versions hold only files, so a class folder without images would silently be left out.
     """
     found: list[str] = []
 
@@ -102,7 +102,7 @@ def empty_folders(path: Path) -> list[str]:
 
 
 def read_manifest(transport: Transport, digest: str, limit: int | None = None) -> list[FileEntry]:
-    """The files of a folder by path; all of them, or at most `limit`."""
+    """The files of a manifest, ordered by path; all, or at most `limit`."""
     found: list[FileEntry] = []
     path, after = f"/v1/manifests/{part(digest, 'manifest_digest')}", ""
     while limit is None or len(found) < limit:
@@ -118,7 +118,7 @@ def read_manifest(transport: Transport, digest: str, limit: int | None = None) -
 def pull_files(
     transport: Transport, files: Sequence[FileEntry], folder: Path, *, title: str, progress: bool = True
 ) -> int:
-    """Writes `files` below `folder`, each verified; answers how many bytes came. What is there already stays."""
+    """Writes `files` below `folder`, each verified; returns the bytes received. Files already there are kept."""
     missing = [file for file in files if not _is_there(file, _inside(folder, file.path))]
     size = sum(file.bytes for file in {file.digest: file for file in missing}.values())
     with Wires(transport) as wires, transferring(title, size, wanted=progress) as advance:
@@ -127,7 +127,7 @@ def pull_files(
 
 
 def _inside(folder: Path, path: str) -> Path:
-    """The names come from a server: none may lead out of `folder`, be it by a link that lies there already."""
+    """Checks names, which come from a server: none may lead out of `folder`, not even by a link that exists there."""
     target = folder / check_path(path, "path")
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise invalid("path", "leads out of the folder through a link", path, f"paths within {folder}")
@@ -141,12 +141,12 @@ def _is_there(file: FileEntry, target: Path) -> bool:
 
 
 class Wires:
-    """The gateway for what must be known, the object store for the bytes of large files."""
+    """Calls the gateway, and the object store for the bytes of large files."""
 
     def __init__(self, transport: Transport) -> None:
         self._gateway = transport
         self._store: httpx.Client | None = None
-        self._lock = threading.Lock()  # parts and ranges travel in several threads
+        self._lock = threading.Lock()  # parts and ranges are moved by several threads
 
     def find_missing(self, digests: Sequence[str]) -> Sequence[str]:
         body = parse(FindMissingRequest, {"digests": list(digests)})
@@ -185,7 +185,7 @@ class Wires:
         return self._gateway.send("POST", "/v1/artifacts:locate", LocateResponse, body).locations
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
-        """Exactly `length` bytes; a connection that breaks is taken up again where it broke."""
+        """Yields exactly `length` bytes; after a broken connection it continues at the next byte."""
         done, patience = 0, _Patience(self._gateway.retry_seconds)
         while done < length:
             try:
@@ -212,7 +212,7 @@ class Wires:
                 yield piece
 
     def _client(self, url: str) -> httpx.Client:
-        """Without our key: the URLs are signed, and the store is another server."""
+        """A request without the API key: the URLs are signed, and the store is another server."""
         with self._lock:
             if self._store is None:
                 self._store = httpx.Client(timeout=STORE_TIMEOUT_SECONDS, trust_env=not is_local(url))
@@ -233,27 +233,27 @@ def _check(answer: httpx.Response, *expected: int) -> None:
         code = ErrorCode.UNAVAILABLE if answer.status_code in (*RETRIED_STATUSES, 500) else ErrorCode.INTERNAL
         if answer.status_code == 404:
             code = ErrorCode.NOT_FOUND
-        # Neither URL nor body: a signed URL is as good as a key while it lives.
-        told = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
-        raise LeptonError(code, told)
+        # Without the URL and the body: a signed URL gives access until it expires.
+        detail = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
+        raise LeptonError(code, detail)
 
 
 class _Patience:
-    """With a store that is away for a while, as long as the gateway is waited for too."""
+    """Retries while the store is unavailable, for as long as requests to the gateway are retried."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.renew()
 
     def renew(self) -> None:
-        """The store has answered."""
+        """To be called when the store has answered."""
         self._until: float | None = None
         self._failures = 0
 
     def wait_after(self, error: httpx.HTTPError | LeptonError) -> None:
-        """Raises the error, as a LeptonError, when waiting cannot help or the time is over."""
+        """Waits before a retry. Raises the error as a LeptonError if a retry cannot help or the time is over."""
         if self._until is None:
-            # Not from the beginning: a slow line may have taken longer than this before it broke.
+            # Counted from the first error: a slow transfer may run longer than that before it breaks.
             self._until = time.monotonic() + self._seconds
         pause = backoff(self._failures)
         if not _passing(error) or time.monotonic() + pause > self._until:
