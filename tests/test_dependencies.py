@@ -35,3 +35,25 @@ def test_each_is_pinned_and_has_a_reason(project: Path) -> None:
     reasons = _normalised((ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8"))
     assert _declared(project) <= pinned
     assert not [name for name in _declared(project) if name not in reasons]
+
+
+def _pins(file: str) -> dict[str, str]:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return {_normalised(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    ("pins", "hashes"),
+    [
+        ("constraints.txt", "environment.txt"),
+        ("proto/generator.txt", "generator.txt"),
+        ("supply/tools.txt", "tools.txt"),
+    ],
+)
+def test_each_pin_has_its_hashes(pins: str, hashes: str) -> None:
+    """The Makefile installs from the lists with hashes; a pin that changed alone would never be installed."""
+    expected = _pins(pins)
+    expected.pop("torch", None)  # each machine chooses its build: docs/decisions/0019-what-setup-installs-is-checked.md
+    assert _pins(f"supply/hashes/{hashes}") == expected, "run make hashes"
+    blocks = re.split(r"^(?=\S)", (ROOT / "supply" / "hashes" / hashes).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [block for block in blocks if block and not re.search(r"--hash=sha256:[0-9a-f]{64}\b", block)] == []

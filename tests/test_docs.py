@@ -13,7 +13,7 @@ FILE = re.compile(r"`([\w./<>-]+\.(?:py|yaml|json|toml))`")
 THEIRS = {
     "digits.yaml", "tabular.yaml", "script.yaml", "job.yaml", "schema.json", "settings.py", "data.py", "model.py",
     "recipe.py", "train.py", "pyproject.toml", "signature.json", "state.json", "card.json", "main.py", "utils.py",
-    "helpers.py",
+    "helpers.py", "sbom.cdx.json",
 }  # fmt: skip
 
 
