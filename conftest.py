@@ -4,5 +4,6 @@ pytest_plugins = [
     "lepton_fixtures.servers",
     "lepton_fixtures.databases",
     "lepton_fixtures.platform",
+    "lepton_fixtures.start_stack",
     "lepton_fixtures.other_user",
 ]

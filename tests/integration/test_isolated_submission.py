@@ -21,8 +21,8 @@ from lepton_core.grpc.client import SyncChannel, open_sync_channel
 from lepton_core.ids import new_id
 from lepton_core.queue import SUBMISSION_STREAM, reply_stream
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import attempts_pb2, attempts_pb2_grpc, jobs_pb2, jobs_pb2_grpc, workers_pb2, workers_pb2_grpc
-from trainer.stack import Stack
 
 PARTS = ("queue", "objects", "registry", "gateway")
 

@@ -13,7 +13,7 @@ import httpx
 
 from lepton import Client
 from lepton_fixtures.other_user import folder_for_others, python_for_others
-from trainer.stack import Stack
+from lepton_fixtures.stack import Stack
 
 PROGRAM = """
 import json, os

@@ -15,9 +15,9 @@ import pytest
 from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.other_user import folder_for_others, python_for_others
 from lepton_fixtures.processes import stays, wait_until
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import runs_pb2
 from lepton_trainer.processes.user_processes import processes_of
-from trainer.stack import Stack
 
 SUCCEEDED, FAILED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED
 

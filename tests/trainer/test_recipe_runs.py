@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lepton_fixtures.attempt_trees import gone
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import runs_pb2
-from trainer.stack import Stack
 
 
 def test_digits_are_trained_by_two_ranks_and_registered(start_stack: Callable[..., Stack], tmp_path: Path) -> None:

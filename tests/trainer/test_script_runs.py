@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lepton_fixtures.attempt_trees import gone
+from lepton_fixtures.job_scripts import COUNTING_RANKS, STUBBORN
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import runs_pb2
-from trainer.scripts import COUNTING, STUBBORN
-from trainer.stack import Stack
 
 SUCCEEDED, FAILED, CANCELLED = runs_pb2.RUN_STATE_SUCCEEDED, runs_pb2.RUN_STATE_FAILED, runs_pb2.RUN_STATE_CANCELLED
 
@@ -25,7 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 
 def test_a_script_runs_with_metrics_logs_and_checkpoints(stack: Stack, tmp_path: Path) -> None:
-    run_id = stack.script(tmp_path / "code", COUNTING, args=["12", "0.02"], resources={"ranks": 2})
+    run_id = stack.script(tmp_path / "code", COUNTING_RANKS, args=["12", "0.02"], resources={"ranks": 2})
     run = stack.wait(run_id)
     assert run.state == SUCCEEDED, run.reason
     assert [point.step for point in stack.metrics(run_id)] == list(range(1, 13))

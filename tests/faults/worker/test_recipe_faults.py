@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import runs_pb2
-from trainer.stack import Stack
 
 
 def test_a_killed_rank_resumes_without_a_point_twice(start_stack: Callable[..., Stack], tmp_path: Path) -> None:

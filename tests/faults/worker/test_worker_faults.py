@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from lepton_fixtures.attempt_trees import gone
+from lepton_fixtures.job_scripts import COUNTING_RANKS, SAVES_WHEN_ASKED
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.stack import Stack
 from lepton_proto.v1 import runs_pb2
-from trainer.scripts import COUNTING, SAVES_WHEN_ASKED
-from trainer.stack import Stack
 
 StartStack = Callable[..., Stack]
 SUCCEEDED = runs_pb2.RUN_STATE_SUCCEEDED
@@ -37,7 +37,7 @@ def stack(start_stack: StartStack) -> Stack:
 
 
 def count(stack: Stack, folder: Path, steps: int = 60, pause: float = 0.1, ranks: int = 1, **spec: object) -> str:
-    run_id = stack.script(folder, COUNTING, args=[str(steps), str(pause)], resources={"ranks": ranks}, **spec)
+    run_id = stack.script(folder, COUNTING_RANKS, args=[str(steps), str(pause)], resources={"ranks": ranks}, **spec)
     wait_until(lambda: stack.checkpoints(run_id), 60, "a first checkpoint")
     return run_id
 
@@ -167,7 +167,7 @@ def test_a_stale_attempt_cannot_finish_or_log(stack: Stack, tmp_path: Path) -> N
 
 def test_while_the_object_store_is_away_the_job_waits(stack: Stack, tmp_path: Path) -> None:
     stack.servers["trainer"].stop()
-    run_id = stack.script(tmp_path / "code", COUNTING, args=["20", "0.05"])
+    run_id = stack.script(tmp_path / "code", COUNTING_RANKS, args=["20", "0.05"])
     stack.servers["objects"].kill()
     stack.start("trainer")
     # Far longer than a try, and than the fence: the lease is renewed all the while.

@@ -1,8 +1,8 @@
 """Programs of script jobs that the tests submit. They write the workspace's files as `lepton.runtime` does."""
 
 # Counts steps to the number in its first argument, pausing the second argument's seconds each; checkpoints every
-# fifth step and goes on from the one it is given. One rank tells for all.
-COUNTING = """
+# fifth step and goes on from the one it is given. Rank 0 reports for all.
+COUNTING_RANKS = """
 import json, os, sys, time
 from pathlib import Path
 from lepton_core.journal import JournalWriter
@@ -39,7 +39,7 @@ while step < steps:
 print("rank", rank, "is done", flush=True)
 """
 
-# As COUNTING's checkpoints, but on SIGTERM, once.
+# As COUNTING_RANKS's checkpoints, but on SIGTERM, once.
 SAVES_WHEN_ASKED = """
 import json, os, signal, sys, time
 from pathlib import Path

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from trainer.stack import Stack
+if TYPE_CHECKING:
+    from lepton_fixtures.stack import Stack
 
 
 @pytest.fixture
 def start_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Call it with settings of the trainer (`{"LEPTON_TRAINER_POLL_SECONDS": "1"}`) and names of parts to start."""
+    # Here, so that pytest starts fast and each service's own tests run where no other service is installed.
+    from lepton_fixtures.stack import Stack
+
     stacks: list[Stack] = []
 
     def start(settings: Mapping[str, str] | None = None, *parts: str) -> Stack:

@@ -1,3 +1,0 @@
-from trainer.fixtures import start_stack
-
-__all__ = ["start_stack"]
