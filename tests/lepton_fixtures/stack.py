@@ -20,7 +20,7 @@ from lepton_core.objects.folder import scan
 from lepton_core.objects.transfer import send
 from lepton_fixtures.attempt_trees import processes_marked
 from lepton_fixtures.processes import ServerProcess, wait_until
-from lepton_local.components import Part, Wiring, build_parts, port_names
+from lepton_local.components import Part, Wiring, build_parts, port_hosts
 from lepton_local.example import Kind, write_example
 from lepton_local.home import Home
 from lepton_local.keys import ensure_keys
@@ -59,7 +59,7 @@ class Stack:
         self.home.create()
         self.home.let_through(others="LEPTON_TRAINER_RUN_AS" in (settings or {}))
         local = LocalSettings()
-        ports = choose_ports(port_names(local), self.home.ports, any_free=True)
+        ports = choose_ports(port_hosts(local), self.home.ports, any_free=True)
         keys = ensure_keys(self.home)
         wiring = Wiring(home=self.home, ports=ports, keys=keys, settings=local)
         self._parts: dict[str, Part] = {part.name: part for part in build_parts(wiring)}

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys
+from lepton_local.ports import ALL_ADDRESSES, LOOPBACK
 from lepton_local.readiness import Probe, file_appears, grpc_serves, http_answers, queue_answers
 from lepton_local.servers import rclone_command, rclone_environment, valkey_command
 from lepton_local.settings import LocalSettings, ObjectStore
@@ -47,16 +48,15 @@ class Wiring:
 
     def address(self, name: str) -> str:
         """For the parts themselves."""
-        return f"127.0.0.1:{self.ports[name]}"
+        return f"{LOOPBACK}:{self.ports[name]}"
 
     def listen(self, name: str) -> str:
-        """Of a part that clients reach."""
-        host = "0.0.0.0" if self.settings.public_host else "127.0.0.1"  # noqa: S104 - asked for by name
-        return f"{host}:{self.ports[name]}"
+        """What the part itself binds."""
+        return f"{port_hosts(self.settings)[name]}:{self.ports[name]}"
 
     def public(self, name: str) -> str:
         """For clients."""
-        return f"{self.settings.public_host or '127.0.0.1'}:{self.ports[name]}"
+        return f"{self.settings.public_host or LOOPBACK}:{self.ports[name]}"
 
     def broker_url(self, user: str) -> str:
         if self.settings.broker_url:
@@ -87,10 +87,16 @@ def build_parts(wiring: Wiring) -> list[Part]:
     return [make(wiring) for make in makers.values()]
 
 
-def port_names(settings: LocalSettings) -> list[str]:
-    """The ports to choose; none for servers that run elsewhere."""
-    names = ["gateway_http", "gateway_grpc", "inference_http", "inference_grpc", "registry"]
-    return names + ["queue"] * (not settings.broker_url) + ["objects"] * (not settings.object_store.endpoint)
+def port_hosts(settings: LocalSettings) -> dict[str, str]:
+    """The host on which each port is bound. Servers that run elsewhere have no port here."""
+    public = ALL_ADDRESSES if settings.public_host else LOOPBACK
+    hosts = dict.fromkeys(("gateway_http", "gateway_grpc", "inference_http", "inference_grpc"), public)
+    hosts["registry"] = LOOPBACK
+    if not settings.broker_url:
+        hosts["queue"] = LOOPBACK
+    if not settings.object_store.endpoint:
+        hosts["objects"] = public
+    return hosts
 
 
 def queue_part(wiring: Wiring) -> Part:
@@ -123,7 +129,7 @@ def registry_part(wiring: Wiring) -> Part:
         name="registry",
         command=_service("lepton_registry"),
         environment={
-            "LEPTON_REGISTRY_LISTEN": wiring.address("registry"),
+            "LEPTON_REGISTRY_LISTEN": wiring.listen("registry"),
             "LEPTON_REGISTRY_DATABASE_URL": wiring.database_url,
             "LEPTON_REGISTRY_BROKER_URL": wiring.broker_url("services"),
             "LEPTON_REGISTRY_SERVICE_TOKENS_FILE": str(wiring.keys.service_tokens_file),
@@ -155,41 +161,35 @@ def _object_store(wiring: Wiring) -> dict[str, str]:
 
 
 def gateway_part(wiring: Wiring) -> Part:
-    http, rpc = wiring.ports["gateway_http"], wiring.ports["gateway_grpc"]
-    return Part(
-        name="gateway",
-        command=_service("lepton_gateway"),
-        environment={
-            "LEPTON_GATEWAY_HTTP_LISTEN": wiring.listen("gateway_http"),
-            "LEPTON_GATEWAY_GRPC_LISTEN": wiring.listen("gateway_grpc"),
-            "LEPTON_GATEWAY_REGISTRY_ADDRESS": wiring.address("registry"),
-            "LEPTON_GATEWAY_SERVICE_TOKEN_FILE": wiring.token_file("gateway"),
-            "LEPTON_GATEWAY_BROKER_URL": wiring.broker_url("services"),
-            "LEPTON_GATEWAY_INFERENCE_URL": f"http://{wiring.address('inference_http')}",
-        },
-        ready=http_answers(http, "/healthz"),
-        stop_seconds=10,
-        after=("registry",),
-        ports={"http": http, "grpc": rpc},
-    )
+    environment = {
+        "BROKER_URL": wiring.broker_url("services"),
+        "INFERENCE_URL": f"http://{wiring.address('inference_http')}",
+    }
+    return _part_for_clients(wiring, "gateway", environment, stop_seconds=10)
 
 
 def inference_part(wiring: Wiring) -> Part:
-    http, rpc = wiring.ports["inference_http"], wiring.ports["inference_grpc"]
+    return _part_for_clients(wiring, "inference", {"CACHE_DIR": str(wiring.home.cache)}, stop_seconds=20)
+
+
+def _part_for_clients(wiring: Wiring, name: str, environment: Mapping[str, str], *, stop_seconds: float) -> Part:
+    """A service that clients call, over HTTP and gRPC, and that itself calls the registry."""
+    http, rpc = f"{name}_http", f"{name}_grpc"
+    settings = {
+        "HTTP_LISTEN": wiring.listen(http),
+        "GRPC_LISTEN": wiring.listen(rpc),
+        "REGISTRY_ADDRESS": wiring.address("registry"),
+        "SERVICE_TOKEN_FILE": wiring.token_file(name),
+        **environment,
+    }
     return Part(
-        name="inference",
-        command=_service("lepton_inference"),
-        environment={
-            "LEPTON_INFERENCE_HTTP_LISTEN": wiring.listen("inference_http"),
-            "LEPTON_INFERENCE_GRPC_LISTEN": wiring.listen("inference_grpc"),
-            "LEPTON_INFERENCE_REGISTRY_ADDRESS": wiring.address("registry"),
-            "LEPTON_INFERENCE_SERVICE_TOKEN_FILE": wiring.token_file("inference"),
-            "LEPTON_INFERENCE_CACHE_DIR": str(wiring.home.cache),
-        },
-        ready=http_answers(http, "/healthz"),
-        stop_seconds=20,
+        name=name,
+        command=_service(f"lepton_{name}"),
+        environment={f"LEPTON_{name.upper()}_{setting}": value for setting, value in settings.items()},
+        ready=http_answers(wiring.ports[http], "/healthz"),
+        stop_seconds=stop_seconds,
         after=("registry",),
-        ports={"http": http, "grpc": rpc},
+        ports={"http": wiring.ports[http], "grpc": wiring.ports[rpc]},
     )
 
 

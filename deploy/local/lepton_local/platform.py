@@ -10,7 +10,7 @@ from types import FrameType
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_local.components import DRAIN_ORDER, Part, Wiring, build_parts, port_names
+from lepton_local.components import DRAIN_ORDER, Part, Wiring, build_parts, port_hosts
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
 from lepton_local.leftovers import end_leftovers
@@ -76,9 +76,9 @@ class Platform:
 
     def _start(self, keys: Keys, stop: threading.Event) -> bool:
         for tries_left in reversed(range(PORT_TRIES)):
-            names = port_names(self._settings)
+            hosts = port_hosts(self._settings)
             self._moved.clear()
-            ports = choose_ports(names, self._home.ports, any_free=self._settings.free_ports, say=self._port_moved)
+            ports = choose_ports(hosts, self._home.ports, any_free=self._settings.free_ports, say=self._port_moved)
             self._wiring = Wiring(self._home, ports, keys, self._settings)
             self._supervisor = Supervisor(
                 self._build(self._wiring),
@@ -91,7 +91,7 @@ class Platform:
             except LeptonError:
                 self._drain(lambda: False)
                 # Two platforms that start together may choose the same ports: the parts of one of them cannot bind.
-                if not tries_left or all(is_free(port) for port in ports.values()):
+                if not tries_left or all(is_free(port, hosts[name]) for name, port in ports.items()):
                     raise
                 self._say("a port was taken meanwhile; starting again on others")
         raise AssertionError("unreachable")

@@ -3,11 +3,13 @@
 import json
 import random
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lepton_local.home import write_private
 
+LOOPBACK = "127.0.0.1"
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - bound only where the user names a public host
 DEFAULT_PORTS = {
     "gateway_http": 8700,
     "gateway_grpc": 8701,
@@ -28,45 +30,47 @@ def silent(line: str) -> None:
 
 
 def choose_ports(
-    names: Iterable[str], remembered: Path, *, any_free: bool = False, say: Callable[[str], None] = silent
+    hosts: Mapping[str, str], remembered: Path, *, any_free: bool = False, say: Callable[[str], None] = silent
 ) -> dict[str, int]:
-    """A port for each name; `say` hears of each that had to move.
+    """A port for each name, free on the host that the name is bound on; `say` is called for each that had to move.
 
-    `any_free`: not even the defaults are tried; several platforms can start side by side.
+    `any_free`: the defaults are not tried, so several platforms can start side by side.
     """
     before = _read(remembered)
     chosen: dict[str, int] = {}
-    for name in names:
+    for name, host in hosts.items():
         wanted = before.get(name) or (None if any_free else DEFAULT_PORTS[name])
         taken = set(chosen.values())
-        if wanted and wanted not in taken and is_free(wanted):
+        if wanted and wanted not in taken and is_free(wanted, host):
             chosen[name] = wanted
             continue
         near = () if any_free else (DEFAULT_PORTS[name] + step for step in NEIGHBOURS)
-        chosen[name] = next((port for port in near if port not in taken and is_free(port)), 0) or _free_port(taken)
+        free = (port for port in near if port not in taken and is_free(port, host))
+        chosen[name] = next(free, 0) or _free_port(taken, host)
         if wanted:
             say(f"{name.replace('_', ' ')}: port {wanted} is in use; using {chosen[name]}")
     write_private(remembered, json.dumps(before | chosen, indent=2) + "\n")
     return chosen
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen there. On all addresses it cannot where another server has the port on one."""
     with socket.socket() as probe:
         # As servers do it, else connections of the last run that still linger would make us move to another port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     # On macOS that bind also succeeds beside a server on all addresses.
     with socket.socket() as probe:
         probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        return probe.connect_ex((LOOPBACK, port)) != 0
 
 
-def _free_port(taken: set[int]) -> int:
+def _free_port(taken: set[int], host: str) -> int:
     for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port, host):
             return port
     raise OSError(f"no free port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}")
 

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
 from lepton_fixtures.processes import wait_until
-from lepton_local.components import Part, Wiring, objects_part, queue_part
+from lepton_local.components import Part, Wiring, objects_part, port_hosts, queue_part
 from lepton_local.diagnosis import queue_logins, queue_memory
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys, ensure_keys
@@ -46,7 +46,7 @@ class Servers:
 @pytest.fixture
 def servers(home: Home, supervise: Callable[[list[Part]], Supervisor]) -> Servers:
     keys = ensure_keys(home)
-    wiring = Wiring(home, choose_ports(["queue", "objects"], home.ports, any_free=True), keys, LocalSettings())
+    wiring = Wiring(home, choose_ports(port_hosts(LocalSettings()), home.ports, any_free=True), keys, LocalSettings())
     supervisor = supervise([queue_part(wiring), objects_part(wiring)])
     assert supervisor.start(20, threading.Event())
     return Servers(supervisor, keys, wiring)
