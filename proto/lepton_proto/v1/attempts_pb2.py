@@ -23,40 +23,41 @@ _sym_db = _symbol_database.Default()
 
 
 from lepton_proto.v1 import artifacts_pb2 as lepton__proto_dot_v1_dot_artifacts__pb2
+from lepton_proto.v1 import errors_pb2 as lepton__proto_dot_v1_dot_errors__pb2
 from lepton_proto.v1 import runs_pb2 as lepton__proto_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elepton_proto/v1/attempts.proto\x12\tlepton.v1\x1a\x1flepton_proto/v1/artifacts.proto\x1a\x1alepton_proto/v1/runs.proto\"\xd1\x02\n\nAssignment\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x15\n\rattempt_token\x18\x05 \x01(\t\x12\x11\n\tspec_json\x18\x06 \x01(\t\x12\x0e\n\x06recipe\x18\x07 \x01(\t\x12\x16\n\x0erecipe_version\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x61ta_digest\x18\t \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\n \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0b \x01(\x03\x12\x1a\n\x12\x64\x61taset_version_id\x18\x0c \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\r \x01(\t\x12%\n\x06resume\x18\x0e \x01(\x0b\x32\x15.lepton.v1.Checkpoint\x12\x15\n\rlease_seconds\x18\x0f \x01(\x03\"*\n\nFileOffset\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\xad\x01\n\rAttemptResult\x12\x14\n\x0cmetrics_json\x18\x01 \x01(\t\x12\x17\n\x0f\x65valuation_json\x18\x02 \x01(\t\x12\x17\n\x0fstatistics_json\x18\x03 \x01(\t\x12\x18\n\x10\x65nvironment_json\x18\x04 \x01(\t\x12%\n\x07package\x18\x05 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x13\n\x0b\x63ode_digest\x18\x06 \x01(\t\"H\n\x0c\x43laimRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\":\n\rClaimResponse\x12)\n\nassignment\x18\x01 \x01(\x0b\x32\x15.lepton.v1.Assignment\"8\n\x10HeartbeatRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x01\"S\n\x11HeartbeatResponse\x12\'\n\tdirective\x18\x01 \x01(\x0e\x32\x14.lepton.v1.Directive\x12\x15\n\rlease_seconds\x18\x02 \x01(\x03\"\xcb\x01\n\x17\x43ommitCheckpointRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12#\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x14\n\x0cmetrics_json\x18\x05 \x01(\t\x12&\n\x07offsets\x18\x06 \x03(\x0b\x32\x15.lepton.v1.FileOffset\x12\x12\n\x05score\x18\x07 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"E\n\x18\x43ommitCheckpointResponse\x12)\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x15.lepton.v1.Checkpoint\"\x96\x01\n\rFinishRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12(\n\x07outcome\x18\x02 \x01(\x0e\x32\x17.lepton.v1.AttemptState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12(\n\x06result\x18\x05 \x01(\x0b\x32\x18.lepton.v1.AttemptResult\"-\n\x0e\x46inishResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run*i\n\tDirective\x12\x19\n\x15\x44IRECTIVE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTIVE_CONTINUE\x10\x01\x12\x14\n\x10\x44IRECTIVE_CANCEL\x10\x02\x12\x13\n\x0f\x44IRECTIVE_DRAIN\x10\x03\x32\xb0\x02\n\x0e\x41ttemptService\x12:\n\x05\x43laim\x12\x17.lepton.v1.ClaimRequest\x1a\x18.lepton.v1.ClaimResponse\x12\x46\n\tHeartbeat\x12\x1b.lepton.v1.HeartbeatRequest\x1a\x1c.lepton.v1.HeartbeatResponse\x12[\n\x10\x43ommitCheckpoint\x12\".lepton.v1.CommitCheckpointRequest\x1a#.lepton.v1.CommitCheckpointResponse\x12=\n\x06\x46inish\x12\x18.lepton.v1.FinishRequest\x1a\x19.lepton.v1.FinishResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elepton_proto/v1/attempts.proto\x12\tlepton.v1\x1a\x1flepton_proto/v1/artifacts.proto\x1a\x1clepton_proto/v1/errors.proto\x1a\x1alepton_proto/v1/runs.proto\"\xd1\x02\n\nAssignment\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x15\n\rattempt_token\x18\x05 \x01(\t\x12\x11\n\tspec_json\x18\x06 \x01(\t\x12\x0e\n\x06recipe\x18\x07 \x01(\t\x12\x16\n\x0erecipe_version\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x61ta_digest\x18\t \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\n \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0b \x01(\x03\x12\x1a\n\x12\x64\x61taset_version_id\x18\x0c \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\r \x01(\t\x12%\n\x06resume\x18\x0e \x01(\x0b\x32\x15.lepton.v1.Checkpoint\x12\x15\n\rlease_seconds\x18\x0f \x01(\x03\"*\n\nFileOffset\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\xad\x01\n\rAttemptResult\x12\x14\n\x0cmetrics_json\x18\x01 \x01(\t\x12\x17\n\x0f\x65valuation_json\x18\x02 \x01(\t\x12\x17\n\x0fstatistics_json\x18\x03 \x01(\t\x12\x18\n\x10\x65nvironment_json\x18\x04 \x01(\t\x12%\n\x07package\x18\x05 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x13\n\x0b\x63ode_digest\x18\x06 \x01(\t\"H\n\x0c\x43laimRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\":\n\rClaimResponse\x12)\n\nassignment\x18\x01 \x01(\x0b\x32\x15.lepton.v1.Assignment\"8\n\x10HeartbeatRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x01\"S\n\x11HeartbeatResponse\x12\'\n\tdirective\x18\x01 \x01(\x0e\x32\x14.lepton.v1.Directive\x12\x15\n\rlease_seconds\x18\x02 \x01(\x03\"\xcb\x01\n\x17\x43ommitCheckpointRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12#\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x14.lepton.v1.FileEntry\x12\x14\n\x0cmetrics_json\x18\x05 \x01(\t\x12&\n\x07offsets\x18\x06 \x03(\x0b\x32\x15.lepton.v1.FileOffset\x12\x12\n\x05score\x18\x07 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"E\n\x18\x43ommitCheckpointResponse\x12)\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x15.lepton.v1.Checkpoint\"\xb7\x01\n\rFinishRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12(\n\x07outcome\x18\x02 \x01(\x0e\x32\x17.lepton.v1.AttemptState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12(\n\x06result\x18\x05 \x01(\x0b\x32\x18.lepton.v1.AttemptResult\x12\x1f\n\x05\x63\x61use\x18\x06 \x01(\x0b\x32\x10.lepton.v1.Cause\"-\n\x0e\x46inishResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run*i\n\tDirective\x12\x19\n\x15\x44IRECTIVE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTIVE_CONTINUE\x10\x01\x12\x14\n\x10\x44IRECTIVE_CANCEL\x10\x02\x12\x13\n\x0f\x44IRECTIVE_DRAIN\x10\x03\x32\xb0\x02\n\x0e\x41ttemptService\x12:\n\x05\x43laim\x12\x17.lepton.v1.ClaimRequest\x1a\x18.lepton.v1.ClaimResponse\x12\x46\n\tHeartbeat\x12\x1b.lepton.v1.HeartbeatRequest\x1a\x1c.lepton.v1.HeartbeatResponse\x12[\n\x10\x43ommitCheckpoint\x12\".lepton.v1.CommitCheckpointRequest\x1a#.lepton.v1.CommitCheckpointResponse\x12=\n\x06\x46inish\x12\x18.lepton.v1.FinishRequest\x1a\x19.lepton.v1.FinishResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton_proto.v1.attempts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTIVE']._serialized_start=1420
-  _globals['_DIRECTIVE']._serialized_end=1525
-  _globals['_ASSIGNMENT']._serialized_start=107
-  _globals['_ASSIGNMENT']._serialized_end=444
-  _globals['_FILEOFFSET']._serialized_start=446
-  _globals['_FILEOFFSET']._serialized_end=488
-  _globals['_ATTEMPTRESULT']._serialized_start=491
-  _globals['_ATTEMPTRESULT']._serialized_end=664
-  _globals['_CLAIMREQUEST']._serialized_start=666
-  _globals['_CLAIMREQUEST']._serialized_end=738
-  _globals['_CLAIMRESPONSE']._serialized_start=740
-  _globals['_CLAIMRESPONSE']._serialized_end=798
-  _globals['_HEARTBEATREQUEST']._serialized_start=800
-  _globals['_HEARTBEATREQUEST']._serialized_end=856
-  _globals['_HEARTBEATRESPONSE']._serialized_start=858
-  _globals['_HEARTBEATRESPONSE']._serialized_end=941
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=944
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=1147
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=1149
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=1218
-  _globals['_FINISHREQUEST']._serialized_start=1221
-  _globals['_FINISHREQUEST']._serialized_end=1371
-  _globals['_FINISHRESPONSE']._serialized_start=1373
-  _globals['_FINISHRESPONSE']._serialized_end=1418
-  _globals['_ATTEMPTSERVICE']._serialized_start=1528
-  _globals['_ATTEMPTSERVICE']._serialized_end=1832
+  _globals['_DIRECTIVE']._serialized_start=1483
+  _globals['_DIRECTIVE']._serialized_end=1588
+  _globals['_ASSIGNMENT']._serialized_start=137
+  _globals['_ASSIGNMENT']._serialized_end=474
+  _globals['_FILEOFFSET']._serialized_start=476
+  _globals['_FILEOFFSET']._serialized_end=518
+  _globals['_ATTEMPTRESULT']._serialized_start=521
+  _globals['_ATTEMPTRESULT']._serialized_end=694
+  _globals['_CLAIMREQUEST']._serialized_start=696
+  _globals['_CLAIMREQUEST']._serialized_end=768
+  _globals['_CLAIMRESPONSE']._serialized_start=770
+  _globals['_CLAIMRESPONSE']._serialized_end=828
+  _globals['_HEARTBEATREQUEST']._serialized_start=830
+  _globals['_HEARTBEATREQUEST']._serialized_end=886
+  _globals['_HEARTBEATRESPONSE']._serialized_start=888
+  _globals['_HEARTBEATRESPONSE']._serialized_end=971
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=974
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=1177
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=1179
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=1248
+  _globals['_FINISHREQUEST']._serialized_start=1251
+  _globals['_FINISHREQUEST']._serialized_end=1434
+  _globals['_FINISHRESPONSE']._serialized_start=1436
+  _globals['_FINISHRESPONSE']._serialized_end=1481
+  _globals['_ATTEMPTSERVICE']._serialized_start=1591
+  _globals['_ATTEMPTSERVICE']._serialized_end=1895
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from lepton_proto.v1 import artifacts_pb2 as _artifacts_pb2
+from lepton_proto.v1 import errors_pb2 as _errors_pb2
 from lepton_proto.v1 import runs_pb2 as _runs_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -135,18 +136,20 @@ class CommitCheckpointResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[_runs_pb2.Checkpoint, _Mapping]] = ...) -> None: ...
 
 class FinishRequest(_message.Message):
-    __slots__ = ("attempt_id", "outcome", "reason", "final", "result")
+    __slots__ = ("attempt_id", "outcome", "reason", "final", "result", "cause")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     outcome: _runs_pb2.AttemptState
     reason: str
     final: bool
     result: AttemptResult
-    def __init__(self, attempt_id: _Optional[str] = ..., outcome: _Optional[_Union[_runs_pb2.AttemptState, str]] = ..., reason: _Optional[str] = ..., final: bool = ..., result: _Optional[_Union[AttemptResult, _Mapping]] = ...) -> None: ...
+    cause: _errors_pb2.Cause
+    def __init__(self, attempt_id: _Optional[str] = ..., outcome: _Optional[_Union[_runs_pb2.AttemptState, str]] = ..., reason: _Optional[str] = ..., final: bool = ..., result: _Optional[_Union[AttemptResult, _Mapping]] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ...) -> None: ...
 
 class FinishResponse(_message.Message):
     __slots__ = ("run",)
