@@ -15,7 +15,7 @@ from sdk_reference import sdk_page
 
 from lepton.cli.app import app
 from lepton.cli.plugins import GROUP as COMMANDS
-from lepton_core.api.runs import WaitingCause
+from lepton_core.causes import WaitingCause
 from lepton_core.errors import ERROR_TABLE
 from lepton_gateway.settings import GatewaySettings
 from lepton_inference.settings import InferenceSettings

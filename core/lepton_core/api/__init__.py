@@ -74,9 +74,9 @@ from lepton_core.api.runs import (
     ListRunsResponse,
     Run,
     RunState,
-    WaitingCause,
 )
 from lepton_core.api.workers import ListWorkersResponse, Worker
+from lepton_core.causes import EndCause, WaitingCause
 from lepton_core.identity.principals import Role
 from lepton_core.jobs.spec import JobSpec
 
@@ -103,6 +103,7 @@ __all__ = [
     "Dataset",
     "DatasetVersion",
     "Deployment",
+    "EndCause",
     "Error",
     "Event",
     "FieldError",

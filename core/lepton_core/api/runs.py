@@ -1,4 +1,4 @@
-"""Runs, attempts, checkpoints."""
+"""Runs, attempts, checkpoints. The codes of their causes are in `lepton_core.causes`."""
 
 from enum import StrEnum
 
@@ -6,22 +6,6 @@ from pydantic import Field
 
 from lepton_core.api.base import Answer, JsonObject, Resource
 from lepton_core.api.errors import Cause
-
-
-class WaitingCause(StrEnum):
-    """Codes of a queued run's `waiting_reason`. All but QUEUED: no worker that is up could take it, however idle."""
-
-    # Parameter place: 1 is next; at most MAX_PLACE.
-    QUEUED = "queued"
-    NO_WORKER = "no_worker"
-    # Parameters recipe and version.
-    NO_WORKER_WITH_RECIPE = "no_worker_with_recipe"
-    NO_WORKER_FOR_SCRIPTS = "no_worker_for_scripts"
-    NO_WORKER_FOR_ISOLATED_SCRIPTS = "no_worker_for_isolated_scripts"
-    # Parameters needed and most: ranks of the run, and of the largest worker that is up.
-    NOT_ENOUGH_RANKS = "not_enough_ranks"
-    WORKERS_DRAINING = "workers_draining"
-
 
 # A place further back is answered as this one.
 MAX_PLACE = 1000
@@ -81,6 +65,11 @@ class Run(Resource):
     waiting_reason: Cause | None = Field(
         None, description="Why a queued run waits. Set where one run is read, unset in lists."
     )
+    cause: Cause | None = Field(
+        None,
+        description="How its last attempt ended, unless that succeeded. Unset while an attempt runs, and where the "
+        "worker gave no cause.",
+    )
 
 
 class Attempt(Resource):
@@ -93,6 +82,11 @@ class Attempt(Resource):
     created_at_us: int = 0
     finished_at_us: int = 0
     resumed_from: str = Field("", description="Checkpoint it started from; empty for a fresh start.")
+    cause: Cause | None = Field(
+        None,
+        description="How it ended, for programs. Unset while it runs, if it succeeded, and where the worker gave no "
+        "cause.",
+    )
 
 
 class Checkpoint(Resource):

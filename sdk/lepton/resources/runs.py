@@ -25,7 +25,7 @@ from lepton_core.api import (
 )
 from lepton_core.api import Run as RunResource
 from lepton_core.api.limits import MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
-from lepton_core.api.runs import WaitingCause
+from lepton_core.causes import WaitingCause
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import is_id
 from lepton_core.validation import near_matches

@@ -1,27 +1,32 @@
 """From a row to a message: columns are named like the fields of the contract."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
 
+from lepton_registry import stored_causes
+
 AnyMessage = TypeVar("AnyMessage", bound=Message)
-# Field name, where its column stands, and the numbers of its words if it is an enum.
-_Step = tuple[str, int, Mapping[str, int] | None]
+Convert = Callable[[Any], Any]
+# Field name, its column's index and name, and what makes the field's value; None takes the column's as it is.
+_Step = tuple[str, int, str, Convert | None]
+_CAUSE = "lepton.v1.Cause"
 _plans: dict[tuple[Any, tuple[str, ...]], list[_Step]] = {}
 
 
 def to_message(row: sa.Row[Any], kind: type[AnyMessage], **more: Any) -> AnyMessage:
     """`more` gives fields that are no columns."""
-    values = {name: numbers[row[at]] if numbers else row[at] for name, at, numbers in _steps(kind, tuple(row._fields))}
+    steps = _steps(kind, tuple(row._fields))
+    values = {field: convert(row[at]) if convert else row[at] for field, at, _, convert in steps}
     return kind(**(values | more))
 
 
 def from_values(values: Mapping[str, Any], kind: type[AnyMessage]) -> AnyMessage:
     """The same from columns by name, such as those of a row that was just inserted."""
     steps = _steps(kind, tuple(values))
-    return kind(**{name: numbers[values[name]] if numbers else values[name] for name, _, numbers in steps})
+    return kind(**{field: convert(values[name]) if convert else values[name] for field, _, name, convert in steps})
 
 
 def _steps(kind: type[Message], columns: tuple[str, ...]) -> list[_Step]:
@@ -33,12 +38,24 @@ def _steps(kind: type[Message], columns: tuple[str, ...]) -> list[_Step]:
 
 def _plan(kind: type[Message], columns: tuple[str, ...]) -> list[_Step]:
     fields: Mapping[str, Any] = kind.DESCRIPTOR.fields_by_name
-    return [(name, at, _numbers(fields[name].enum_type)) for at, name in enumerate(columns) if name in fields]
+    steps = []
+    for at, name in enumerate(columns):
+        field = name if name in fields else name.removesuffix("_json")
+        if field in fields and (field == name or _is_cause(fields[field])):
+            steps.append((field, at, name, _convert(fields[field])))
+    return steps
 
 
-def _numbers(enum: Any) -> Mapping[str, int] | None:
-    """`RUN_STATE_QUEUED` is the text "queued"; None for a field that is no enum."""
-    if enum is None:
+def _is_cause(field: Any) -> bool:
+    return field.message_type is not None and field.message_type.full_name == _CAUSE
+
+
+def _convert(field: Any) -> Convert | None:
+    """`RUN_STATE_QUEUED` is the text "queued"; a cause is JSON text in a column `…_json`."""
+    if _is_cause(field):
+        return stored_causes.message_of
+    if field.enum_type is None:
         return None
-    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values}
+    prefix = field.enum_type.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    numbers = {value.name.removeprefix(prefix).lower(): value.number for value in field.enum_type.values}
+    return numbers.__getitem__

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from lepton_core.api.runs import WaitingCause
+from lepton_core.causes import WaitingCause
 from lepton_registry.runs import store
 from lepton_registry.scheduling import queue_reason
 from lepton_registry.workers import store as workers

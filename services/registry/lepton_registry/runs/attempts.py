@@ -4,11 +4,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import Cause, ErrorCode, LeptonError
+from lepton_registry import stored_causes
 from lepton_registry.artifacts import attempt_files
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
-from lepton_registry.runs.states import ENDED, Account, AttemptState, RunState, after_attempt
+from lepton_registry.runs.states import CANCELLED, ENDED, Account, AttemptState, RunState, after_attempt
 from lepton_registry.runs.tables import AttemptRow, RunRow
 
 ATTEMPTS = table(AttemptRow)
@@ -53,6 +54,7 @@ def end(
     reason: str,
     *,
     final: bool = False,
+    cause: Cause | None = None,
     finish_digest: str = "",
     condition: sa.ColumnElement[bool] | None = None,
     run_values: dict[str, Any] | None = None,
@@ -65,7 +67,13 @@ def end(
     changed = conn.execute(
         sa.update(ATTEMPTS)
         .where(matches if condition is None else sa.and_(matches, condition))
-        .values(state=state, reason=reason, finished_at_us=now, finish_digest=finish_digest)
+        .values(
+            state=state,
+            reason=reason,
+            cause_json=stored_causes.stored(cause),
+            finished_at_us=now,
+            finish_digest=finish_digest,
+        )
     )
     if changed.rowcount != 1:
         return None
@@ -74,6 +82,7 @@ def end(
     values: dict[str, Any] = {
         "state": verdict.state,
         "reason": verdict.reason,
+        "cause_json": stored_causes.stored(CANCELLED if verdict.state is RunState.CANCELLED else cause),
         "retries_spent": verdict.retries_spent,
         "lost_in_a_row": verdict.lost_in_a_row,
         "finished_at_us": now if verdict.state in ENDED else 0,

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
 from lepton_registry.artifacts.manifest import FileLike
 from lepton_registry.database.engine import table
@@ -36,6 +36,7 @@ class Report:
     digest: str
     reason: str = ""
     final: bool = False
+    cause: Cause | None = None
     metrics_json: str = "{}"
     evaluation_json: str = "{}"
     statistics_json: str = "{}"
@@ -72,6 +73,7 @@ def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.Alia
         report.outcome,
         report.reason,
         final=report.final,
+        cause=report.cause,
         finish_digest=report.digest,
         run_values=values,
     )

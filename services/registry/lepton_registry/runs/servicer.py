@@ -8,7 +8,7 @@ import grpc
 import sqlalchemy as sa
 
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
-from lepton_core.api.runs import WaitingCause
+from lepton_core.causes import WaitingCause
 from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.grpc.errors import cause_message, error_message, public_error

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 from lepton_core.api.runs import AttemptState, RunState
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause
 
 MAX_LOST_IN_A_ROW = 5
+# Of every run that ended because somebody cancelled it, whatever its last attempt met.
+CANCELLED = Cause(EndCause.CANCELLED, {}, "cancelled on request")
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 # What a worker may report; the others are the registry's to say.
 REPORTED = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.RELEASED, AttemptState.CANCELLED})
@@ -39,7 +43,7 @@ def after_attempt(end: AttemptState, account: Account, reason: str = "", *, fina
     if end is AttemptState.SUCCEEDED:
         return Verdict(RunState.SUCCEEDED, "", spent, lost)
     if account.cancel_requested:
-        return Verdict(RunState.CANCELLED, "cancelled on request", spent, lost)
+        return Verdict(RunState.CANCELLED, CANCELLED.message, spent, lost)
     if end is AttemptState.LOST:
         if lost + 1 >= MAX_LOST_IN_A_ROW:
             why = f"{lost + 1} attempts in a row were lost without a new checkpoint; the last one: {reason}"
@@ -53,4 +57,14 @@ def after_attempt(end: AttemptState, account: Account, reason: str = "", *, fina
     return Verdict(RunState.QUEUED, reason, spent, lost)
 
 
-__all__ = ["ENDED", "MAX_LOST_IN_A_ROW", "REPORTED", "Account", "AttemptState", "RunState", "Verdict", "after_attempt"]
+__all__ = [
+    "CANCELLED",
+    "ENDED",
+    "MAX_LOST_IN_A_ROW",
+    "REPORTED",
+    "Account",
+    "AttemptState",
+    "RunState",
+    "Verdict",
+    "after_attempt",
+]

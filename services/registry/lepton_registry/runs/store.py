@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
+from lepton_registry import stored_causes
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
-from lepton_registry.runs.states import ENDED, RunState
+from lepton_registry.runs.states import CANCELLED, ENDED, RunState
 from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submission, submit
 from lepton_registry.runs.tables import RunRow
 
@@ -56,7 +57,13 @@ def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[An
     ended = conn.execute(
         sa.update(RUNS)
         .where(mine, RUNS.c.state == RunState.QUEUED)
-        .values(state=RunState.CANCELLED, cancel_requested=True, reason="cancelled on request", finished_at_us=now_us())
+        .values(
+            state=RunState.CANCELLED,
+            cancel_requested=True,
+            reason=CANCELLED.message,
+            cause_json=stored_causes.stored(CANCELLED),
+            finished_at_us=now_us(),
+        )
         .returning(*RUNS.c)
     ).first()
     if ended is not None:

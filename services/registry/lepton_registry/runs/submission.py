@@ -32,6 +32,7 @@ _FRESH = {
     "state": RunState.QUEUED.value,
     "cancel_requested": False,
     "reason": "",
+    "cause_json": "",
     "attempts": 0,
     "current_attempt_id": "",
     "progress": 0.0,

@@ -62,6 +62,8 @@ class RunRow(SQLModel, table=True):
     retry_of: str
     # A script that must not run as the worker's own user.
     isolated: bool = Field(sa_column_kwargs={"server_default": sa.false()})
+    # How its last attempt ended: as in attempts.
+    cause_json: str = Field(sa_type=sa.Text, sa_column_kwargs={"server_default": ""})
 
 
 class AttemptRow(SQLModel, table=True):
@@ -90,6 +92,8 @@ class AttemptRow(SQLModel, table=True):
     created_at_us: int = Field(sa_type=sa.BigInteger)
     finished_at_us: int = Field(sa_type=sa.BigInteger)
     resumed_from: str
+    # How it ended, as JSON text of a Cause: see stored_causes.py. Empty for none.
+    cause_json: str = Field(sa_type=sa.Text, sa_column_kwargs={"server_default": ""})
 
 
 class CheckpointRow(SQLModel, table=True):

@@ -1,12 +1,13 @@
 """gRPC of attempts, for workers."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import grpc
 import sqlalchemy as sa
 
-from lepton_core.errors import invalid
+from lepton_core.errors import Cause, invalid
 from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.identity import Principal, attempt_token, require_attempt
 from lepton_core.ids import digest_of
@@ -20,7 +21,7 @@ from lepton_registry.models.aliases import AliasFollowers
 from lepton_registry.models.package import Package
 from lepton_registry.rows import to_message
 from lepton_registry.runs import attempts, checkpoints, completion
-from lepton_registry.runs.result_checks import check_numbers, check_object
+from lepton_registry.runs.result_checks import check_cause, check_numbers, check_object, printable
 from lepton_registry.runs.states import REPORTED, AttemptState
 from lepton_registry.scheduling import claims
 from lepton_registry.scheduling.claims import Claimed
@@ -131,7 +132,8 @@ class AttemptServicer(rpc.AttemptServiceServicer):
             attempt_id=request.attempt_id,
             outcome=AttemptState(outcome),
             digest=digest_of(request.SerializeToString(deterministic=True)),
-            reason=request.reason.replace("\0", "\ufffd"),  # it may quote what a program printed
+            reason=printable(request.reason),
+            cause=_cause(request, outcome),
             final=request.final,
             metrics_json=check_numbers(result.metrics_json, "result.metrics"),
             evaluation_json=check_object(result.evaluation_json, "result.evaluation"),
@@ -140,3 +142,12 @@ class AttemptServicer(rpc.AttemptServiceServicer):
             code_digest=result.code_digest,
             package=package,
         )
+
+
+def _cause(request: pb.FinishRequest, outcome: StrEnum) -> Cause | None:
+    """None from workers of an older release too."""
+    if not request.HasField("cause"):
+        return None
+    if outcome is AttemptState.SUCCEEDED:
+        raise invalid("cause", "an attempt that succeeded has none", request.cause.code, "unset")
+    return check_cause(request.cause, "cause")

@@ -71,6 +71,7 @@ def _start(
         .values(
             state=RunState.RUNNING,
             reason="",
+            cause_json="",
             attempts=RUNS.c.attempts + 1,
             current_attempt_id=attempt_id,
             progress=0.0,
@@ -91,6 +92,7 @@ def _start(
         "claim_id": claim_id,
         "lease_ends_us": leases.elapsed_us(conn) + lease_seconds * 1_000_000,
         "reason": "",
+        "cause_json": "",
         "finish_digest": "",
         "created_at_us": now,
         "finished_at_us": 0,

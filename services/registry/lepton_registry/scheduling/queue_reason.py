@@ -4,7 +4,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.api.runs import MAX_PLACE, WaitingCause
+from lepton_core.api.runs import MAX_PLACE
+from lepton_core.causes import WaitingCause
 from lepton_core.errors import Cause
 from lepton_registry.database.engine import table
 from lepton_registry.runs.states import RunState

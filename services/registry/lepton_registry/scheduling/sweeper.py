@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.errors import LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, LeptonError
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, table
 from lepton_registry.database.leadership import Leadership, NotLeader
@@ -20,7 +21,8 @@ from lepton_registry.scheduling import leases, queue_query
 log = logging.getLogger(__name__)
 ATTEMPTS = table(AttemptRow)
 MAX_LOST_A_BEAT = 200
-LEASE_OVER = "its lease ran out: no heartbeat from the worker"
+LEASE_LOST = Cause(EndCause.LEASE_LOST, {}, "its lease ran out: no heartbeat from the worker")
+WORKER_RESTARTED = Cause(EndCause.WORKER_RESTARTED, {}, "the worker was started anew")
 
 
 def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bool]:
@@ -34,15 +36,15 @@ def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bo
         .order_by(ATTEMPTS.c.lease_ends_us)
         .limit(MAX_LOST_A_BEAT)
     ).all()
-    lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_OVER, over)]
+    lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_LOST, over)]
     return lost, queue_query.any_waits(conn)
 
 
 def lose(
-    conn: sa.Connection, attempt: sa.Row[Any], reason: str, condition: sa.ColumnElement[bool] | None = None
+    conn: sa.Connection, attempt: sa.Row[Any], cause: Cause, condition: sa.ColumnElement[bool] | None = None
 ) -> bool:
     """False when a heartbeat or the attempt's own end came first."""
-    return attempts.end(conn, attempt, AttemptState.LOST, reason, condition=condition) is not None
+    return attempts.end(conn, attempt, AttemptState.LOST, cause.message, cause=cause, condition=condition) is not None
 
 
 def free_earlier_incarnations(conn: sa.Connection, worker_id: str, incarnation: int) -> None:
@@ -53,7 +55,7 @@ def free_earlier_incarnations(conn: sa.Connection, worker_id: str, incarnation: 
         ATTEMPTS.c.state == AttemptState.RUNNING,
     )
     for attempt in conn.execute(earlier).all():
-        lose(conn, attempt, "the worker was started anew")
+        lose(conn, attempt, WORKER_RESTARTED)
 
 
 class Sweeper:
@@ -92,7 +94,7 @@ class Sweeper:
         lost, waiting = await self._database.write(lambda conn: sweep(conn, term, int(passed * 1_000_000)))
         self._last_beat = (term, now)
         for attempt_id in lost:
-            log.warning("attempt %s is lost: %s", attempt_id, LEASE_OVER)
+            log.warning("attempt %s is lost: %s", attempt_id, LEASE_LOST.message)
         if waiting:
             await self._hint()
 
