@@ -15,7 +15,7 @@ from sdk_reference import sdk_page
 
 from lepton.cli.app import app
 from lepton.cli.plugins import GROUP as COMMANDS
-from lepton_core.causes import WaitingCause
+from lepton_core.causes import EndCause, WaitingCause
 from lepton_core.errors import ERROR_TABLE
 from lepton_gateway.settings import GatewaySettings
 from lepton_inference.settings import InferenceSettings
@@ -62,6 +62,15 @@ could take it: [troubleshooting](../troubleshooting.md) says what to do.
 
 | code |
 |---|"""
+END_HEAD = """
+## How an attempt ended
+
+Codes of `cause` of an attempt, and of a run whose last attempt ended so (`GET /v1/runs/{run_id}`,
+`GET /v1/runs/{run_id}/attempts`, `RunFailedError.cause`). New codes may come; older workers give none.
+[Troubleshooting](../troubleshooting.md) says what they mean and what to do.
+
+| code |
+|---|"""
 CLI_HEAD = """# The `lepton` command
 
 Generated from the code by `python docs/generate.py`. `--json` prints one JSON document (or one a line, where a command
@@ -102,7 +111,8 @@ def errors_page() -> str:
         for row in ERROR_TABLE.values()
     ]
     waiting = [f"| `{code}` |" for code in WaitingCause]
-    return "\n".join([ERRORS_HEAD, *rows, WAITING_HEAD, *waiting]) + "\n"
+    ends = [f"| `{code}` |" for code in EndCause]
+    return "\n".join([ERRORS_HEAD, *rows, WAITING_HEAD, *waiting, END_HEAD, *ends]) + "\n"
 
 
 def settings_page() -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lepton_core.causes import EndCause, WaitingCause
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)?(#[^)]+)?\)")
@@ -40,3 +42,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
     for name in FILE.findall(page.read_text(encoding="utf-8")):
         if Path(name).name not in THEIRS and "<" not in name:
             assert any(path.endswith(f"/{name}") for path in TREE), f"{page.name}: there is no {name}"
+
+
+def test_every_cause_is_explained_where_people_look_for_it() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert [code for code in (*WaitingCause, *EndCause) if f"| `{code}` |" not in page] == []

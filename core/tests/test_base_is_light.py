@@ -17,6 +17,13 @@ HEAVY = [
 # fmt: on
 
 
+def test_causes_are_imported_without_pydantic() -> None:
+    """Each attempt's supervisor imports them, and its start is time that the job waits."""
+    program = "import sys; import lepton_core.causes; print('pydantic' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
 def test_the_base_of_core_needs_only_pydantic() -> None:
     imports = "; ".join(f"import lepton_core.{name}" for name in BASE)
     program = f"import sys; {imports}; print([name for name in {HEAVY} if name in sys.modules])"

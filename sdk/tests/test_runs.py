@@ -6,8 +6,12 @@ import builtins
 
 import pytest
 
-from lepton.resources.runs import Run, Runs
-from lepton_core.api import MetricPoint, RunState
+import lepton
+from lepton.cli import render
+from lepton.cli.key_names import KeyNames
+from lepton.cli.run import described
+from lepton.resources.runs import Run, RunFailedError, Runs
+from lepton_core.api import Attempt, AttemptState, Cause, EndCause, MetricPoint, RunState
 from lepton_core.api import Run as RunResource
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.plain_text import plain_log
@@ -27,6 +31,44 @@ class Known(Runs):
     def list(self, *, id_prefix: str = "", limit: int = 50, **_: object) -> builtins.list[Run]:  # type: ignore[override]
         ids = [id for id in reversed(self.ids) if id.startswith(id_prefix)]
         return [Run(self, RunResource(id=id, state=RunState.QUEUED)) for id in ids[:limit]]
+
+
+KILLED = Cause(
+    code=EndCause.RANK_KILLED,
+    parameters={"rank": 1, "log_tail": ["Traceback:", "KeyError: 'a'"]},
+    message="rank 1 was killed",
+)
+
+
+def ended(cause: Cause | None, state: RunState = RunState.FAILED) -> Run:
+    reason = cause.message if cause else "in words alone"
+    return Run(Known(), RunResource(id=FIRST, state=state, reason=reason, cause=cause))
+
+
+def test_the_error_of_a_run_that_failed_has_its_cause_and_the_end_of_its_log() -> None:
+    error = RunFailedError(ended(KILLED))
+    assert error.cause is not None
+    assert (error.cause.code, error.cause.parameters["rank"]) == ("rank_killed", 1)
+    assert error.detail == f"run {FIRST} failed (rank_killed): rank 1 was killed"
+    assert str(error).splitlines()[1:] == ["last lines of its log:", "  Traceback:", "  KeyError: 'a'"]
+
+
+def test_a_run_without_a_cause_has_its_reason_alone() -> None:
+    error = RunFailedError(ended(None))
+    assert (error.cause, str(error)) == (None, f"run {FIRST} failed: in words alone")
+    odd = Cause(code="a_newer_code", parameters={"log_tail": "no list"}, message="new")
+    assert str(RunFailedError(ended(odd))) == f"run {FIRST} failed (a_newer_code): new"
+    cancelled = ended(Cause(code=EndCause.CANCELLED, message="cancelled on request"), RunState.CANCELLED)
+    assert str(RunFailedError(cancelled)) == f"run {FIRST} cancelled: cancelled on request"
+
+
+def test_run_show_has_the_code_of_the_run_and_of_each_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    attempts = [Attempt(id="att_1", state=AttemptState.LOST, cause=Cause(code="lease_lost"), reason="no heartbeat")]
+    render.out().print(described(ended(KILLED), attempts, {}, KeyNames(lepton.Client.__new__(lepton.Client))))
+    lines = capsys.readouterr().out.splitlines()
+    assert ["cause", "rank_killed"] in [line.split() for line in lines]
+    assert any("KeyError: 'a'" in line for line in lines)
+    assert any("lease_lost" in line and "no heartbeat" in line for line in lines)
 
 
 def test_last_and_the_beginning_of_an_id_stand_for_one_run() -> None:

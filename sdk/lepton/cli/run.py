@@ -71,15 +71,15 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         run = client.runs.get(client.runs.find_id(run_id))
         attempts, steps = run.attempts(), resume_steps(run)
         value = {**run.resource.model_dump(mode="json"), "attempt_list": render.jsonable(attempts)}
-        render.show(value, as_json, lambda: _described(run, attempts, steps, KeyNames(client)))
+        render.show(value, as_json, lambda: described(run, attempts, steps, KeyNames(client)))
 
 
-def _described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], key_names: KeyNames) -> RenderableType:
+def described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], key_names: KeyNames) -> RenderableType:
     parts: list[RenderableType] = [render.fields(summary(run, key_names))]
     if run.metrics:
         parts += ["", scores(run)]
     if attempts:
-        columns = ("#TRY", "ATTEMPT", "STATE", "FROM", "STARTED", "REASON")
+        columns = ("#TRY", "ATTEMPT", "STATE", "FROM", "STARTED", "CAUSE", "REASON")
         parts += ["", render.table(columns, (_attempt(each, steps) for each in attempts))]
     return Group(*parts)
 
@@ -87,8 +87,9 @@ def _described(run: Run, attempts: Sequence[Attempt], steps: Mapping[str, int], 
 def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
     step = steps.get(attempt.resumed_from)
     begun = f"step {step}" if step is not None else "a checkpoint" if attempt.resumed_from else "the beginning"
-    started = render.when(attempt.created_at_us)
-    return (attempt.number, attempt.id, render.state(attempt.state.value), begun, started, render.brief(attempt.reason))
+    started, state = render.when(attempt.created_at_us), render.state(attempt.state.value)
+    cause = attempt.cause.code if attempt.cause else ""
+    return (attempt.number, attempt.id, state, begun, started, cause, render.brief(attempt.reason))
 
 
 @app.command()

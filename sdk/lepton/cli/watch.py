@@ -15,6 +15,7 @@ from lepton.resources.runs import Run, RunFailedError
 from lepton.transport.progress import Notice, Standing
 from lepton_core.api import Run as RunResource
 from lepton_core.api import RunState
+from lepton_core.plain_text import plain_log
 
 if TYPE_CHECKING:
     from lepton.client import Client
@@ -95,6 +96,8 @@ def summary(run: Run, key_names: KeyNames) -> dict[str, object]:
         "name": resource.name,
         "state": standing(run),
         "reason": resource.reason,
+        "cause": run.cause.code if run.cause else "",
+        "last lines": plain_log("\n".join(run.log_tail)),
         "recipe": recipe,
         "data": run.dataset,
         "model": made(resource),

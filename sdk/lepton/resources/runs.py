@@ -26,6 +26,7 @@ from lepton_core.api import (
 from lepton_core.api import Run as RunResource
 from lepton_core.api.limits import MAX_METRIC_POINTS, MAX_PAGE_ENTRIES
 from lepton_core.causes import WaitingCause
+from lepton_core.errors import Cause as ErrorCause
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import is_id
 from lepton_core.validation import near_matches
@@ -38,14 +39,29 @@ SHOWN_MATCHES = 5
 
 
 class RunFailedError(LeptonError):
-    """Raised by `Run.wait` if the run did not succeed; `run` has the details."""
+    """Raised by `Run.wait` if the run did not succeed; `run` has the details.
+
+    `cause.code` is one of `lepton_core.api.EndCause`, or a newer one; None if the worker gave no cause.
+    """
 
     def __init__(self, run: Run) -> None:
         # A cancelled run needs no reason.
         reason = run.reason or ("" if run.state is RunState.CANCELLED else "no reason given")
-        detail = f"run {run.id} {run.state.value}" + (f": {reason}" if reason else "")
-        super().__init__(ErrorCode.FAILED_PRECONDITION, detail)
+        code = f" ({run.cause.code})" if run.cause and run.cause.code != run.state.value else ""
+        detail = f"run {run.id} {run.state.value}{code}" + (f": {reason}" if reason else "")
+        cause = ErrorCause(run.cause.code, run.cause.parameters, run.cause.message) if run.cause else None
+        super().__init__(ErrorCode.FAILED_PRECONDITION, detail, cause=cause)
         self.run = run
+
+    def __str__(self) -> str:
+        """The detail, and the last lines of the log if the attempt ended without saying why."""
+        tail = self.run.log_tail
+        return (
+            "\n".join([self.detail, "last lines of its log:", *(f"  {line}" for line in tail)]) if tail else self.detail
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RunFailedError, (self.run,)
 
 
 class Run:
@@ -89,6 +105,19 @@ class Run:
     def reason(self) -> str:
         """Why the run failed; for a queued run, why no worker can take it or why it is queued again."""
         return self.resource.reason
+
+    @property
+    def cause(self) -> Cause | None:
+        """How its last attempt ended, as code and parameters (see `lepton_core.api.EndCause`).
+
+        None while an attempt runs, if it succeeded, and if the worker gave no cause.
+        """
+        return self.resource.cause
+
+    @property
+    def log_tail(self) -> builtins.list[str]:
+        """The last lines that a program wrote before it ended without saying why; empty where the reason says it."""
+        return log_tail(self.cause)
 
     @property
     def standing(self) -> str:
@@ -311,6 +340,12 @@ class Runs:
             if len(found) >= limit:
                 break
         return found[:limit]
+
+
+def log_tail(cause: Cause | None) -> list[str]:
+    """The last lines of the log that a cause brings along."""
+    lines = cause.parameters.get("log_tail") if cause else None
+    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def resume_steps(run: Run) -> dict[str, int]:

@@ -95,6 +95,7 @@ def end(
     assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
     attempt_files.forget(conn, attempt.id)
     told = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
+    told["cause"] = cause.code if cause is not None else ""
     outbox.write(conn, run.project, f"run.{verdict.state}", run.id, told | {"name": run.name}, now)
     return verdict.state
 
