@@ -69,7 +69,7 @@ def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
     group.leave()
     if not group.first:
         return None
-    write_package(workspace, attempt, recipe, trainer.model, data, evaluation, trainer.kept_epoch)
+    write_package(workspace, attempt, recipe, trainer.kept_model(), data, evaluation, trainer.kept_epoch)
     return Outcome(status="succeeded", metrics=evaluation.metrics)
 
 

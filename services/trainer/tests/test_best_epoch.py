@@ -45,7 +45,7 @@ def test_the_best_epoch_is_kept_and_its_weights_with_it(
     accuracy = points(found.workspace, "accuracy")
     assert found.kept_epoch < 4
     assert kept.metrics["accuracy"] == max(accuracy.values()) > accuracy[4 * STEPS_AN_EPOCH]
-    assert evaluate(found.recipe, found.model, found.data, ALONE).metrics == kept.metrics
+    assert evaluate(found.recipe, found.kept_model(), found.data, ALONE).metrics == kept.metrics
     assert f"kept: epoch {found.kept_epoch} of 4" in capsys.readouterr().out
 
 
@@ -70,7 +70,9 @@ def test_a_later_attempt_has_the_best_epoch_of_an_earlier_one(few_digits: Path, 
     assert (again.metrics, second.kept_epoch) == (kept.metrics, first.kept_epoch)
     assert all(
         torch.equal(one, other)
-        for one, other in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
+        for one, other in zip(
+            first.kept_model().state_dict().values(), second.kept_model().state_dict().values(), strict=True
+        )
     )
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from lepton_core.workspace_files import Workspace
+from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
+from lepton_trainer.recipes.vision_classifier.settings import Settings
 from lepton_trainer.training.parallel.replicated import Replicated
 from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.tasks import Task
 from lepton_trainer.training.tasks.classification import Classification
 from lepton_trainer.training.tasks.regression import Regression
+from lepton_trainer.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 ALONE = ProcessGroup(rank=0, world_size=1, local_rank=0, device=CPU, backend="", threads=1)
@@ -57,3 +63,20 @@ def test_a_replicated_model_is_clipped_and_gives_its_state_back() -> None:
     other = torch.nn.Linear(2, 1)
     parallel.load(other, torch.optim.SGD(other.parameters(), lr=0.1, momentum=0.9), state, optimizer_state)
     assert all((state[name] == tensor).all() for name, tensor in other.state_dict().items())
+
+
+def test_the_loop_clips_gradients_where_the_job_says_so(few_digits: Path, tmp_path: Path) -> None:
+    recipe = VisionClassifier(Settings(epochs=1, batch_size=80, width=4, max_gradient_norm=1e-3))
+    trainer = Trainer(recipe, recipe.prepare(few_digits), ALONE, Workspace(tmp_path))
+    trainer.run()
+    # Those of the last step.
+    gradients = [parameter.grad.flatten() for parameter in trainer.model.parameters() if parameter.grad is not None]
+    assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_weights_that_left_the_numbers_are_not_kept() -> None:
+    model = torch.nn.BatchNorm1d(2)
+    assert float(Replicated(ALONE).weight_sum(model)) == 4  # weights and running variances of one
+    with torch.no_grad():
+        model.weight[0] = float("nan")
+    assert math.isnan(float(Replicated(ALONE).weight_sum(model)))

@@ -72,7 +72,10 @@ def test_too_few_examples_for_the_ranks_are_refused() -> None:
 def test_an_evaluation_is_divided_among_the_ranks() -> None:
     parts = [torch.cat(list(share(11, rank, 3, 2))).tolist() for rank in range(3)]
     assert sorted(index for part in parts for index in part) == list(range(11))
-    assert list(share(1, 2, 3, 2)) == []
+    # All ranks get equally many batches: a sharded model needs all of them in each forward.
+    assert [[len(batch) for batch in share(7, rank, 3, 2)] for rank in range(3)] == [[2, 1], [2, 0], [2, 0]]
+    assert [len(batch) for batch in share(1, 2, 3, 2)] == [0]
+    assert list(share(0, 0, 3, 2)) == []
 
 
 def test_class_metrics_are_those_of_scikit_learn() -> None:

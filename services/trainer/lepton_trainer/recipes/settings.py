@@ -16,6 +16,10 @@ class TrainSettings(BaseModel):
         float, Field(gt=0, le=10, description="Highest rate; it warms up to it, then falls to zero along a cosine.")
     ] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=10, description="AdamW's decay of the weights.")] = 0.01
+    max_gradient_norm: Annotated[
+        float | None,
+        Field(gt=0, description="Gradients of a larger norm are scaled down to this one, in each step. Unset: never."),
+    ] = None
     keep: Annotated[
         Literal["best", "last"],
         Field(description="Which epoch is registered: the best by its score on what is held out, or the last."),

@@ -122,9 +122,13 @@ class Sampler:
 
 
 def share(count: int, rank: int, world_size: int, batch_size: int) -> Iterator[Tensor]:
-    """Indices of every world-th example from `rank` on, in batches: how ranks divide an evaluation."""
-    if rank < count:
-        yield from torch.split(torch.arange(rank, count, world_size), batch_size)
+    """Indices of every world-th example from `rank` on, in batches: how ranks divide an evaluation.
+
+    Every rank gets equally many batches; the last one may be empty.
+    """
+    step = world_size * batch_size
+    for start in range(0, count, step):
+        yield torch.arange(min(start + rank, count), min(start + step, count), world_size)
 
 
 def _generator(seed: int, epoch: int) -> torch.Generator:

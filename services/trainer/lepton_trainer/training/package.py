@@ -26,8 +26,10 @@ def write_package(
     evaluation: Evaluation,
     epoch: int,
 ) -> None:
-    """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete. `epoch`: which one
-    the model and its evaluation are of, from 1."""
+    """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete.
+
+    `model`: a whole one, as `Trainer.kept_model` gives it. `epoch`: which one it and its evaluation are of, from 1.
+    """
     folder = workspace.package.with_name(".package.writing")
     if folder.exists():
         shutil.rmtree(folder)

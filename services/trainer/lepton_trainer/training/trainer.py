@@ -4,10 +4,12 @@ import math
 import random
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import ResumePoint, Workspace
@@ -76,9 +78,11 @@ class Trainer:
         self.step: int = 0
         self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
-        # What is registered, if the job keeps the best; the epoch that was kept, once the training has ended.
+        # What is registered, if the job keeps the best so far.
         self.best: Best | None = None
+        # What is registered, once the training has ended: its epoch, and the whole state of the model (rank 0's).
         self.kept_epoch = 0
+        self._kept_weights: Mapping[str, Tensor] = {}
         # What the ranks exchange in one collective: the losses since the last one, the seconds these steps took,
         # and whether this rank was asked to stop.
         self._exchange = torch.zeros(self.settings.metrics_every_steps + 2, device=group.device)
@@ -100,17 +104,25 @@ class Trainer:
                 self._train_epoch()
                 self._close_epoch()
         self.tracker.close()
-        return self._kept()
+        return self._keep()
 
-    def _kept(self) -> Evaluation:
-        """The evaluation of what is registered; `model` has its weights then, on the rank that writes the package."""
+    def kept_model(self) -> nn.Module:
+        """What is registered, once `run` has returned: a model of its own on the processor, which is whole however the
+        ranks shared the trained one. For rank 0 alone; it needs no other rank.
+        """
+        model = self.recipe.model(self.data)
+        model.load_state_dict(dict(self._kept_weights))
+        return model
+
+    def _keep(self) -> Evaluation:
+        """Chooses what is registered; its evaluation."""
         epochs = self.settings.epochs
         if self.best is None:
             self.kept_epoch = epochs
+            self._kept_weights = copied(self.parallel.model_state(self.model))
             return self.evaluation or evaluate(self.recipe, self.model, self.data, self.group)
-        self.kept_epoch = self.best.epoch
+        self.kept_epoch, self._kept_weights = self.best.epoch, self.best.weights
         if self.group.first:
-            self.model.load_state_dict(dict(self.best.weights))
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in self.best.evaluation.metrics.items())
             sys.stdout.write(f"kept: epoch {self.best.epoch} of {epochs}, the best by its score  {metrics}\n")
             sys.stdout.flush()
@@ -141,6 +153,8 @@ class Trainer:
             loss = loss * weight
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.max_gradient_norm is not None:
+            self.parallel.clip(self.model, self.settings.max_gradient_norm)
         self.optimizer.step()
         # Kept as a tensor: reading a number would make the processor wait for the device in every step.
         self._exchange[self.step - self._exchanged_step] = loss.detach()
@@ -199,10 +213,9 @@ class Trainer:
 
     def _checkpoint(self, metrics: dict[str, float], score: float | None = None) -> None:
         # A finite loss may still have had gradients that were not; what is kept must be good.
-        weights = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
-        total = torch.stack([tensor.abs().sum() for tensor in weights]).sum()
-        if not math.isfinite(float(total)):
-            raise NotFinite("sum of the weights", float(total), self.step, self.sampler.epoch + 1)
+        total = float(self.parallel.weight_sum(self.model))
+        if not math.isfinite(total):
+            raise NotFinite("sum of the weights", total, self.step, self.sampler.epoch + 1)
         self.checkpoints.save(self.step, self._losses, metrics, score, self.best)
 
     def _checkpoint_is_due(self) -> bool:

@@ -44,6 +44,10 @@ class Replicated:
         for buffer, mean in zip(buffers, torch.split(flat, [buffer.numel() for buffer in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))
 
+    def weight_sum(self, model: nn.Module) -> Tensor:
+        weights = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+        return torch.stack([tensor.abs().sum() for tensor in weights]).sum()
+
     def model_state(self, model: nn.Module) -> dict[str, Tensor]:
         return dict(model.state_dict())
 
