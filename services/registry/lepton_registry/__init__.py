@@ -1,1 +1,1 @@
-"""The truth of Lepton, in SQL: runs, datasets, models, deployments, lineage, events."""
+"""The registry: stores runs, datasets, models, deployments, lineage and events in SQL."""

@@ -1,4 +1,4 @@
-"""Who may reach the registry: services by the hash of their token, and attempts by the token that their claim gave."""
+"""Authenticates callers of the registry: services by the hash of their token, attempts by the token of their claim."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from lepton_registry.database.engine import Database, now_us
 from lepton_registry.module import AttemptPolicy
 from lepton_registry.refusal import RefusedToStart
 
-# A worker that was cut off for hours still hears that its attempt is stale; after this its token is worth nothing.
+# How long the token of an ended attempt is accepted, so that a worker that was cut off learns that it is stale.
 ENDED_ATTEMPT_SECONDS = 24 * 3600
 MAX_REMEMBERED = 20_000
 REMEMBERED_SECONDS = 60.0
@@ -33,7 +33,7 @@ def read_service_hashes(file: Path) -> dict[str, str]:
 
 
 class RegistryAuthenticator:
-    """API keys are not let in: people's requests come through the gateway, which names them as acting principal."""
+    """API keys are refused: requests with a key come through the gateway, which acts for the key's principal."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class RegistryAuthenticator:
 
 
 def caller() -> Principal:
-    """The caller, who acts within a project."""
+    """The caller. Raises INVALID unless it acts within a project."""
     principal = current_principal()
     if not principal.project:
         raise LeptonError(ErrorCode.PERMISSION_DENIED, "this call needs an acting principal with a project")

@@ -1,4 +1,4 @@
-"""Composition root: reads the settings, builds every part of the registry, serves until told to stop."""
+"""Composition root: reads the settings, builds the parts of the registry, serves until it is stopped."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ def build(
     metrics: Metrics,
     modules: Sequence[Module] = MODULES,
 ) -> Registry:
-    """Builds every module; network clients are closed with `clients`. `owner` stands for the database."""
+    """Builds every module. `clients` closes the network clients. `owner` identifies the database."""
     parts = _parts(settings, database, clients, owner, modules)
     built = [module.build(parts) for module in modules]
     server = build_server(
@@ -122,7 +122,7 @@ def _object_store(settings: RegistrySettings) -> ObjectStore:
 
 
 def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tuple[Wake, list[Sink]]:
-    """How to wake workers, and where events go besides those who read them by position."""
+    """The function that wakes workers, and the sinks of events."""
     if not settings.broker_url:
         return _nobody_to_wake, []
 
@@ -133,7 +133,7 @@ def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tu
 
 
 async def _nobody_to_wake() -> None:
-    """Without a queue workers ask by themselves."""
+    """Used without a queue: workers ask for work regularly in any case."""
 
 
 async def serve(
@@ -144,7 +144,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set; `ready` is told the port."""
     async with contextlib.AsyncExitStack() as stack:
-        # Calls to the store block a thread each: a store that hangs must not use up the few there are by default.
+        # Each call to the store blocks a thread: a store that hangs must not use up the few default threads.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS, "objects"))
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
@@ -155,7 +155,7 @@ async def serve(
         registry = build(settings, database, stack, owner, metrics, modules)
         await registry.parts.leadership.try_to_lead()
         tasks = [asyncio.create_task(_forever(task)) for task in registry.tasks]
-        # A fresh platform's first upload should find a bucket; a store that is away must not keep the registry down.
+        # The bucket should exist before the first upload, but the registry must also start without the store.
         bucket = asyncio.create_task(registry.parts.bucket_ready.wait())
         await asyncio.wait([bucket, *tasks], timeout=BUCKET_WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         bucket.cancel()
@@ -163,7 +163,7 @@ async def serve(
             ended.result()
         port = registry.server.bind(settings.listen)
         await registry.server.start()
-        # What was built so far stays; collections need not look at it again and again.
+        # Objects built so far live as long as the process; garbage collection need not check them.
         gc.freeze()
         ready(port)
         stopped = asyncio.create_task(stop.wait())
@@ -211,7 +211,7 @@ def main() -> None:
     except (LeptonError, RefusedToStart, OSError) as error:
         sys.exit(f"registry: {error}")
     except sa.exc.DBAPIError as error:
-        # Its own words name host, user and database, and no password.
+        # The driver's text contains host, user and database, but no password.
         sys.exit(f"registry: LEPTON_REGISTRY_DATABASE_URL: cannot use this database: {error.orig}")
 
 

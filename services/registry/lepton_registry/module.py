@@ -1,6 +1,6 @@
-"""What a resource's folder gives to the registry, as one object: `MODULE` in its `module.py`.
+"""The interface of a resource to the registry: each resource's folder has one object `MODULE` in its `module.py`.
 
-`modules.py` lists them all; nothing else has to change for a new one.
+`modules.py` lists them; nothing else changes for a new resource.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from lepton_registry.models.aliases import AliasFollowers
     from lepton_registry.settings import RegistrySettings
 
-# Whether a row of the manifests table (the argument) is still needed by some row of the module.
+# Condition on the manifests table (the argument): whether a row of the module needs the manifest.
 KeepsManifest = Callable[[sa.Table], sa.ColumnElement[bool]]
 Wake = Callable[[], Awaitable[None]]
-# Why a run (the row) waits; None for one that does not.
+# Why a run (the row) waits; None if it does not.
 WaitingReason = Callable[[sa.Connection, sa.Row[Any]], Cause | None]
 
 
 class AttemptPolicy(Protocol):
-    """What the token of an attempt is good for."""
+    """What an attempt's token allows."""
 
     def find(self, conn: sa.Connection, attempt_id: str, /) -> sa.Row[Any] | None:
         """The attempt's row: project, worker_id, finished_at_us."""
         ...
 
     def folders(self, conn: sa.Connection, attempt_id: str, /) -> frozenset[str]:
-        """Digests of the folders that the attempt may read. STALE_ATTEMPT for one that has ended."""
+        """Digests of the folders that the attempt may read. Raises STALE_ATTEMPT if the attempt has ended."""
         ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What modules are built from. One object a process."""
+    """What modules are built from; one object for each process."""
 
     settings: RegistrySettings
     database: Database
@@ -59,13 +59,13 @@ class Parts:
     read_urls: ReadUrls
     # Wakes one waiting worker; does nothing without a queue.
     wake: Wake
-    # Where the relay carries events, besides readers by position.
+    # Destinations of events, besides readers by position.
     sinks: Sequence[Sink]
     # Secret from which the tokens of attempts are derived.
     attempt_secret: bytes
-    # Stands for the database; written into the bucket, which belongs to one database alone.
+    # Identifies the database; written into the bucket, which belongs to one database.
     owner: str
-    # Set once the bucket is known to be ours. Nothing may be deleted from it before.
+    # Set when the bucket is known to be ours. Nothing may be deleted from it before.
     bucket_ready: asyncio.Event
     # Policies, collected from all modules.
     keeps_manifest: Sequence[KeepsManifest]
@@ -80,14 +80,14 @@ class Parts:
 
 @dataclass(frozen=True)
 class Built:
-    """gRPC services, and tasks that run beside them for ever."""
+    """gRPC services, and tasks that run as long as they do."""
 
     servicers: Sequence[Registration] = ()
     tasks: Sequence[Task] = ()
 
 
 def nothing(_parts: Any) -> Built:
-    """Of a module that has only tables."""
+    """The default `build`, for a module that has only tables."""
     return Built()
 
 
@@ -96,12 +96,12 @@ class Module:
     name: str
     tables: Sequence[type[SQLModel]]
     build: Callable[[Parts], Built] = nothing
-    # Who may call its RPCs, for a module of another package; those of this tree stand in core's table.
+    # Policy rows of its RPCs, for a module of another package; those of this tree are in core's table.
     policies: Mapping[str, Policy] = field(default_factory=dict)
-    # Policies towards other modules. What no module keeps is deleted by the collection of artifacts.
+    # What the module provides to others. Manifests that no module keeps are deleted by the collection of artifacts.
     keeps_manifest: Sequence[KeepsManifest] = ()
-    # Told in the transaction that moves an alias of a model.
+    # Called in the transaction that moves an alias of a model.
     alias_followers: Sequence[AliasFollowers] = ()
-    # Each given by one module of all.
+    # Exactly one module provides each of these.
     attempts: AttemptPolicy | None = None
     waiting_reason: WaitingReason | None = None

@@ -1,4 +1,4 @@
-"""Every module of the registry. A new resource is its folder, and its line here."""
+"""The list of the registry's modules. A new resource needs its folder and a line here."""
 
 from lepton_registry.artifacts.module import MODULE as ARTIFACTS
 from lepton_registry.datasets.module import MODULE as DATASETS

@@ -1,4 +1,4 @@
-"""What resources with names share: how a missing one is refused, with the names that come near."""
+"""The error for a name that does not exist, with similar names; shared by all named resources."""
 
 import sqlalchemy as sa
 
@@ -12,12 +12,12 @@ MAX_SUGGESTIONS = 10
 def not_found(
     field: str, value: str, message: str, allowed: str = "", code: ErrorCode = ErrorCode.NOT_FOUND
 ) -> LeptonError:
-    """`code` is NOT_FOUND for a thing asked for, INVALID or FAILED_PRECONDITION where it was only referred to."""
+    """`code`: NOT_FOUND for the requested resource, INVALID or FAILED_PRECONDITION for one that is only referred to."""
     return LeptonError(code, f"{field}: {message}", [FieldError(field, message, shown(value), allowed)])
 
 
 def names_like(conn: sa.Connection, parents: sa.FromClause, project: str, name: str) -> str:
-    """Names of the project for an error's `allowed`, nearest first."""
+    """Names of the project for an error's `allowed`, most similar first."""
     statement = sa.select(parents.c.name).where(parents.c.project == project)
     names = list(conn.scalars(statement.order_by(parents.c.name).limit(MAX_NAMES)))
     near = near_matches(name, names, most=MAX_SUGGESTIONS, cutoff=0.5)

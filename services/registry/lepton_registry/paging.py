@@ -1,4 +1,4 @@
-"""Pages, positions and limits, as callers send them."""
+"""Reads page tokens, positions and limits of requests."""
 
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.errors import invalid
@@ -8,11 +8,11 @@ DEFAULT_PAGE = 50
 
 
 def position_of(cursor: str) -> int:
-    """Empty is the beginning."""
+    """Parses a cursor; an empty one is the beginning."""
     if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise invalid("cursor", "not one of an earlier answer", cursor, "next_cursor of an earlier answer, or empty")
+        raise invalid("cursor", "is not a cursor", cursor, "next_cursor of an earlier answer, or empty")
     return int(cursor)
 
 
@@ -23,7 +23,7 @@ def page_limit(asked: int, most: int, default: int | None = None) -> int:
 
 
 def id_token(token: str, prefix: str) -> str:
-    """A page token of lists that are sorted by id: the last id shown; empty for the first page."""
+    """The page token of lists that are sorted by id: the last id shown; empty for the first page."""
     if token and not is_id(token, prefix):
         raise invalid("page_token", "is not one that was given out", token, "the next_page_token of the page before")
     return token
@@ -36,12 +36,12 @@ def page_size(asked: int) -> int:
 
 
 def name_token(token: str) -> str:
-    """A page token of lists that are sorted by name: the last name shown."""
+    """The page token of lists that are sorted by name: the last name shown."""
     return check_label(token, "page_token") if token else ""
 
 
 def number_token(token: str) -> int:
-    """A page token of lists that are sorted by number: the last number shown; 0 for the first page."""
+    """The page token of lists that are sorted by number: the last number shown; 0 for the first page."""
     if not token:
         return 0
     if not (token.isascii() and token.isdigit() and len(token) <= 15):

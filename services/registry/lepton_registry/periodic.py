@@ -1,4 +1,4 @@
-"""Work that the leader repeats for ever: one loop for all of it."""
+"""The loop for work that the leader repeats."""
 
 import asyncio
 import logging
@@ -10,15 +10,15 @@ from lepton_registry.database.leadership import Leadership, NotLeader
 log = logging.getLogger(__name__)
 
 Task = Callable[[], Awaitable[None]]
-# One round of the work; it answers what it did in words for the log, or "" when there was nothing to do.
+# One round of the work. Returns text for the log about what it did, or "" if there was nothing to do.
 Work = Callable[[], Awaitable[str]]
 
 
 def leader_task(name: str, leadership: Leadership, work: Work, *, pause_seconds: float) -> Task:
-    """A task that runs `work` after each pause while this process leads.
+    """A task that runs `work` repeatedly, with pauses, while this process leads.
 
-    A store or database that is away only delays the work: it is tried again after the next pause. `work` must bear to
-    be repeated, since the term may end in the middle of it.
+    While the store or database is unavailable, the work is tried again after the next pause. `work` must be repeatable,
+    since the term may end in the middle of it.
     """
 
     async def run() -> None:

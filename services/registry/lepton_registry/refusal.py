@@ -1,5 +1,5 @@
-"""Why the registry does not start."""
+"""The error for a registry that cannot start."""
 
 
 class RefusedToStart(Exception):
-    """What is wrong with the database or the files, in words for whoever starts the registry."""
+    """A problem with the database or the files, explained for the operator."""

@@ -1,4 +1,4 @@
-"""From a row to a message: columns are named like the fields of the contract."""
+"""Converts rows to messages: columns have the names of the contract's fields."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -10,21 +10,21 @@ from lepton_registry import stored_causes
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Convert = Callable[[Any], Any]
-# Field name, its column's index and name, and what makes the field's value; None takes the column's as it is.
+# Field name, index and name of its column, and the conversion of the value; None: the value is not converted.
 _Step = tuple[str, int, str, Convert | None]
 _CAUSE = "lepton.v1.Cause"
 _plans: dict[tuple[Any, tuple[str, ...]], list[_Step]] = {}
 
 
 def to_message(row: sa.Row[Any], kind: type[AnyMessage], **more: Any) -> AnyMessage:
-    """`more` gives fields that are no columns."""
+    """`more`: values of fields that are not columns."""
     steps = _steps(kind, tuple(row._fields))
     values = {field: convert(row[at]) if convert else row[at] for field, at, _, convert in steps}
     return kind(**(values | more))
 
 
 def from_values(values: Mapping[str, Any], kind: type[AnyMessage]) -> AnyMessage:
-    """The same from columns by name, such as those of a row that was just inserted."""
+    """The same, from columns by name, such as those of a new row."""
     steps = _steps(kind, tuple(values))
     return kind(**{field: convert(values[name]) if convert else values[name] for field, _, name, convert in steps})
 
@@ -51,7 +51,7 @@ def _is_cause(field: Any) -> bool:
 
 
 def _convert(field: Any) -> Convert | None:
-    """`RUN_STATE_QUEUED` is the text "queued"; a cause is JSON text in a column `…_json`."""
+    """The conversion for a field: the text "queued" to `RUN_STATE_QUEUED`, JSON in a column `…_json` to a cause."""
     if _is_cause(field):
         return stored_causes.message_of
     if field.enum_type is None:

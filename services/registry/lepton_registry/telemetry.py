@@ -1,4 +1,4 @@
-"""What Prometheus is shown of the registry's database, asked at each scrape."""
+"""Prometheus metrics from the registry's database, read at each scrape."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _OUTBOX = sa.select(sa.func.count(), sa.func.min(EVENTS.c.at_us)).select_from(EV
 
 
 def source(database: Database, loop: asyncio.AbstractEventLoop) -> Source:
-    """For threads: the question is put on `loop`, which the database lives on."""
+    """For the scrape's thread: runs the query on `loop`, the event loop of the database."""
 
     def read() -> Iterable[Sample]:
         question = database.read(lambda conn: list(samples(conn)))

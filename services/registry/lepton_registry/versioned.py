@@ -1,6 +1,6 @@
-"""Named parents with numbered versions, as datasets and models are: what their stores share.
+"""Shared by the stores of datasets and models: named parents with numbered versions.
 
-A parent's row holds the counter of its versions (`latest_version`), so that numbers have no gap and no double.
+A parent's row has the counter of its versions (`latest_version`), so that each number is used once and none is skipped.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ class Versioned:
         self.versions = versions
         self._parent_prefix = parent_prefix
         self._parent_id = versions.c[f"{noun}_id"]
-        # Every submission asks for a parent by name: built once, since building a statement costs more than running it.
+        # Every submission runs this: built once, since building a statement costs more than running it.
         self._by_name = sa.select(parents).where(
             parents.c.project == sa.bindparam("project"), parents.c.name == sa.bindparam("name")
         )
@@ -46,7 +46,7 @@ class Versioned:
         value: str,
         missing: ErrorCode = ErrorCode.NOT_FOUND,
     ) -> Exception:
-        """The error for a parent that is not there; it lists the names that come near."""
+        """The error for a parent that does not exist; it lists similar names."""
         names = names_like(conn, self.parents, project, name)
         return not_found(field, value, f"no {self.noun} named {name!r}", names, missing)
 
@@ -68,22 +68,22 @@ class Versioned:
         return int(conn.execute(statement.returning(counter)).scalar_one())
 
     def version(self, conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-        """The newest version that meets the conditions."""
+        """The newest version that matches the conditions."""
         newest = self.versions.c.version.desc()
         return conn.execute(sa.select(self.versions).where(*conditions).order_by(newest).limit(1)).first()
 
     def of_parent(self, conn: sa.Connection, parent_id: str, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-        """The newest version of one parent that meets the conditions."""
+        """The newest version of one parent that matches the conditions."""
         return self.version(conn, self._parent_id == parent_id, *conditions)
 
     def list_parents(self, conn: sa.Connection, project: str, *, after: str, limit: int) -> list[sa.Row[Any]]:
-        """By name, after the name `after`."""
+        """Sorted by name, after the name `after`."""
         name = self.parents.c.name
         statement = sa.select(self.parents).where(self.parents.c.project == project, name > after)
         return list(conn.execute(statement.order_by(name).limit(limit)))
 
     def list_versions(self, conn: sa.Connection, parent_id: str, *, before: int, limit: int) -> list[sa.Row[Any]]:
-        """Newest first, those with a number below `before` (0: all)."""
+        """Newest first, with numbers below `before` (0: all)."""
         number = self.versions.c.version
         statement = sa.select(self.versions).where(self._parent_id == parent_id)
         if before:
@@ -91,6 +91,6 @@ class Versioned:
         return list(conn.execute(statement.order_by(number.desc()).limit(limit)))
 
     def keeps_manifest(self, manifests: sa.Table) -> sa.ColumnElement[bool]:
-        """Whether a version needs a row of `manifests`; collection asks."""
+        """Condition on `manifests`: whether a version uses the manifest."""
         mine = self.versions.c
         return sa.exists().where(mine.project == manifests.c.project, mine.digest == manifests.c.digest)

@@ -12,11 +12,11 @@ class Waker:
     def __init__(self, app: Celery, client: redis.Redis) -> None:
         self._app = app
         self._client = client
-        # Relay and sweeper both wake: each would find the queue empty before the other's hint lies there.
+        # Relay and sweeper both send hints: without the lock, both could find the queue empty and add one.
         self._one = asyncio.Lock()
 
     async def wake(self) -> None:
-        """Publish a hint unless one lies there: without a consumer they would fill the queue server."""
+        """Publishes a hint unless there is one: without consumers, hints would fill the queue server."""
         async with self._one:
             if await self._client.llen(HINT_QUEUE) == 0:
                 await asyncio.to_thread(self._app.send_task, WAKE_TASK, queue=HINT_QUEUE, retry=False)

@@ -113,7 +113,7 @@ async def test_a_wrong_etag_fails_with_a_reason(uploads):
     await send_parts(ticket, BIG)
     await uploads.complete(PROJECT, ticket.row.id, [(1, "0" * 32), (2, "0" * 32)])
     row = await settled(uploads, ticket.row.id)
-    assert (row.state, "put the parts together" in row.error) == ("failed", True)
+    assert (row.state, "join the parts" in row.error) == ("failed", True)
 
 
 async def test_missing_parts_are_named(uploads):

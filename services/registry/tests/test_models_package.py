@@ -110,8 +110,8 @@ async def test_a_format_that_is_added_in_one_place_is_accepted_and_checked(inspe
         ({"model__onnx": model(), "signature__json": SIGNATURE, "model__pkl": PICKLE}, "model.pkl"),
         ({"model__onnx": model(), "signature__json": SIGNATURE, "code__py": b"1"}, "code.py"),
         ({"model__onnx": model(), "signature__json": SIGNATURE, "sub/model__onnx": model()}, "sub/model.onnx"),
-        ({"model__onnx": model()}, "lacks signature.json"),
-        ({"signature__json": SIGNATURE}, "lacks model.onnx"),
+        ({"model__onnx": model()}, "has no signature.json"),
+        ({"signature__json": SIGNATURE}, "has no model.onnx"),
     ],
 )
 async def test_what_is_not_what_its_name_says_is_refused(inspect, files, said, capsys):

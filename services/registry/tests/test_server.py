@@ -137,7 +137,7 @@ async def test_logs_are_kept_up_to_their_cap_and_say_so(server):
     page = await reader.ReadLog(logs_pb2.ReadLogRequest(run_id=assignment.run_id, stream="rank-0"))
     text = b"".join(chunk.data for chunk in page.chunks)
     assert text.startswith(b"hello\nxxx")
-    assert b"reached their cap of 2048 bytes" in text
+    assert b"reached the limit of 2048 bytes" in text
     assert len(text) < 2300
     assert not page.end
     everything = await reader.ReadLog(logs_pb2.ReadLogRequest(run_id=assignment.run_id))

@@ -1,4 +1,4 @@
-"""Keeps an attempt's token to what that attempt may touch; everybody else is let through to their project's files."""
+"""Limits attempt tokens to the files that their attempt may use. Other callers have access to all of their project."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class AccessCheck:
             await self._database.read(lambda conn: self._attempts.folders(conn, principal.attempt_id))
 
     async def reads(self, principal: Principal, digests: Sequence[str]) -> None:
-        """Raises unless the caller may have these files; to an attempt others are as if they were not there."""
+        """Raises unless the caller may read these files. For an attempt, other files are NOT_FOUND."""
         if principal.kind is not PrincipalKind.ATTEMPT:
             return
 
@@ -33,7 +33,7 @@ class AccessCheck:
         await self._database.read(check)
 
     async def missing(self, principal: Principal, digests: Sequence[str]) -> list[str]:
-        """Those that the caller must send. An attempt must send what it does not have, also if the project has it."""
+        """The files that the caller must send. An attempt must also send files of the project that it may not read."""
 
         def read(conn: sa.Connection) -> list[str]:
             missing = set(blobs.find_missing(conn, principal.project, digests))
@@ -49,7 +49,7 @@ class AccessCheck:
             await self._database.read(lambda conn: self.require_held(conn, principal, digests))
 
     def require_held(self, conn: sa.Connection, principal: Principal, digests: Sequence[str]) -> None:
-        """The same for an attempt, in a transaction."""
+        """The same check for an attempt, in the caller's transaction."""
         folders = self._attempts.folders(conn, principal.attempt_id)
         attempt_files.require_held(conn, principal.project, principal.attempt_id, folders, digests)
 
@@ -58,7 +58,7 @@ class AccessCheck:
         return attempt_files.held(conn, principal.project, principal.attempt_id, folders, digests)
 
     async def lists(self, principal: Principal, manifest_digest: str) -> None:
-        """Raises unless the caller may have the names of the folder's files."""
+        """Raises unless the caller may list the folder's files."""
         if principal.kind is not PrincipalKind.ATTEMPT:
             return
         folders = await self._database.read(lambda conn: self._attempts.folders(conn, principal.attempt_id))

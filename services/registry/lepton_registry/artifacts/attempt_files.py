@@ -1,7 +1,7 @@
-"""Which files an attempt has: what it sent itself, and what lies in the folders that it may read.
+"""The files that an attempt has: those it sent, and those in the folders that it may read.
 
-Whoever knows a digest could otherwise learn whether the project has the file, name it in a checkpoint or a package, and
-read it through the next attempt.
+Otherwise an attempt that knows a digest could find out whether the project has the file, add it to a checkpoint or a
+package, and read it in the next attempt.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -19,14 +19,14 @@ SENT = table(AttemptFileRow)
 
 
 def record(conn: sa.Connection, attempt_id: str, digests: Iterable[str]) -> None:
-    """The attempt has sent the bytes of these files, and they were what their digests say."""
+    """Records that the attempt has sent the bytes of these files, which match the digests."""
     insert_new_rows(conn, SENT, [{"attempt_id": attempt_id, "digest": digest} for digest in sorted(set(digests))])
 
 
 def held(
     conn: sa.Connection, project: str, attempt_id: str, folders: Collection[str], digests: Sequence[str]
 ) -> set[str]:
-    """Those of the digests that the attempt has."""
+    """The digests, of those given, that the attempt has."""
     found = store.within(conn, project, folders, digests)
     for chunk in chunks(digests):
         mine = sa.and_(SENT.c.attempt_id == attempt_id, SENT.c.digest.in_(chunk))
@@ -37,7 +37,7 @@ def held(
 def require_held(
     conn: sa.Connection, project: str, attempt_id: str, folders: Collection[str], digests: Sequence[str]
 ) -> None:
-    """FAILED_PRECONDITION names the files that the attempt does not have, as if the project had none of them."""
+    """Raises FAILED_PRECONDITION for files that the attempt does not have, whether or not the project has them."""
     for index, digest in enumerate(digests):
         check_digest(digest, f"files[{index}].digest")
     found = held(conn, project, attempt_id, folders, digests)
@@ -45,5 +45,5 @@ def require_held(
 
 
 def forget(conn: sa.Connection, attempt_id: str) -> None:
-    """The attempt has ended, and names no more files."""
+    """Deletes the records of an attempt that has ended."""
     conn.execute(sa.delete(SENT).where(SENT.c.attempt_id == attempt_id))

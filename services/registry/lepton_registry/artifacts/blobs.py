@@ -1,4 +1,4 @@
-"""Artifacts by digest, within one project: presence, places, use."""
+"""Artifacts of a project by digest: which exist, where their bytes are, and when they were used."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MAX_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where the bytes of a digest lie."""
+    """The object and range that hold the bytes of a digest."""
 
     digest: str
     bytes: int
@@ -30,7 +30,7 @@ class Stored:
 
 
 def find_missing(conn: sa.Connection, project: str, digests: Sequence[str]) -> list[str]:
-    """Those that the project must send, in the order asked. What is damaged or dead counts as missing."""
+    """The digests that must be sent, in the order given. Damaged and dead artifacts count as missing."""
     distinct = list(dict.fromkeys(check_digest(digest, f"digests[{index}]") for index, digest in enumerate(digests)))
     there = {
         digest
@@ -45,7 +45,7 @@ def find_missing(conn: sa.Connection, project: str, digests: Sequence[str]) -> l
 
 
 def add(conn: sa.Connection, project: str, items: Iterable[Stored]) -> None:
-    """Make the digests present. A present one keeps its place; a damaged or dead one is healed by the new place."""
+    """Makes the digests present. A present artifact keeps its place; a damaged or dead one gets the new place."""
     now = now_us()
     rows = [
         {
@@ -85,7 +85,7 @@ def find(conn: sa.Connection, project: str, digest: str) -> Stored | None:
 
 
 def locate(conn: sa.Connection, project: str, digests: Sequence[str]) -> list[Stored]:
-    """The places of all digests, in the order asked. NOT_FOUND or CORRUPT names those that cannot be given."""
+    """The places of all digests, in the order given. Raises NOT_FOUND for missing ones, CORRUPT for damaged ones."""
     found: dict[str, sa.Row[tuple[object, ...]]] = {}
     for chunk in chunks(digests):
         statement = sa.select(ARTIFACTS).where(ARTIFACTS.c.project == project, ARTIFACTS.c.digest.in_(chunk))
@@ -98,9 +98,9 @@ def locate(conn: sa.Connection, project: str, digests: Sequence[str]) -> list[St
 
 
 def require(conn: sa.Connection, project: str, digests: Iterable[str]) -> dict[str, int]:
-    """Lock the artifacts for use, keep collection away from them, and answer their sizes.
+    """Locks the artifacts, protects them from collection, and returns their sizes.
 
-    FAILED_PRECONDITION names those that are not there (never sent, collected), CORRUPT those that are damaged.
+    Raises FAILED_PRECONDITION for missing ones (never sent, or collected), CORRUPT for damaged ones.
     """
     ordered = sorted(set(digests))
     states: dict[str, str] = {}
@@ -110,14 +110,14 @@ def require(conn: sa.Connection, project: str, digests: Iterable[str]) -> dict[s
         locking = sa.select(ARTIFACTS.c.digest, ARTIFACTS.c.bytes, ARTIFACTS.c.state).where(mine)
         for row in conn.execute(locking.order_by(ARTIFACTS.c.digest).with_for_update()):
             states[row.digest], sizes[row.digest] = row.state, row.bytes
-        # The change, not the lock alone, makes a waiting collection look again.
+        # A collection that waits for the lock checks its condition again only if the row has changed.
         conn.execute(sa.update(ARTIFACTS).where(mine, ARTIFACTS.c.state == PRESENT).values(used_at_us=now_us()))
     refuse(ordered, states, ErrorCode.FAILED_PRECONDITION)
     return sizes
 
 
 def mark_damaged(conn: sa.Connection, project: str, damaged: Stored) -> bool:
-    """Conditional on the place that was read: a digest healed meanwhile stays."""
+    """Only if the place is still the one that was read: the artifact may have been sent again meanwhile."""
     statement = (
         sa.update(ARTIFACTS)
         .where(
@@ -138,7 +138,7 @@ def chunks(items: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
 
 
 def refuse(digests: Iterable[str], states: dict[str, str], missing_code: ErrorCode) -> None:
-    """An error naming the digests that are missing or damaged; nothing if all are present."""
+    """Raises an error that names the missing or damaged digests; does nothing if all are present."""
     missing = [digest for digest in digests if states.get(digest, DEAD) == DEAD]
     if missing:
         raise LeptonError(
@@ -150,6 +150,6 @@ def refuse(digests: Iterable[str], states: dict[str, str], missing_code: ErrorCo
     if damaged:
         raise LeptonError(
             ErrorCode.CORRUPT,
-            f"{len(damaged)} stored file(s) are damaged, first {damaged[0]}; sending them again heals them",
+            f"{len(damaged)} stored file(s) are damaged, first {damaged[0]}; send them again to repair them",
             [FieldError("digest", "damaged in the store", digest) for digest in damaged[:MAX_NAMED]],
         )

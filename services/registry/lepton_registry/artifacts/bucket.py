@@ -1,4 +1,4 @@
-"""Whose bucket it is: one database's alone, since the objects that its rows do not name are deleted."""
+"""Checks that the bucket belongs to this database alone: objects without a row in the database are deleted."""
 
 import asyncio
 import logging
@@ -9,16 +9,16 @@ from lepton_registry.refusal import RefusedToStart
 
 log = logging.getLogger(__name__)
 
-# Beside the prefixes that are collected. It holds the id of the database's first project.
+# Outside of the prefixes that are collected. Its content is the id of the database's first project.
 MARK = "lepton-owner"
 RETRY_SECONDS = 0.5
 _MARK_BYTES = 64
 
 
 async def take(objects: ObjectStore, owner: str, taken: asyncio.Event) -> None:
-    """Sets `taken` once the bucket is there and ours; the store may come up later than the registry, or be away.
+    """Sets `taken` when the bucket exists and is ours. The store may be unavailable or start later than the registry.
 
-    Raises RefusedToStart for a bucket that holds what another database names.
+    Raises RefusedToStart for a bucket of another database.
     """
     while not taken.is_set():
         try:
@@ -34,12 +34,12 @@ def _take(objects: ObjectStore, owner: str) -> None:
     held_by = _holder(objects)
     if not held_by:
         objects.put(MARK, owner.encode())
-        held_by = _holder(objects)  # another may have come at the same moment
+        held_by = _holder(objects)  # another registry may have written it at the same time
     if held_by != owner:
         raise RefusedToStart(
             f"the bucket {objects.bucket!r} belongs to another database (its first project is {held_by}, this one's is "
-            f"{owner}), whose files would be deleted; give this one a bucket of its own. If that database is gone for "
-            f"good, delete the object {MARK!r} from the bucket"
+            f"{owner}), whose files would be deleted; use another bucket for this one. If that database no longer "
+            f"exists, delete the object {MARK!r} from the bucket"
         )
 
 

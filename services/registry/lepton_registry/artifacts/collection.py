@@ -1,6 +1,6 @@
-"""Collection: what nobody uses is marked dead, waits, and then loses its bytes. Nothing that is referred to is touched.
+"""Garbage collection: unused artifacts are marked dead, and after a wait their bytes are deleted.
 
-Each step is safe to repeat after a crash: rows go after bytes, and an object that no row names is found by listing.
+Each step may be repeated after a crash: rows are deleted after bytes, and objects without a row are found by listing.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Collected:
 
 
 class Collector:
-    """`keeps_manifest`: one condition of every resource that keeps manifests. What none of them keeps is deleted."""
+    """`keeps_manifest`: a condition from each resource that uses manifests. Manifests that none needs are deleted."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Collector:
         return done
 
     async def _end_uploads(self) -> int:
-        """Tickets whose time is over: their parts are thrown away, and the ticket says so."""
+        """Ends uploads that have expired, and deletes their parts."""
         ended = 0
         for row in await self._database.read(upload_tokens.list_expired):
             if await self._leadership.write(partial(upload_tokens.expire, upload_id=row.id)):
@@ -90,7 +90,7 @@ class Collector:
 
 
 def drop_manifests(conn: sa.Connection, keeps_manifest: Sequence[KeepsManifest], before_us: int) -> int:
-    """Folders that nothing refers to. A transaction that uses one meanwhile moves `used_at_us`, and so keeps it."""
+    """Deletes manifests that nothing refers to. Using one at the same time moves `used_at_us`, which keeps it."""
     unused = sa.and_(MANIFESTS.c.used_at_us < before_us, *(~keeps(MANIFESTS) for keeps in keeps_manifest))
     dropped = list(conn.scalars(sa.delete(MANIFESTS).where(unused).returning(MANIFESTS.c.id)))
     for start in range(0, len(dropped), _BATCH):
@@ -100,7 +100,7 @@ def drop_manifests(conn: sa.Connection, keeps_manifest: Sequence[KeepsManifest],
 
 
 def mark_dead(conn: sa.Connection, before_us: int) -> int:
-    """Files in no folder of their project. Damaged ones too: they are in use as long as a folder names them."""
+    """Marks files as dead that are in no manifest of their project, damaged ones included."""
     named = (
         sa.exists()
         .where(MANIFEST_FILES.c.digest == ARTIFACTS.c.digest)
@@ -115,7 +115,7 @@ def mark_dead(conn: sa.Connection, before_us: int) -> int:
 
 
 def dead_objects(conn: sa.Connection, before_us: int) -> list[str]:
-    """Objects of which every range is dead for long enough: a pack stays as long as one of its files lives."""
+    """Objects of which all ranges have been dead for long enough: a pack is kept while one of its files is used."""
     over = sa.and_(ARTIFACTS.c.state == DEAD, ARTIFACTS.c.ended_at_us < before_us)
     other = ARTIFACTS.alias("other")
     alive = sa.exists().where(
@@ -125,13 +125,13 @@ def dead_objects(conn: sa.Connection, before_us: int) -> list[str]:
 
 
 def forget_dead(conn: sa.Connection, before_us: int) -> int:
-    """Rows that stayed dead. One that was healed meanwhile is present, at another place."""
+    """Deletes rows that are still dead: one may have been sent again meanwhile, and be at another place."""
     over = sa.and_(ARTIFACTS.c.state == DEAD, ARTIFACTS.c.ended_at_us < before_us)
     return conn.execute(sa.delete(ARTIFACTS).where(over)).rowcount
 
 
 def known_objects(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Those that a row names: an artifact, or an upload that is not settled."""
+    """The keys that a row uses: of an artifact, or of an upload that has not ended."""
     artifacts = sa.select(ARTIFACTS.c.object_key).where(ARTIFACTS.c.object_key.in_(keys))
     unsettled = UPLOADS.c.state.in_((upload_tokens.OPEN, upload_tokens.VERIFYING))
     uploads = sa.select(UPLOADS.c.object_key).where(UPLOADS.c.object_key.in_(keys), unsettled)

@@ -42,12 +42,12 @@ class Manifest:
 
 
 def build_manifest(entries: Iterable[FileLike], field: str = "files") -> Manifest:
-    """Check, sort and name a folder. The names are those that an archive may have: INVALID for an unsafe
-    path, a path twice (also where case or accents alone differ), a file that is also a folder."""
+    """Checks, sorts and identifies a folder. Paths follow the rules of archives: INVALID for an unsafe path, for two
+    paths that are equal (or differ only in case or accents), and for a file that is also a folder."""
     listed = list(entries)
     if not listed:
         raise invalid(field, "a manifest needs at least one file", allowed=f"1 to {MAX_MANIFEST_FILES} files")
-    # Before any work on them: checking a million names takes seconds.
+    # First, since checking a million names takes seconds.
     if len(listed) > MAX_MANIFEST_FILES:
         raise LeptonError(
             ErrorCode.TOO_LARGE, f"{field}: {len(listed)} files are too many; allowed: at most {MAX_MANIFEST_FILES}"

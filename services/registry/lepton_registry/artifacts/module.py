@@ -1,4 +1,4 @@
-"""Artifacts: files by digest, uploads, manifests, and the collection of what nobody uses."""
+"""Artifacts: files by digest, uploads, manifests, and garbage collection."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Objects that no row names, as a crash may leave them: found by comparing the store's listing with the rows."""
+"""Finds objects without a row, as a crash may leave them, by comparing the store's listing with the database."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from lepton_registry.artifacts.keys import made_at_us
 from lepton_registry.database.engine import Database
 
 BATCH = 500
-# Which of these keys a row names.
+# Returns the keys, of those given, that a row uses.
 Known = Callable[[sa.Connection, Sequence[str]], set[str]]
 
 
@@ -21,9 +21,9 @@ def _named(known: Known, keys: Sequence[str], conn: sa.Connection) -> set[str]:
 
 
 async def delete_orphans(database: Database, objects: ObjectStore, prefix: str, known: Known, before_us: int) -> int:
-    """Delete the objects below `prefix` that were made before that time and that `known` does not name; how many.
+    """Deletes the objects below `prefix` that are older than that and not `known`; returns their number.
 
-    A key is used once, so an old one gets no new row between the question and the deletion.
+    A key is used once, so an old key cannot get a row between the query and the deletion.
     """
     orphans = 0
     listing = objects.list_keys(prefix)

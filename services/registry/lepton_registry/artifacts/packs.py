@@ -1,4 +1,4 @@
-"""Small files: one object for a batch, each file a range of it."""
+"""Packs of small files: one object for a batch, in which each file is a range."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from lepton_registry.database.engine import Database
 async def put_inline(
     database: Database, objects: ObjectStore, project: str, files: Sequence[tuple[str, bytes]]
 ) -> list[Stored]:
-    """Stores the files (digest, bytes) that are not there yet; where all of them lie, in the order given.
+    """Stores the files (digest, bytes) that are missing; returns the places of all, in the order given.
 
-    INVALID names the first file that is too big, or is not what its digest says; nothing is stored then.
+    Raises INVALID for the first file that is too big or does not match its digest; then nothing is stored.
     """
     _check_sizes(files)
     await asyncio.to_thread(_check_digests, files)
@@ -26,7 +26,7 @@ async def put_inline(
     missing = set(await database.read(lambda conn: blobs.find_missing(conn, project, digests)))
     if missing:
         key, stored, data = _pack({digest: data for digest, data in files if digest in missing})
-        # The rows come after the object: without them nothing of it is visible, whatever happens in between.
+        # Rows are written after the object: without rows it is invisible, and a crash in between leaves only an orphan.
         await asyncio.to_thread(objects.put, key, data)
         await database.write(lambda conn: blobs.add(conn, project, stored))
     return await database.read(lambda conn: blobs.locate(conn, project, digests))
@@ -49,7 +49,7 @@ def _check_sizes(files: Sequence[tuple[str, bytes]]) -> None:
     for index, (digest, data) in enumerate(files):
         check_digest(digest, f"files[{index}].digest")
         if len(data) > MAX_FILE_BYTES:
-            detail = f"files[{index}]: {len(data)} bytes are too many to travel inline; allowed: {MAX_FILE_BYTES}"
+            detail = f"files[{index}]: {len(data)} bytes are too many for an inline file; allowed: {MAX_FILE_BYTES}"
             raise LeptonError(ErrorCode.TOO_LARGE, detail)
 
 

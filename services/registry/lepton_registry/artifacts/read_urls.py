@@ -1,4 +1,4 @@
-"""Giving bytes: short-lived URLs of ranges, checks of what a reader found damaged, copies for the registry itself."""
+"""Reading bytes: short-lived URLs of ranges, checks of reported damage, and copies for the registry itself."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ SIGNED_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The same object has the same URL in one answer, so that readers can join neighbouring ranges."""
+    """In one answer an object has only one URL, so that readers can join adjacent ranges."""
 
     digest: str
     url: str
@@ -29,7 +29,7 @@ class Place:
 
 
 class ReadUrls:
-    """All of it only within the project that owns a row for the digest."""
+    """Each digest is looked up only in the given project."""
 
     def __init__(self, database: Database, objects: ObjectStore, *, url_seconds: int = 900) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class ReadUrls:
         """The digests are checked by the caller: see check_digests."""
         stored = await self._database.read(lambda conn: blobs.locate(conn, project, digests))
         keys = {item.object_key for item in stored}
-        # Signing takes about 0.1 ms each: few are not worth a thread.
+        # Signing takes about 0.1 ms each: for a few, a thread would cost more.
         urls = self._urls(keys) if len(keys) <= SIGNED_AT_ONCE else await asyncio.to_thread(self._urls, keys)
         return [Place(item.digest, urls[item.object_key], item.object_offset, item.bytes) for item in stored]
 
@@ -49,7 +49,7 @@ class ReadUrls:
         return {key: self._objects.read_url(key, self._url_seconds) for key in keys}
 
     async def report_damage(self, project: str, digest: str) -> bool:
-        """Believed only after reading the bytes again; then the digest counts as missing until it is sent again."""
+        """Reads the bytes again. If they are damaged, the digest counts as missing until it is sent again."""
         check_digest(digest, "digest")
         row = await self._database.read(lambda conn: blobs.find(conn, project, digest))
         if row is None:
@@ -65,7 +65,7 @@ class ReadUrls:
         return self._read(item, lambda _: None)
 
     def _read(self, item: Stored, take: Callable[[bytes], object]) -> bool:
-        """Hands the bytes on; whether they were those of the digest. An object that is gone or too short is damage."""
+        """Passes the bytes on; returns whether they match the digest. A missing or too short object does not."""
         sha256 = hashlib.sha256()
         try:
             for chunk in self._objects.stream(item.object_key, item.object_offset, item.bytes) if item.bytes else ():
@@ -78,12 +78,14 @@ class ReadUrls:
         return f"sha256:{sha256.hexdigest()}" == item.digest
 
     async def copy(self, project: str, digest: str, target: Path) -> None:
-        """A verified local copy. CORRUPT, and marked so, if the stored bytes are others."""
+        """A verified local copy. Raises CORRUPT, and marks the artifact as damaged, if the bytes do not match."""
         [item] = await self._database.read(lambda conn: blobs.locate(conn, project, [digest]))
         if await asyncio.to_thread(self._copy, item, target):
             return
         await self._database.write(lambda conn: blobs.mark_damaged(conn, project, item))
-        raise LeptonError(ErrorCode.CORRUPT, f"the stored bytes of {digest} are damaged; sending them again heals them")
+        raise LeptonError(
+            ErrorCode.CORRUPT, f"the stored bytes of {digest} are damaged; send the file again to repair it"
+        )
 
     def _copy(self, item: Stored, target: Path) -> bool:
         with target.open("xb") as file:
@@ -91,7 +93,7 @@ class ReadUrls:
 
 
 def check_digests(digests: Sequence[str]) -> None:
-    """Not too many, and each of them one."""
+    """Checks the number of digests and the form of each."""
     check_count(digests)
     for index, digest in enumerate(digests):
         check_digest(digest, f"digests[{index}]")

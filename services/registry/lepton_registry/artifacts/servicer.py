@@ -15,7 +15,7 @@ from lepton_registry.artifacts import attempt_files, packs, store
 from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.artifacts.manifest import build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls, check_count, check_digests
-from lepton_registry.artifacts.uploads import Ticket, Uploads
+from lepton_registry.artifacts.uploads import Uploads, UploadStatus
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
 from lepton_registry.rows import to_message
@@ -51,22 +51,22 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: Context) -> pb.CreateUploadResponse:
         principal = await self._sender()
         check_digest(request.digest, "digest")
-        there = not principal.attempt_id or not await self._access.missing(principal, [request.digest])
-        ticket = await self._uploads.create(
-            principal.project, request.digest, request.bytes, attempt_id=principal.attempt_id, there=there
+        may_know = not principal.attempt_id or not await self._access.missing(principal, [request.digest])
+        upload = await self._uploads.create(
+            principal.project, request.digest, request.bytes, attempt_id=principal.attempt_id, may_know=may_know
         )
-        return pb.CreateUploadResponse(upload=_upload(ticket))
+        return pb.CreateUploadResponse(upload=_upload(upload))
 
     async def CompleteUpload(self, request: pb.CompleteUploadRequest, context: Context) -> pb.CompleteUploadResponse:
         parts = [(part.number, part.etag) for part in request.parts]
         principal = await self._sender()
-        ticket = await self._uploads.complete(principal.project, request.id, parts, attempt_id=principal.attempt_id)
-        return pb.CompleteUploadResponse(upload=_upload(ticket))
+        upload = await self._uploads.complete(principal.project, request.id, parts, attempt_id=principal.attempt_id)
+        return pb.CompleteUploadResponse(upload=_upload(upload))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.GetUploadResponse:
         principal = await self._sender()
-        ticket = await self._uploads.get(principal.project, request.id, attempt_id=principal.attempt_id)
-        return pb.GetUploadResponse(upload=_upload(ticket))
+        upload = await self._uploads.get(principal.project, request.id, attempt_id=principal.attempt_id)
+        return pb.GetUploadResponse(upload=_upload(upload))
 
     async def Locate(self, request: pb.LocateRequest, context: Context) -> pb.LocateResponse:
         principal = caller()
@@ -97,7 +97,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         principal = await self._sender()
         project = principal.project
         await self._access.names(principal, [file.digest for file in request.files])
-        # A big folder takes a while to check and hash: not on the event loop, and not in the transaction.
+        # Checking and hashing a big folder takes long, so it is done neither on the event loop nor in the transaction.
         manifest = await asyncio.to_thread(build_manifest, request.files)
         committed = await self._database.write(lambda conn: store.commit_built(conn, project, manifest))
         return pb.CommitManifestResponse(manifest_digest=committed.digest, bytes=committed.bytes, files=committed.files)
@@ -121,6 +121,6 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         return principal
 
 
-def _upload(ticket: Ticket) -> pb.Upload:
-    parts = [pb.UploadPart(number=p.number, url=p.url, offset=p.offset, bytes=p.bytes) for p in ticket.parts]
-    return to_message(ticket.row, pb.Upload, parts=parts)
+def _upload(upload: UploadStatus) -> pb.Upload:
+    parts = [pb.UploadPart(number=p.number, url=p.url, offset=p.offset, bytes=p.bytes) for p in upload.parts]
+    return to_message(upload.row, pb.Upload, parts=parts)

@@ -1,4 +1,4 @@
-"""What other resources use of artifacts, in their transactions: files (`require`) and committed folders."""
+"""The functions of artifacts for other resources, in their transactions: files (`require`) and manifests."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ SHOWN_FILES = 10
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A manifest that is in the database."""
+    """A committed manifest."""
 
     id: str
     digest: str
@@ -44,16 +44,16 @@ class Committed:
 
 
 def commit_manifest(conn: sa.Connection, project: str, entries: Iterable[FileLike], field: str = "files") -> Committed:
-    """Commit a folder whose files are all present. The same files give the same digest, and no second row.
+    """Commits a folder whose files are all present. The same files give the same digest, and no second row.
 
-    INVALID for a bad path or a size that is not the artifact's, FAILED_PRECONDITION for missing files, CORRUPT for
-    damaged ones.
+    Raises INVALID for a bad path or a size that is not the artifact's, FAILED_PRECONDITION for missing files, CORRUPT
+    for damaged ones.
     """
     return commit_built(conn, project, build_manifest(entries, field), field)
 
 
 def commit_built(conn: sa.Connection, project: str, manifest: Manifest, field: str = "files") -> Committed:
-    """As commit_manifest, for a manifest that was checked before (a big one, on a thread)."""
+    """The same as commit_manifest, for a manifest that is already checked (big ones are checked on a thread)."""
     sizes = require(conn, project, (file.digest for file in manifest.files))
     for file in manifest.files:
         if file.bytes != sizes[file.digest]:
@@ -74,7 +74,7 @@ def commit_built(conn: sa.Connection, project: str, manifest: Manifest, field: s
         "used_at_us": now,
     }
     if not insert_new(conn, MANIFESTS, row):
-        # Another transaction committed the same folder since we looked.
+        # Another transaction has committed the same folder since the query above.
         return require_manifest(conn, project, manifest.digest)
     conn.execute(
         sa.insert(MANIFEST_FILES),
@@ -91,7 +91,7 @@ def require_manifest(
     field: str = "manifest_digest",
     missing: ErrorCode = ErrorCode.NOT_FOUND,
 ) -> Committed:
-    """A manifest of the project, kept from collection by this use. `missing` is the code if there is none."""
+    """A manifest of the project, which is protected from collection by this use. `missing`: code if there is none."""
     found = _use(conn, project, check_digest(digest, field))
     if found is None:
         message = "no such manifest in this project"
@@ -101,7 +101,7 @@ def require_manifest(
 
 
 def require_file(conn: sa.Connection, folder: Committed, path: str, field: str) -> None:
-    """INVALID unless the folder has a file of this path."""
+    """Raises INVALID unless the folder has a file of this path."""
     normal = PurePosixPath(path).as_posix()
     mine = MANIFEST_FILES.c.manifest_id == folder.id
     if conn.scalar(sa.select(MANIFEST_FILES.c.path).where(mine, MANIFEST_FILES.c.path == normal)) is None:
@@ -111,12 +111,12 @@ def require_file(conn: sa.Connection, folder: Committed, path: str, field: str) 
 
 
 def require_within(conn: sa.Connection, project: str, folders: Collection[str], digests: Sequence[str]) -> None:
-    """NOT_FOUND names the files that lie in none of the folders (by digest)."""
+    """Raises NOT_FOUND for files that are in none of the folders (given by digest)."""
     refuse(digests, dict.fromkeys(within(conn, project, folders, digests), PRESENT), ErrorCode.NOT_FOUND)
 
 
 def within(conn: sa.Connection, project: str, folders: Collection[str], digests: Sequence[str]) -> set[str]:
-    """Those of the digests that lie in one of the folders."""
+    """The digests, of those given, that are in one of the folders."""
     mine = sa.and_(MANIFESTS.c.id == MANIFEST_FILES.c.manifest_id, MANIFESTS.c.project == project)
     listed = sa.select(MANIFEST_FILES.c.digest).join(MANIFESTS, mine).where(MANIFESTS.c.digest.in_(folders)).distinct()
     found: set[str] = set()
@@ -128,7 +128,7 @@ def within(conn: sa.Connection, project: str, folders: Collection[str], digests:
 def manifest_files(
     conn: sa.Connection, project: str, digest: str, *, after: str = "", limit: int | None = None
 ) -> list[File]:
-    """Files by path, after `after`. NOT_FOUND if the project has no such manifest."""
+    """Files ordered by path, after the path `after`. Raises NOT_FOUND if the project has no such manifest."""
     manifest_id = conn.scalar(
         sa.select(MANIFESTS.c.id).where(MANIFESTS.c.project == project, MANIFESTS.c.digest == digest)
     )
@@ -146,7 +146,7 @@ def manifest_files(
 
 
 def page(conn: sa.Connection, project: str, digest: str, after: str, limit: int) -> tuple[Sequence[File], str]:
-    """One page and the path to go on after; empty at the end."""
+    """One page, and the path after which the next one begins; empty on the last page."""
     size = min(limit, MAX_MANIFEST_PAGE) if limit > 0 else MAX_MANIFEST_PAGE
     files = manifest_files(conn, project, digest, after=after, limit=size + 1)
     return files[:size], files[size - 1].path if len(files) > size else ""

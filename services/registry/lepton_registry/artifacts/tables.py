@@ -9,7 +9,7 @@ CODE_POINT_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 class ArtifactRow(SQLModel, table=True):
-    """Bytes of one project, known by their digest: a range of an object. Several rows may share one object (a pack).
+    """A file of a project, identified by its digest: a range of an object. Several rows may share an object (a pack).
 
     `state`: present; damaged (a mismatch was confirmed); dead (to be collected). Only present ones can be used.
     """
@@ -27,14 +27,14 @@ class ArtifactRow(SQLModel, table=True):
     object_offset: int = Field(sa_type=sa.BigInteger)
     state: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
-    # Moved by every use; collection takes only what nobody used for long.
+    # Updated by every use: artifacts that were used recently are not collected.
     used_at_us: int = Field(sa_type=sa.BigInteger)
-    # When it became damaged or dead; 0 while present.
+    # Time at which it became damaged or dead; 0 while present.
     ended_at_us: int = Field(sa_type=sa.BigInteger)
 
 
 class UploadRow(SQLModel, table=True):
-    """A multipart upload to a fresh key. `state`: open, verifying, committed, failed."""
+    """A multipart upload to a new key. `state`: open, verifying, committed, failed."""
 
     __tablename__: ClassVar[str] = "uploads"
     __table_args__ = (sa.Index("ix_uploads_state_expires", "state", "expires_at_us"),)
@@ -45,15 +45,15 @@ class UploadRow(SQLModel, table=True):
     bytes: int = Field(sa_type=sa.BigInteger)
     part_bytes: int = Field(sa_type=sa.BigInteger)
     object_key: str
-    # The store's name for the multipart upload; empty when the artifact was already there.
+    # The store's id of the multipart upload; empty if the artifact existed already.
     multipart_id: str
-    # JSON list of [number, etag], kept so that a restarted registry can go on.
+    # JSON list of [number, etag], so that a restarted registry can continue.
     parts_json: str = Field(sa_type=sa.Text)
     state: str
     error: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
     expires_at_us: int = Field(sa_type=sa.BigInteger)
-    # The attempt that sends it; empty for people.
+    # The attempt that sends it; empty for other callers.
     attempt_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
@@ -91,7 +91,7 @@ class ManifestFileRow(SQLModel, table=True):
     __table_args__ = (sa.Index("ix_manifest_files_digest", "digest"),)
 
     manifest_id: str = Field(primary_key=True)
-    # In code point order, as manifests are sorted; PostgreSQL would else sort by its locale.
+    # In code point order, as manifests are sorted; PostgreSQL's default is its locale.
     path: str = Field(primary_key=True, sa_type=CODE_POINT_TEXT)
     digest: str
     bytes: int = Field(sa_type=sa.BigInteger)

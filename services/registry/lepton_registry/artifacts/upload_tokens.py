@@ -1,4 +1,4 @@
-"""Upload tickets in SQL: open → verifying → committed or failed. Each step is a conditional update."""
+"""Uploads in SQL: open → verifying → committed or failed. Each step is a conditional update."""
 
 import json
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ def create(
     multipart_id: str,
     expires_at_us: int,
     attempt_id: str = "",
-    there: bool = True,
+    may_know: bool = True,
 ) -> sa.Row[Any]:
-    """An open ticket; a committed one if the artifact came some other way meanwhile. `there`: whether the caller may
-    know that; an attempt has to send what it does not have."""
-    there = there and not blobs.find_missing(conn, project, [artifact.digest])
+    """A new upload; already committed if the artifact exists. `may_know`: whether the caller may know that; an attempt
+    must send the files that it does not have."""
+    exists = may_know and not blobs.find_missing(conn, project, [artifact.digest])
     values = {
         "id": new_id("upl"),
         "project": project,
@@ -42,7 +42,7 @@ def create(
         "object_key": artifact.object_key,
         "multipart_id": multipart_id,
         "parts_json": "[]",
-        "state": COMMITTED if there else OPEN,
+        "state": COMMITTED if exists else OPEN,
         "error": "",
         "created_at_us": now_us(),
         "expires_at_us": expires_at_us,
@@ -52,7 +52,7 @@ def create(
 
 
 def get(conn: sa.Connection, project: str, upload_id: str, attempt_id: str = "") -> sa.Row[Any]:
-    """An upload of the project; with an attempt, one of its own."""
+    """An upload of the project; with `attempt_id`, only one of that attempt."""
     check_id(upload_id, "upl", "id")
     statement = sa.select(UPLOADS).where(UPLOADS.c.project == project, UPLOADS.c.id == upload_id)
     if attempt_id:
@@ -66,7 +66,7 @@ def get(conn: sa.Connection, project: str, upload_id: str, attempt_id: str = "")
 def complete(
     conn: sa.Connection, project: str, upload_id: str, parts: Sequence[tuple[int, str]], attempt_id: str = ""
 ) -> sa.Row[Any]:
-    """All parts are sent. Repeating it is harmless; a failed or expired upload is FAILED_PRECONDITION."""
+    """Records that all parts are sent. May be repeated; raises FAILED_PRECONDITION for a failed or expired upload."""
     row = get(conn, project, upload_id, attempt_id)
     if row.state in (VERIFYING, COMMITTED):
         return row
@@ -86,7 +86,7 @@ def complete(
 
 
 def commit(conn: sa.Connection, upload: sa.Row[Any]) -> bool:
-    """The bytes are what the digest says: the artifact's row. False if nothing points to the upload's object then."""
+    """Makes the verified upload an artifact. False if no row then uses the upload's object."""
     moved = sa.update(UPLOADS).where(UPLOADS.c.id == upload.id, UPLOADS.c.state == VERIFYING).values(state=COMMITTED)
     if conn.execute(moved).rowcount:
         blobs.add(conn, upload.project, [Stored(upload.digest, upload.bytes, upload.object_key, 0)])
@@ -97,7 +97,7 @@ def commit(conn: sa.Connection, upload: sa.Row[Any]) -> bool:
 
 
 def fail(conn: sa.Connection, upload_id: str, error: str, *, was: str = VERIFYING) -> bool:
-    """False if it was in another state."""
+    """Returns False if the upload was in another state."""
     statement = sa.update(UPLOADS).where(UPLOADS.c.id == upload_id, UPLOADS.c.state == was)
     return conn.execute(statement.values(state=FAILED, error=error)).rowcount == 1
 
@@ -116,7 +116,7 @@ def list_expired(conn: sa.Connection) -> list[sa.Row[Any]]:
 
 
 def delete_ended(conn: sa.Connection, before_us: int) -> int:
-    """Tickets that ended are of use only to who still polls them."""
+    """Deletes uploads that ended so long ago that no client polls them."""
     ended = UPLOADS.c.state.in_((COMMITTED, FAILED))
     return conn.execute(sa.delete(UPLOADS).where(ended, UPLOADS.c.expires_at_us < before_us)).rowcount
 

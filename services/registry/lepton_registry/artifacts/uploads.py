@@ -1,7 +1,7 @@
-"""Big files: ticket → parts → completed → hashed in a thread → committed.
+"""Uploads of big files: created → parts sent → completed → hashed in a thread → committed.
 
-The parts of a multipart upload go to a fresh random key by presigned URLs. Only the registry completes it, and from
-then on no URL can write there; so what was hashed is what stays.
+Clients send the parts of a multipart upload to a new random key by presigned URLs. Only the registry completes it, and
+after that no URL can write there, so the hashed bytes cannot change.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ class PartUrl:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """`parts` only while it is open."""
+class UploadStatus:
+    """`parts` is empty unless the upload is open."""
 
     row: sa.Row[Any]
     parts: Sequence[PartUrl]
 
 
 class Uploads:
-    """Tickets and their verification. `run` resumes what an earlier process left, and tries again after outages."""
+    """Uploads and their verification. `run` resumes those of an earlier process, and tries again after outages."""
 
     def __init__(
         self,
@@ -68,8 +68,10 @@ class Uploads:
         self._hashing = asyncio.Semaphore(max_hashing)
         self._verifying: dict[str, asyncio.Task[None]] = {}
 
-    async def create(self, project: str, digest: str, size: int, *, attempt_id: str = "", there: bool = True) -> Ticket:
-        """`attempt_id` sends it, if it is an attempt; see upload_tokens.create for `there`."""
+    async def create(
+        self, project: str, digest: str, size: int, *, attempt_id: str = "", may_know: bool = True
+    ) -> UploadStatus:
+        """`attempt_id`: the attempt that sends it, if any. `may_know`: see upload_tokens.create."""
         check_digest(digest, "digest")
         if not 0 < size <= self._max_bytes:
             raise invalid("bytes", "is out of range", size, f"1 to {self._max_bytes}")
@@ -86,29 +88,29 @@ class Uploads:
                     multipart_id=multipart_id,
                     expires_at_us=now_us() + self._upload_us,
                     attempt_id=attempt_id,
-                    there=there,
+                    may_know=may_know,
                 )
             )
         finally:
             if row is None or row.state == upload_tokens.COMMITTED:
                 await asyncio.to_thread(self._objects.abort_multipart, key, multipart_id)
-        return await self._ticket(row)
+        return await self._status(row)
 
     async def complete(
         self, project: str, upload_id: str, parts: Sequence[tuple[int, str]], *, attempt_id: str = ""
-    ) -> Ticket:
-        """Answers at once; the client polls until it is committed or failed."""
+    ) -> UploadStatus:
+        """Returns at once; the client polls until the upload is committed or failed."""
         row = await self._database.write(
             lambda conn: upload_tokens.complete(conn, project, upload_id, parts, attempt_id)
         )
         if row.state == upload_tokens.VERIFYING:
             self._start(row)
-        return await self._ticket(row)
+        return await self._status(row)
 
-    async def get(self, project: str, upload_id: str, *, attempt_id: str = "") -> Ticket:
-        """With fresh part URLs while it is open."""
+    async def get(self, project: str, upload_id: str, *, attempt_id: str = "") -> UploadStatus:
+        """With new part URLs while the upload is open."""
         row = await self._database.read(lambda conn: upload_tokens.get(conn, project, upload_id, attempt_id))
-        return await self._ticket(row)
+        return await self._status(row)
 
     async def run(self) -> None:
         while True:
@@ -119,10 +121,10 @@ class Uploads:
                 log.warning("cannot look for uploads to verify: %s", error.detail)
             await asyncio.sleep(self._retry_seconds)
 
-    async def _ticket(self, row: sa.Row[Any]) -> Ticket:
+    async def _status(self, row: sa.Row[Any]) -> UploadStatus:
         if row.state != upload_tokens.OPEN:
-            return Ticket(row, ())
-        return Ticket(row, await asyncio.to_thread(self._part_urls, row))
+            return UploadStatus(row, ())
+        return UploadStatus(row, await asyncio.to_thread(self._part_urls, row))
 
     def _part_urls(self, row: sa.Row[Any]) -> list[PartUrl]:
         return [
@@ -142,7 +144,7 @@ class Uploads:
             task.add_done_callback(lambda _: self._verifying.pop(row.id, None))
 
     async def _verify(self, row: sa.Row[Any]) -> None:
-        """Leaves the ticket as it is when the store or the database is away: `run` starts it again."""
+        """Leaves the upload as it is while the store or the database is unavailable; `run` starts it again."""
         try:
             async with self._hashing:
                 fault = await asyncio.to_thread(self._find_fault, row)
@@ -159,7 +161,7 @@ class Uploads:
             log.exception("upload %s could not be verified", row.id)
 
     def _find_fault(self, row: sa.Row[Any]) -> str:
-        """Completes the object and reads it whole; what is wrong with it, empty if nothing."""
+        """Completes the object and reads it; returns what is wrong with it, or an empty text."""
         parts = [(number, etag) for number, etag in json.loads(row.parts_json)]
         if fault := self._find_wrong_part(row):
             self._objects.abort_multipart(row.object_key, row.multipart_id)
@@ -169,21 +171,21 @@ class Uploads:
         except LeptonError as error:
             if error.code is ErrorCode.UNAVAILABLE:
                 raise
-            # It may be a second try after the first one completed it: then the object is there.
+            # An earlier try may have completed the upload: then the object exists.
             if self._objects.size(row.object_key) is None:
-                return f"the store could not put the parts together: {error.detail}"
+                return f"the store could not join the parts: {error.detail}"
         found, size = self._objects.digest(row.object_key)
         if size != row.bytes:
             return f"{size} bytes arrived, not {row.bytes}"
         return "" if found == row.digest else f"the bytes that arrived have the digest {found}, not {row.digest}"
 
     def _find_wrong_part(self, row: sa.Row[Any]) -> str:
-        """A presigned URL takes any number of bytes, so the store is asked what came before the parts are joined."""
+        """Checks the sizes of the parts before they are joined: a presigned URL accepts any number of bytes."""
         try:
             sizes = self._objects.part_sizes(row.object_key, row.multipart_id)
         except LeptonError as error:
             if error.code is ErrorCode.NOT_FOUND:
-                return ""  # put together by an earlier try, or gone: completing it tells
+                return ""  # completed by an earlier try, or deleted: the call to complete it shows which
             raise
         for number in range(1, upload_tokens.part_count(row.bytes, row.part_bytes) + 1):
             promised = min(row.part_bytes, row.bytes - (number - 1) * row.part_bytes)

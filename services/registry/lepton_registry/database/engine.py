@@ -1,8 +1,8 @@
-"""The ground of all: one writer, a few readers, database locks, and a signal after each commit.
+"""Access to the database: write and read transactions, locks, and a signal after each commit.
 
-A write is a pure function of its connection: it may be run again after a conflict, shares its transaction with
-nobody's network call, and sees everything that was committed before it. On SQLite one thread takes all waiting
-writes into one transaction, each in a savepoint of its own, since the cost of a write there is its fsync.
+A write is a function of its connection without other effects: it may run again after a conflict. It makes no network
+calls, and sees all that was committed before it. On SQLite, where a write costs mainly its fsync, one thread runs all
+waiting writes in one transaction, each in its own savepoint.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from lepton_registry.refusal import RefusedToStart
 
 Result = TypeVar("Result")
 Work = Callable[[sa.Connection], Result]
-# Bounds the parameters of one statement, and how many texts are kept.
+# Limits the parameters of a statement, and the number of different statements that are cached.
 MAX_ROWS_A_STATEMENT = 32
 
 
 def now_us() -> int:
-    """Microseconds UTC. For people and ordering only: leases run on the leader's counter (see runs.leases)."""
+    """Microseconds UTC. Only for display and ordering: leases use the leader's clock (see scheduling.leases)."""
     return time.time_ns() // 1000
 
 
@@ -40,7 +40,7 @@ LOCKS = table(LockRow)
 
 
 def hold_lock(conn: sa.Connection, name: str) -> None:
-    """Hold the lock row until the transaction ends. On SQLite every write transaction is alone already."""
+    """Holds the lock row until the transaction ends. On SQLite there is only one write transaction at a time."""
     if conn.dialect.name == "sqlite":
         return
     statement = sa.select(LOCKS.c.name).where(LOCKS.c.name == name).with_for_update()
@@ -50,17 +50,18 @@ def hold_lock(conn: sa.Connection, name: str) -> None:
 
 
 def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> bool:
-    """Insert, or do nothing where a unique key is taken. True if the row is new."""
+    """Inserts a row, unless a unique key exists already. Returns whether the row is new."""
     statement = _insert_or_nothing(into, conn.dialect.name)
-    # Without the option SQLAlchemy answers -1 for inserts on PostgreSQL.
+    # Without the option, SQLAlchemy returns -1 for inserts on PostgreSQL.
     return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def insert_new_rows(conn: sa.Connection, into: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert plain values with as few statements as can be; where a unique key is taken, nothing. How many are new.
+    """Inserts plain values with as few statements as possible, except rows whose unique key exists already. Returns the
+    number of new rows.
 
-    Each statement on SQLite hands the interpreter to the other threads and has to wait for it again: that, not the
-    database, is what many small ones cost.
+    On SQLite each statement releases the interpreter's lock and must wait for it again, which costs more than a small
+    statement itself.
     """
     found = 0
     for start in range(0, len(rows), MAX_ROWS_A_STATEMENT):
@@ -72,12 +73,12 @@ def insert_new_rows(conn: sa.Connection, into: sa.Table, rows: Sequence[Mapping[
 
 @cache
 def _insert_rows_or_nothing(into: sa.Table, paramstyle: str, count: int) -> tuple[tuple[str, ...], str]:
-    """The columns in the order of their values, and the statement. Numbers that the database gives are left out."""
+    """The columns in the order of their values, and the statement. Columns numbered by the database are left out."""
     names = tuple(column.name for column in into.c if column is not into.autoincrement_column)
     row = "({})".format(", ".join(["?" if paramstyle == "qmark" else "%s"] * len(names)))
     quoted = ", ".join(f'"{name}"' for name in names)
     values = ", ".join([row] * count)
-    # Only names of our own tables stand in the text.
+    # The text contains only names of our own tables and columns.
     return names, f'INSERT INTO "{into.name}" ({quoted}) VALUES {values} ON CONFLICT DO NOTHING'  # noqa: S608
 
 
@@ -89,7 +90,7 @@ def _insert_or_nothing(into: sa.Table, dialect: str) -> sa.Insert:
 
 
 class CommitSignal:
-    """Counts commits of this process and wakes who waits for the next one. For the event loop's thread only."""
+    """Counts commits of this process and wakes tasks that wait for the next one. Only for the event loop's thread."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -101,7 +102,7 @@ class CommitSignal:
         waited.set()
 
     async def wait(self, seen: int, timeout_seconds: float) -> int:
-        """Return the present count as soon as it differs from `seen`, or after the timeout."""
+        """Returns the current count as soon as it differs from `seen`, or after the timeout."""
         if self.count == seen:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._next.wait(), timeout_seconds)
@@ -109,7 +110,7 @@ class CommitSignal:
 
 
 class Backend(Protocol):
-    """How one kind of database runs work on its threads."""
+    """Runs work on the threads of one kind of database."""
 
     dialect: str
 
@@ -119,7 +120,7 @@ class Backend(Protocol):
 
 
 class Database:
-    """`write` and `read` from the event loop; the work itself runs on threads of the backend."""
+    """`write` and `read` for the event loop; the work runs on threads of the backend."""
 
     def __init__(self, backend: Backend) -> None:
         self.commits = CommitSignal()
@@ -167,14 +168,14 @@ class Database:
 
 
 def public_error(error: BaseException) -> BaseException:
-    """A database that is away, locked or full is UNAVAILABLE: the caller may try again. A value that it cannot hold is
-    INVALID."""
+    """The LeptonError of a database error: UNAVAILABLE, so that the caller tries again, if the database is down, locked
+    or full; INVALID for a value that it cannot store."""
     if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError)):
         unavailable = LeptonError(ErrorCode.UNAVAILABLE, "the database is not available")
         unavailable.__cause__ = error
         return unavailable
     if isinstance(error, sa.exc.DataError):
-        # PostgreSQL takes no zero character within a text; nothing else that reaches it here is a value it refuses.
+        # PostgreSQL refuses zero characters in text; other values that it refuses are checked before.
         refused = LeptonError(ErrorCode.INVALID, "a text holds a zero character, or a number is too large")
         refused.__cause__ = error
         return refused

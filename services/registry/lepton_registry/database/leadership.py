@@ -1,6 +1,6 @@
-"""One leader among the registry's processes, by a row with a term.
+"""Elects one leader among the registry's processes, by a row with a term.
 
-Every transaction of the leader checks its term (`check`), so one that was paused and replaced changes nothing.
+Every transaction of the leader checks its term (`check`), so a leader that was paused and replaced cannot write.
 """
 
 import logging
@@ -24,17 +24,18 @@ _BEAT = (
 
 
 class NotLeader(Exception):
-    """The term is over: another process leads."""
+    """The term has ended: another process leads."""
 
 
 def check(conn: sa.Connection, term: int) -> None:
-    """In every transaction of the leader, first. It holds the row until the end, and shows that the leader lives."""
+    """Must be called first in every transaction of the leader. Locks the row and counts its beat up, which shows other
+    processes that the leader is alive."""
     if conn.execute(_BEAT, {"lock": LOCK_NAME, "held": term}).rowcount != 1:
         raise NotLeader(f"term {term} is over")
 
 
 class LeaderLock(NamedTuple):
-    """Who leads; `holder` is empty and `term` 0 before the first."""
+    """The current leader; before the first one `holder` is empty and `term` is 0."""
 
     holder: str = ""
     term: int = 0
@@ -48,7 +49,7 @@ def read_lock(conn: sa.Connection) -> LeaderLock:
 
 
 def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
-    """The new term, unless the leader of `term` has moved since its `beat`. Term 0: there was none yet."""
+    """The new term; None if the leader of `term` has counted on since `beat`. Term 0: there was no leader yet."""
     if term == 0:
         row = {"name": LOCK_NAME, "holder": holder, "term": 1, "beat": 0}
         return 1 if insert_new(conn, LEADERS, row) else None
@@ -61,15 +62,16 @@ def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
 
 
 def resign(conn: sa.Connection, term: int) -> None:
-    """Leaves the lock without a holder, so that the next process need not wait."""
+    """Leaves the lock without a holder, so that the next process does not have to wait."""
     conn.execute(sa.update(LEADERS).where(LEADERS.c.name == LOCK_NAME, LEADERS.c.term == term).values(holder=""))
 
 
 class Leadership:
     """Whether this process leads; `term` is None while it does not.
 
-    A rival waits until the leader's beat has stood still for `takeover_seconds` on the rival's own clock. With
-    `alone` (SQLite: the file lock leaves one process) it does not wait.
+    Another process takes over when the leader's beat has not changed for `takeover_seconds` on its own monotonic clock:
+    clocks of two machines are never compared. With `alone` (SQLite, whose file lock allows one process) it does not
+    wait.
     """
 
     def __init__(self, database: Database, *, alone: bool, takeover_seconds: float = 5.0) -> None:
@@ -81,7 +83,7 @@ class Leadership:
         self._since = 0.0
 
     async def try_to_lead(self) -> bool:
-        """Call it now and then; true when this process leads."""
+        """To be called regularly. Returns whether this process leads."""
         if self.term is not None:
             return True
         holder, term, beat = await self._database.read(read_lock)
@@ -96,9 +98,10 @@ class Leadership:
         return self.term is not None
 
     async def write(self, work: Work[Result]) -> Result:
-        """A write that only the leader makes; raises NotLeader once its term is over.
+        """A write that only the leader makes. Raises NotLeader after the end of its term.
 
-        For long work: unlike `check`, it does not hold up the leader's beat. So the work must bear a double.
+        For long work: unlike `check`, it does not lock the leader's row. So a new leader may do the same work at the
+        same time.
         """
         term = self.term
         if term is None:

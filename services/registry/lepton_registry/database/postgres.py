@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool of threads, one transaction for each piece of work."""
+"""PostgreSQL: a pool of threads, and a transaction for each piece of work."""
 
 import random
 import time
@@ -27,7 +27,7 @@ class PostgresBackend:
     def __init__(self, url: sa.URL) -> None:
         self._engine = build_engine(url)
         self._writes = ThreadPoolExecutor(THREADS, thread_name_prefix="database-write")
-        # Apart from the writes: a burst of long reads must not hold up a heartbeat.
+        # Separate threads for reads: many long reads must not delay a heartbeat.
         self._reads = ThreadPoolExecutor(THREADS, thread_name_prefix="database-read")
 
     def submit_write(self, work: Work, done: Done) -> None:
@@ -43,7 +43,7 @@ class PostgresBackend:
                     result = work(connection)
             except sa.exc.OperationalError as error:
                 if attempt < RETRIES and getattr(error.orig, "sqlstate", None) in RETRIED_STATES:
-                    time.sleep(random.uniform(0, 0.01) * 2**attempt)  # noqa: S311 - spreads rivals, hides nothing
+                    time.sleep(random.uniform(0, 0.01) * 2**attempt)  # noqa: S311 - jitter, not a secret
                     continue
                 done(None, error)
             except BaseException as error:  # noqa: BLE001 - handed to the caller

@@ -1,4 +1,4 @@
-"""SQLite: one process (file lock), one writer thread with group commit, a few reader threads."""
+"""SQLite: one process (file lock), one writer thread with group commit, and a few reader threads."""
 
 import fcntl
 import logging
@@ -20,7 +20,7 @@ from lepton_registry.refusal import RefusedToStart
 log = logging.getLogger(__name__)
 
 READERS = 4
-# Bounds the time a single slow member can hold up the others of its group.
+# Limits how long one slow write can delay the others of its group.
 MAX_GROUP = 256
 BUSY_TIMEOUT_MS = 5_000
 BUSY_RETRIES = 3
@@ -39,14 +39,14 @@ class _Write:
 
 
 def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
-    """`begin` starts each transaction; empty: whoever uses the connection begins and commits by itself."""
+    """`begin`: the statement that starts each transaction; empty if the user of the connection does it."""
     engine = sa.create_engine(
         url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
     )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own BEGIN is deferred and comes late; ours is explicit.
+        # The driver's own BEGIN is deferred, and sent only before the first write; ours is explicit.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -63,7 +63,7 @@ def build_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
 
 
 class ProcessLock:
-    """One registry process per SQLite file: two would number events and expire leases side by side."""
+    """Allows one registry process for each SQLite file: two would both number events and expire leases."""
 
     def __init__(self, database: str) -> None:
         self._path = Path(f"{database}.lock")
@@ -95,7 +95,7 @@ class SqliteBackend:
         self._lock = ProcessLock(url.database)
         self._writer = build_engine(url, begin="", pool_size=1)
         self._reader = build_engine(url, begin="BEGIN", pool_size=READERS)
-        # Now, while nobody else is there: the change to WAL does not wait for locks.
+        # Before other connections exist: the change to WAL does not wait for locks.
         self._connection = self._writer.connect()
         driver = self._connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
@@ -159,7 +159,7 @@ class SqliteBackend:
             write.result, write.error = None, error
 
     def _commit(self, group: list[_Write]) -> None:
-        """Begin and end are said to the driver itself: SQLAlchemy's own way costs more than a small write."""
+        """Begins and ends transactions directly at the driver: SQLAlchemy's own way costs more than a small write."""
         self._driver.execute("BEGIN IMMEDIATE")
         try:
             if len(group) == 1:
@@ -182,12 +182,12 @@ class SqliteBackend:
             write.result = write.work(self._connection)
         except Exception as error:
             if not self._driver.in_transaction:
-                # A full disk or a broken one: SQLite has rolled back everything, so the group fails.
+                # SQLite has rolled back everything (a full or broken disk), so the whole group fails.
                 raise
             write.error = error
 
     def _attempt_in_savepoint(self, write: _Write) -> None:
-        """One failing write rolls back only itself."""
+        """Runs a write in a savepoint, so that a failing one rolls back only itself."""
         self._driver.execute("SAVEPOINT one")
         self._attempt(write)
         if write.error is not None:

@@ -1,4 +1,4 @@
-"""SQL tables of the ground floor: locks, and the leader."""
+"""SQL tables of locks and of the leader."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class LockRow(SQLModel, table=True):
-    """A row to hold while deciding something that two transactions must not decide at once."""
+    """A row that a transaction locks for a decision that two transactions must not make at the same time."""
 
     __tablename__: ClassVar[str] = "locks"
 
@@ -22,5 +22,5 @@ class LeaderRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     holder: str
     term: int = Field(sa_type=sa.BigInteger)
-    # Counted up by the holder; a rival takes over when it has stood still for long enough on the rival's own clock.
+    # Counted up by the holder. Another process takes over when it has not changed for long enough on its own clock.
     beat: int = Field(sa_type=sa.BigInteger)

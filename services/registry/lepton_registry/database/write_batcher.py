@@ -1,4 +1,4 @@
-"""Work that pays to be done together: what arrives while a commit is under way shares the next, and its statements."""
+"""Batches writes: those that arrive during a commit share the next transaction and its statements."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Waiting = tuple[Item, asyncio.Future[Result]]
 
-# A commit is bounded by it, and so is the wait of whoever comes next.
+# Limits the duration of a commit, and so the wait of the next batch.
 MAX_TOGETHER = 128
 
 
 class WriteBatcher(Generic[Item, Result]):
-    """`work` gets all waiting items, and answers a result or an error for each. One transaction at a time."""
+    """`work` gets all waiting items, and returns a result or an error for each. One transaction at a time."""
 
     def __init__(
         self, database: Database, work: Callable[[sa.Connection, Sequence[Item]], Sequence[Result | LeptonError]]
@@ -52,7 +52,7 @@ class WriteBatcher(Generic[Item, Result]):
             if len(taken) == 1:
                 _settle(taken[0][1], error)
                 return
-            # One that the database cannot take must not be the others' fault.
+            # One of the items may be at fault: each is tried in a transaction of its own.
             for each in taken:
                 await self._write_together([each])
         else:
@@ -62,7 +62,7 @@ class WriteBatcher(Generic[Item, Result]):
 
 def _settle(future: asyncio.Future[Result], result: Result | Exception) -> None:
     if future.done():
-        return  # its caller has hung up
+        return  # its caller was cancelled
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

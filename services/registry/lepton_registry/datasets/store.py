@@ -18,7 +18,7 @@ from lepton_registry.versioned import Versioned
 DATASETS = table(DatasetRow)
 VERSIONS = table(DatasetVersionRow)
 DATASET = Versioned("dataset", DATASETS, VERSIONS, parent_prefix="ds")
-# Every submission asks these two: built once, since building a statement costs more than running it.
+# Every submission runs these two: built once, since building a statement costs more than running it.
 _BY_NUMBER = sa.select(VERSIONS).where(
     VERSIONS.c.dataset_id == sa.bindparam("dataset_id"), VERSIONS.c.version == sa.bindparam("version")
 )
@@ -33,10 +33,10 @@ REFERENCE_RULE = "name, name@latest, name@<version>, name@sha256:<digest> or dsv
 def create_version(
     conn: sa.Connection, project: str, *, name: str, manifest_digest: str, message: str = "", created_by: str = ""
 ) -> tuple[sa.Row[Any], bool]:
-    """A version of the committed manifest, making the dataset if it is new; (version, whether it was created).
+    """Makes a version from a committed manifest, and the dataset if it is new. Returns (version, whether it is new).
 
-    The files of the latest version again are that version. What an earlier one held becomes a new version: `@latest`
-    has to mean what was pushed last.
+    The same files as the latest version give that version. The files of an earlier one give a new version, since
+    `@latest` is always what was pushed last.
     """
     check_label(name, "name")
     if len(message) > MAX_MESSAGE_CHARS:
@@ -75,7 +75,7 @@ def resolve(
     field: str = "reference",
     missing: ErrorCode = ErrorCode.NOT_FOUND,
 ) -> sa.Row[Any]:
-    """The exact version that a reference means now. `missing` is the code when there is none (submit: INVALID)."""
+    """The exact version that a reference means now. `missing`: the code if there is none (INVALID in a submission)."""
     if is_id(reference, "dsv"):
         row = DATASET.version(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
         if row is None:

@@ -1,4 +1,4 @@
-"""A deployment's row with its desired and its last good revision, as a message."""
+"""Messages of deployments, with their desired and last good revisions."""
 
 from collections.abc import Sequence
 from typing import Any

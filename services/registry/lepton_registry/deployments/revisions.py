@@ -1,4 +1,4 @@
-"""Revisions: how a new one becomes desired, and how what replicas report makes it good, failed or retired."""
+"""Revisions: a new one becomes the desired one; reports of replicas make it ready, failed or retired."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _GENERATION = "serving"
 
 
 def add_revision(conn: sa.Connection, deployment: sa.Row[Any], version: sa.Row[Any], created_by: str) -> sa.Row[Any]:
-    """Make a pinned revision and desire it; what was pending before is retired. The deployment as it is then."""
+    """Makes a revision of `version` the desired one, and retires earlier pending ones. Returns the deployment's row."""
     number = conn.scalar(
         sa.update(DEPLOYMENTS)
         .where(DEPLOYMENTS.c.id == deployment.id)
@@ -57,25 +57,26 @@ def add_revision(conn: sa.Connection, deployment: sa.Row[Any], version: sa.Row[A
 
 
 def report(conn: sa.Connection, *, revision_id: str, replica_id: str, state: str, reason: str) -> None:
-    """A replica warmed a revision (ready) or could not (failed). Repeated and late reports change nothing wrong."""
+    """Handles a replica's report that a revision is loaded (ready) or cannot be (failed). Reports may be repeated or
+    late."""
     if state not in (READY, FAILED):
-        raise invalid("state", "is not a thing a replica can report", state, f"{READY} or {FAILED}")
+        raise invalid("state", "cannot be reported by a replica", state, f"{READY} or {FAILED}")
     revision = conn.execute(sa.select(REVISIONS).where(REVISIONS.c.id == revision_id)).first()
     if revision is None:
         raise LeptonError(ErrorCode.NOT_FOUND, f"no such revision: {revision_id!r}")
     facts = {"number": revision.number, "model_version_id": revision.model_version_id, "replica": replica_id}
-    # One replica's failure does not undo what is warm elsewhere; its success undoes an earlier failure.
+    # A revision that is ready on one replica stays ready if another fails; a success replaces an earlier failure.
     before = (PENDING, FAILED) if state == READY else (PENDING,)
     changed = _change(conn, revision_id, before, state, reason[:MAX_REASON_CHARS] if state == FAILED else "")
     if changed:
-        told = facts | ({"reason": reason[:MAX_REASON_CHARS]} if state == FAILED else {})
-        outbox.write(conn, revision.project, f"revision.{state}", revision_id, told)
+        data = facts | ({"reason": reason[:MAX_REASON_CHARS]} if state == FAILED else {})
+        outbox.write(conn, revision.project, f"revision.{state}", revision_id, data)
     if (state == READY and _make_last_good(conn, revision)) or changed:
         bump_generation(conn)
 
 
 def _make_last_good(conn: sa.Connection, revision: sa.Row[Any]) -> bool:
-    """Only forward: a late report of an older revision must not take the place of a newer one."""
+    """Only if it is newer than the last good one: a report of an older revision may be late."""
     good = REVISIONS.alias("good")
     newer = sa.exists().where(good.c.id == DEPLOYMENTS.c.last_good_id, good.c.number >= revision.number)
     statement = (

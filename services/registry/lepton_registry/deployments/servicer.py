@@ -98,7 +98,7 @@ class DeploymentServicer(rpc.DeploymentServiceServicer):
     async def ReportRevision(self, request: pb.ReportRevisionRequest, context: Context) -> pb.ReportRevisionResponse:
         state = _REPORTED.get(request.state)
         if state is None:
-            raise invalid("state", "is not a thing a replica can report", request.state, "READY or FAILED")
+            raise invalid("state", "cannot be reported by a replica", request.state, "READY or FAILED")
         await self._database.write(
             lambda conn: revisions.report(
                 conn,

@@ -1,7 +1,7 @@
 """Deployments and their revisions, in the caller's transaction.
 
-Inference sees revisions only: an alias is resolved here, in the transaction that moves it, so that all replicas
-serve the same.
+Inference sees only revisions: aliases are resolved here, in the transaction that moves them, so that all replicas serve
+the same version.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from lepton_registry.events import outbox
 from lepton_registry.models import store as models
 from lepton_registry.name_lookup import names_like, not_found
 
-# GET /v2/models/stats is a path of the inference protocol.
+# GET /v2/models/stats is a path of the inference protocol, so no model can have that name there.
 RESERVED_NAMES = frozenset({"stats"})
 
 
 def create(conn: sa.Connection, project: str, *, name: str, model: str, created_by: str) -> tuple[sa.Row[Any], bool]:
-    """(deployment, whether it was created). The same reference again changes nothing; another is ALREADY_EXISTS."""
+    """Returns (deployment, whether it is new). The same reference again changes nothing; another is ALREADY_EXISTS."""
     check_label(name, "name")
     if name in RESERVED_NAMES:
         raise invalid("name", "this name of a deployment is reserved", name, "any other name")
@@ -56,7 +56,7 @@ def create(conn: sa.Connection, project: str, *, name: str, model: str, created_
 
 
 def update(conn: sa.Connection, project: str, *, name: str, model: str, updated_by: str) -> sa.Row[Any]:
-    """Point it at another reference, by a new revision; nothing changes where it serves just that already."""
+    """Changes the deployment to another reference by a new revision, unless it already serves exactly that."""
     version, alias = _target(conn, project, model)
     deployment = get(conn, project, name, lock=True)
     if _serves(conn, deployment, version, alias):
@@ -65,9 +65,9 @@ def update(conn: sa.Connection, project: str, *, name: str, model: str, updated_
 
 
 def rollback(conn: sa.Connection, project: str, *, name: str, revision: int, created_by: str) -> sa.Row[Any]:
-    """Serve again, pinned, what `revision` served; 0: the last one before the current that has another version.
+    """Serves the version of `revision` again, pinned; 0: the last revision before the current with another version.
 
-    One that could not be served is gone back to only by its number.
+    A revision that failed is chosen only by its number.
     """
     deployment = get(conn, project, name, lock=True)
     desired = conn.execute(sa.select(REVISIONS).where(REVISIONS.c.id == deployment.desired_id)).one()
@@ -80,9 +80,7 @@ def rollback(conn: sa.Connection, project: str, *, name: str, revision: int, cre
         sa.select(REVISIONS).where(mine, wanted).order_by(REVISIONS.c.number.desc()).limit(1)
     ).first()
     if earlier is None and revision == 0:
-        raise LeptonError(
-            ErrorCode.FAILED_PRECONDITION, f"deployment {name!r} has served no other version to go back to"
-        )
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"deployment {name!r} has served no other version before")
     if earlier is None:
         raise not_found("revision", str(revision), "no such revision", f"1 to {deployment.revisions}")
     version = models.resolve(conn, project, earlier.model_version_id)
@@ -103,19 +101,19 @@ def delete(conn: sa.Connection, project: str, *, name: str) -> None:
 
 
 class Followers:
-    """Deployments follow aliases of models (see models.aliases.AliasFollowers)."""
+    """The followers of aliases (see models.aliases.AliasFollowers)."""
 
     def names(self, conn: sa.Connection, project: str, model_id: str, alias: str) -> list[str]:
         return [row.name for row in following(conn, project, model_id, alias)]
 
     def moved(self, conn: sa.Connection, project: str, alias: str, version: sa.Row[Any], moved_by: str) -> None:
-        """A pinned revision for each deployment that follows the alias."""
+        """Makes a revision for each deployment that follows the alias."""
         for deployment in following(conn, project, version.model_id, alias):
             add_revision(conn, deployment, version, moved_by)
 
 
 def following(conn: sa.Connection, project: str, model_id: str, alias: str) -> list[sa.Row[Any]]:
-    """Live deployments that follow an alias, locked."""
+    """Deployments, not deleted, that follow an alias. They are locked."""
     statement = sa.select(DEPLOYMENTS).where(
         DEPLOYMENTS.c.project == project,
         DEPLOYMENTS.c.model_id == model_id,
@@ -142,7 +140,7 @@ def get(conn: sa.Connection, project: str, name: str, *, lock: bool = False) -> 
 
 
 def desired_revision_id(conn: sa.Connection, project: str, deployment_id: str) -> str:
-    """Of a deleted deployment too: lineage outlives it."""
+    """Also of deleted deployments, whose lineage is kept."""
     statement = sa.select(DEPLOYMENTS.c.desired_id)
     found = conn.scalar(statement.where(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.id == deployment_id))
     if found is None:
@@ -156,20 +154,20 @@ def list_deployments(conn: sa.Connection, project: str) -> list[sa.Row[Any]]:
 
 
 def list_all(conn: sa.Connection) -> list[sa.Row[Any]]:
-    """Of every project: what inference serves."""
+    """The deployments of all projects, for inference."""
     statement = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.deleted_at_us == 0)
     return list(conn.execute(statement.order_by(DEPLOYMENTS.c.id)))
 
 
 def _target(conn: sa.Connection, project: str, reference: str) -> tuple[sa.Row[Any], str]:
-    """The version a reference means, and the alias to follow: empty for a version, an id, a digest and "latest"."""
+    """The version that a reference means, and the alias to follow, which is empty unless the reference is an alias."""
     missing = ErrorCode.INVALID
     if is_id(reference, "mv"):
         return models.resolve(conn, project, reference, field="model", missing=missing), ""
     wanted = parse_reference(reference, "model")
     alias = wanted.alias if wanted.alias and wanted.alias != "latest" else ""
     if alias:
-        # Held, so that the alias cannot move between this look and the revision made of it.
+        # Locked, so that the alias cannot move before the revision is made.
         models.lock_alias(conn, project, wanted.name, alias)
     return models.resolve(conn, project, reference, field="model", missing=missing), alias
 

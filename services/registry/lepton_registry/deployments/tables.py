@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class DeploymentRow(SQLModel, table=True):
-    """A name under which a model is served. A deleted one stays, since old predictions point to its revisions."""
+    """A name under which a model is served. Rows of deleted ones are kept: old predictions refer to their revisions."""
 
     __tablename__: ClassVar[str] = "deployments"
     __table_args__ = (
@@ -27,12 +27,12 @@ class DeploymentRow(SQLModel, table=True):
     name: str
     model_id: str
     model: str
-    # The alias it follows; empty when pinned.
+    # The alias that it follows; empty if it is pinned.
     alias: str
-    # Counter of revisions.
+    # Number of revisions made so far.
     revisions: int = Field(sa_type=sa.BigInteger)
     desired_id: str
-    # Empty before the first revision was warm anywhere.
+    # Empty until a revision was ready.
     last_good_id: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
     updated_at_us: int = Field(sa_type=sa.BigInteger)
@@ -60,7 +60,7 @@ class RevisionRow(SQLModel, table=True):
 
 
 class ServingStateRow(SQLModel, table=True):
-    """One row: counted up by every change that inference must hear of, so that watchers can ask cheaply."""
+    """One row: a counter of all changes that concern inference, so that watchers can check for changes cheaply."""
 
     __tablename__: ClassVar[str] = "serving_state"
 

@@ -1,4 +1,4 @@
-"""What inference has to serve: the full state on connect, after each change and every `resend_seconds`."""
+"""The deployments for inference to serve: sent in full on connect, after each change and every `resend_seconds`."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ Files = list[artifacts_pb2.FileEntry]
 
 
 class ServingWatch:
-    """Many watchers share one look at the database for each change.
+    """Sends the state when the generation in the database has changed.
 
-    Commits of this process wake it; `poll_seconds` finds what another registry process changed. Between two looks
-    at least `pause_seconds` pass, since most commits are not about serving.
+    Commits of this process wake it; `poll_seconds` finds changes of other registry processes. At least `pause_seconds`
+    pass between two reads, since most commits do not concern deployments.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ServingWatch:
             generation = await self._database.read(revisions.generation)
             if generation == sent_generation and time.monotonic() < sent_at + self._resend_seconds:
                 continue
-            # A change between the two reads is sent now, and again with the next look.
+            # A change between the two reads is sent now, and again after the next read.
             targets = await self._database.read(self._targets)
             sent_generation, sent_at = generation, time.monotonic()
             yield targets
@@ -80,7 +80,7 @@ def _read_files(conn: sa.Connection, project: str, digest: str) -> Files:
     try:
         found = artifacts.manifest_files(conn, project, digest)
     except LeptonError as error:
-        # One broken deployment must not keep the others from being served.
+        # One broken deployment must not prevent the others from being served.
         if error.code is not ErrorCode.NOT_FOUND:
             raise
         return []

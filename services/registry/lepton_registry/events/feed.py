@@ -1,4 +1,4 @@
-"""Wakes those who watch: one reader of events for a process, however many streams are open."""
+"""Wakes watchers of events: one reader of events for all open streams of a process."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from lepton_registry.database.engine import Database
 from lepton_registry.events import store
 
-# Another process may have numbered events: then no commit of ours tells.
+# Events that another process has numbered cause no commit here, so they are found by polling.
 POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.01
 
 
 class Watch:
-    """`wait` returns once something happened since the last call (true), or after the timeout (false)."""
+    """`wait` returns true when something has happened since the last call, or false after the timeout."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -56,12 +56,12 @@ class Feed:
         while True:
             await self._watched.wait()
             position = await self._database.read(lambda conn: store.position(conn, store.NUMBERED))
-            # What was numbered between the watch and this look would be missed otherwise.
+            # Otherwise events numbered before the first read would be missed.
             self._wake(self._watches)
             while self._watched.is_set():
                 seen = await self._database.commits.wait(seen, POLL_SECONDS)
                 position = await self._wake_after(position)
-                # A burst of commits is read as one.
+                # Many commits at once are read together.
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def _wake_after(self, position: int) -> int:

@@ -1,4 +1,4 @@
-"""Events: numbered, carried on by the relay, read by position, deleted when they are old."""
+"""Events: numbered, delivered by the relay, read by position, deleted when they are old."""
 
 from lepton_proto.v1 import events_pb2_grpc as rpc
 from lepton_registry.events.relay import Relay

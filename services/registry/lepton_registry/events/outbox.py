@@ -1,4 +1,4 @@
-"""The outbox: an event is written in the transaction that makes it true."""
+"""The outbox: an event is written in the transaction of the change that it describes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ EVENTS = table(EventRow)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Event:
     """The event `dev.lepton.<type>.v1` about `subject` (an id) of `project` (an id)."""
 
     project: str
@@ -28,20 +28,21 @@ class Told:
 def write(
     conn: sa.Connection, project: str, event_type: str, subject: str, data: dict[str, Any], at_us: int | None = None
 ) -> None:
-    """Write the event `dev.lepton.<event_type>.v1` about `subject` (an id) of `project` (an id).
+    """Writes the event `dev.lepton.<event_type>.v1` about `subject` (an id) of `project` (an id).
 
-    Call it after the conditional update it tells of. It has no position yet: with an automatic number, a later
-    transaction may commit first, and a reader that has moved past would never see this one.
+    To be called after the conditional update that it describes. The event has no position yet: with an automatic
+    number, a transaction with a higher number may commit first, and a reader that continues after that number would
+    never see this event.
     """
-    write_all(conn, [Told(project, event_type, subject, data, now_us() if at_us is None else at_us)])
+    write_all(conn, [Event(project, event_type, subject, data, now_us() if at_us is None else at_us)])
 
 
-def write_all(conn: sa.Connection, events: Sequence[Told]) -> None:
-    """Several, in their order."""
+def write_all(conn: sa.Connection, events: Sequence[Event]) -> None:
+    """Writes several events, in the order given."""
     insert_new_rows(conn, EVENTS, [_row(event) for event in events])
 
 
-def _row(event: Told) -> dict[str, Any]:
+def _row(event: Event) -> dict[str, Any]:
     return {
         "id": new_id("evt"),
         "position": None,

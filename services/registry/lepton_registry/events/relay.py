@@ -1,4 +1,4 @@
-"""The relay: numbers committed events and carries them on, each reader with a cursor of its own."""
+"""The relay: numbers committed events and delivers them to sinks, each with its own cursor."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from lepton_registry.events import store
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
-# The first event of a burst goes at once, the others in a few transactions instead of one for each commit.
+# The first of many events is numbered at once, the others in a few transactions instead of one for each commit.
 GATHER_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 15.0
 
 
 class Sink(Protocol):
-    """Where events go. `deliver` may be called again with the same ones."""
+    """A destination of events. `deliver` may be called again with the same events."""
 
     name: str
 
@@ -28,9 +28,9 @@ class Sink(Protocol):
 
 
 class Relay:
-    """Numbers what is committed in beats, and notes in the same transaction how far each sink has come.
+    """Numbers committed events, and saves the cursors of the sinks in the same transactions.
 
-    After a crash a sink gets again what it got since the last beat.
+    After a crash, a sink gets the events since its saved cursor again.
     """
 
     def __init__(self, database: Database, leadership: Leadership, sinks: Sequence[Sink]) -> None:
@@ -38,9 +38,9 @@ class Relay:
         self._leadership = leadership
         self._sinks = sinks
         self._numbered = CommitSignal()
-        # The last ones that got a number: sinks that keep up need not read them again.
+        # The events that were numbered last: sinks that are up to date need not read them from the database.
         self._latest: Sequence[sa.Row[Any]] = ()
-        # Sink → (term, position) that it was delivered and that no transaction has noted yet.
+        # Sink → (term, position) up to which events are delivered, but not saved in the database yet.
         self._delivered: dict[str, tuple[int, int]] = {}
 
     async def run(self) -> None:
@@ -67,7 +67,7 @@ class Relay:
 
     async def _beat(self, term: int) -> None:
         delivered, self._delivered = self._delivered, {}
-        # What an earlier term left is for nobody to note: since then another leader has delivered.
+        # Positions of an earlier term are not saved: another leader may have moved the cursors since then.
         moves = {name: reached for name, (delivered_in, reached) in delivered.items() if delivered_in == term}
         if not moves and not await self._database.read(store.has_unnumbered):
             return
@@ -81,7 +81,7 @@ class Relay:
             self._numbered.notify()
 
     async def _carry(self, sink: Sink) -> None:
-        """One sink that is away holds up no other."""
+        """Delivers to one sink. Each has its own task, so an unavailable sink delays no other."""
         seen, backoff = -1, POLL_SECONDS
         term: int | None = None
         reached = 0
@@ -89,7 +89,7 @@ class Relay:
             seen = await self._numbered.wait(seen, POLL_SECONDS)
             try:
                 if (leading := self._leadership.term) != term:
-                    # While the term lasts nobody else moves the cursor.
+                    # During the term nobody else moves the cursor, so it is read only once.
                     reached = await self._database.read(lambda conn: store.position(conn, sink.name))
                     term = leading
                 while term is not None and (events := await self._after(reached)):
@@ -101,7 +101,7 @@ class Relay:
                     if len(events) < store.MAX_BATCH:
                         break
                 backoff = POLL_SECONDS
-            except Exception as error:  # noqa: BLE001 - whatever a broker's client raises: wait, and try again
+            except Exception as error:  # noqa: BLE001 - any error of a broker's client: wait, and try again
                 log.warning("events for %s wait: %s", sink.name, error)
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)

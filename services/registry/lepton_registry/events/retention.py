@@ -1,4 +1,4 @@
-"""How long events are kept: a reader that fell further behind goes on with what is there."""
+"""Deletes old events. A reader that is further behind continues with the oldest event that is left."""
 
 import sqlalchemy as sa
 
@@ -13,10 +13,10 @@ BATCH = 2_000
 
 
 def drop_old(conn: sa.Connection, term: int, before_us: int, cut_off_us: int = 0, limit: int = BATCH) -> int:
-    """Delete events; how many.
+    """Deletes events; returns their number.
 
-    From before `before_us` those that every reader of the relay has had; from before `cut_off_us` all: a reader that
-    never comes back must not keep them for ever.
+    Events before `before_us` are deleted if they are delivered to every sink of the relay; events before `cut_off_us`
+    in any case, so that a sink that never returns does not keep them for ever.
     """
     leadership.check(conn, term)
     delivered = conn.scalar(sa.select(sa.func.min(CURSORS.c.position))) or 0

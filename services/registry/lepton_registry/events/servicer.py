@@ -17,7 +17,7 @@ from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_EVENTS, DEFAULT_EVENTS = 1_000, 100
-# Only in case a wake-up was missed.
+# In case a wake-up was missed.
 LOOK_SECONDS = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Where the relay carries events: wake-up calls for workers, and the stream for everybody else."""
+"""The relay's sinks: wake-up calls for workers, and the event stream for other programs."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ MAX_STREAM_LENGTH = 100_000
 SOURCE = "/lepton/registry"
 QUEUED = "dev.lepton.run.queued.v1"
 REST_SECONDS = 0.2
-# One answer for all entries: to read one for each costs the registry more than to write them.
+# One answer for all entries: reading one for each would cost the registry more than writing them.
 _ADD_ALL = """
 for at = 2, #ARGV, 2 do
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'position', ARGV[at], 'event', ARGV[at + 1])
@@ -26,9 +26,9 @@ end
 
 
 class Hinter:
-    """At most one hint lies in the queue: it says "there is work", and a worker that comes asks for itself.
+    """Puts at most one hint into the queue. It means "there is work"; the worker that takes it claims a run.
 
-    A worker is woken at once, and then not again for a little: in a burst every call would find the same line.
+    A worker is woken at once, and then not again for REST_SECONDS: many events at once need only one hint.
     """
 
     name = "hints"

@@ -15,7 +15,7 @@ NUMBERED = "numbered"
 MAX_BATCH = 1_000
 _READABLE = EVENTS.c.position.is_not(None)
 _UNNUMBERED = EVENTS.c.position.is_(None)
-# What the relay asks in each beat; built once, since building a statement costs more than running it.
+# The relay runs this often: built once, since building a statement costs more than running it.
 _ANY_UNNUMBERED = sa.select(EVENTS.c.sequence).where(_UNNUMBERED).limit(1)
 _FOUND = (
     sa.select(
@@ -45,10 +45,9 @@ def has_unnumbered(conn: sa.Connection) -> bool:
 
 
 def number(conn: sa.Connection, term: int, delivered: Mapping[str, int] | None = None) -> Sequence[sa.Row[Any]]:
-    """Give positions to events that are committed, and answer them; `delivered` moves the cursors of readers.
+    """Gives positions to committed events and returns them; `delivered` moves the cursors of sinks.
 
-    Only the leader does, one transaction after the other, so a position that somebody has read is never followed by
-    a smaller one.
+    Only the leader does this, one transaction after the other, so no position appears after a higher one was read.
     """
     leadership.check(conn, term)
     for cursor, reached in (delivered or {}).items():
@@ -70,7 +69,7 @@ def move_cursor(conn: sa.Connection, cursor: str, to: int) -> None:
 
 
 def after(conn: sa.Connection, position: int, limit: int = MAX_BATCH) -> Sequence[sa.Row[Any]]:
-    """Of all projects: for the registry's own readers."""
+    """Events of all projects, for the registry itself."""
     return conn.execute(_AFTER, {"after": position, "most": limit}).all()
 
 

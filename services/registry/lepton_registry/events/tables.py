@@ -1,4 +1,4 @@
-"""SQL tables of events, and of how far each reader has come."""
+"""SQL tables of events and of the cursors of their readers."""
 
 from typing import ClassVar
 
@@ -10,15 +10,15 @@ _UNNUMBERED = sa.text("position IS NULL")
 
 
 class EventRow(SQLModel, table=True):
-    """Written without a position, in the transaction of what it tells; the leader numbers what is committed.
+    """Written without a position, in the transaction of the change; the leader numbers it after the commit.
 
-    `sequence` is no cursor: a transaction with a higher one may commit first. It only keeps the events of one entity
-    in their order when they are numbered together (its transactions wait for each other).
+    `sequence` cannot be a cursor: a transaction with a higher one may commit first. It only keeps the events of one
+    entity in order when they are numbered together; transactions of one entity wait for each other.
     """
 
     __tablename__: ClassVar[str] = "events"
     __table_args__ = (
-        # Partial: an event enters them once, when it is numbered.
+        # Partial indexes: an event is added when it is numbered.
         sa.Index("uq_events_position", "position", unique=True, sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
         sa.Index("ix_events_project", "project", "position", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
         sa.Index("ix_events_subject", "subject", "position", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
@@ -36,7 +36,7 @@ class EventRow(SQLModel, table=True):
 
 
 class CursorRow(SQLModel, table=True):
-    """The position up to which one reader has delivered; the row "numbered" holds the last one given out."""
+    """The position up to which a sink has delivered. The row "numbered" holds the last position that was given."""
 
     __tablename__: ClassVar[str] = "event_cursors"
 

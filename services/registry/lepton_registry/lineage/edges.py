@@ -1,4 +1,4 @@
-"""Lineage is recorded with the thing it describes, in the caller's transaction."""
+"""Records lineage in the transaction that makes the resource."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ RELATIONS = frozenset({"used", "executed", "ran_in", "generated", "serves", "ans
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`from_id` came later; `to_id` is what it depends on. A model version points to its run by `generated`."""
+    """`from_id` depends on `to_id`, which is older. A model version points to its run by `generated`."""
 
     from_id: str
     relation: str
@@ -29,7 +29,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`facts` are small JSON values worth showing. Ids of code and environments: "code:sha256:…", "env:sha256:…"."""
+    """`facts` are small JSON values to show. Ids of code and environments: "code:sha256:…", "env:sha256:…"."""
 
     id: str
     kind: str
@@ -38,7 +38,7 @@ class Node:
 
 
 def record(conn: sa.Connection, project: str, edges: Sequence[Edge], nodes: Sequence[Node] = ()) -> None:
-    """Write edges, and what is shown of the nodes. Repeating it changes nothing; later facts replace earlier ones."""
+    """Writes edges and nodes. May be repeated; later facts of a node replace earlier ones."""
     assert all(edge.relation in RELATIONS for edge in edges), edges
     assert all(node.kind in KINDS for node in nodes), nodes
     if nodes:
@@ -51,7 +51,7 @@ def record(conn: sa.Connection, project: str, edges: Sequence[Edge], nodes: Sequ
 
 
 def record_new(conn: sa.Connection, edges: Sequence[tuple[str, Edge]], nodes: Sequence[tuple[str, Node]]) -> None:
-    """Write edges and nodes of several projects at once; a node that is there keeps what is shown of it."""
+    """Writes edges and nodes of several projects at once. A node that exists keeps its facts."""
     insert_new_rows(conn, NODES, _node_rows(nodes))
     insert_new_rows(conn, EDGES, _edge_rows(edges))
 

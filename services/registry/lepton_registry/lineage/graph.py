@@ -1,4 +1,4 @@
-"""The closure of one node: what it came from, what was made of it. One recursive query, bounded in depth and size."""
+"""The closure of a node: what it was made from, or what was made from it. One query, limited in depth and size."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class FoundEdge:
 
 @dataclass(frozen=True, slots=True)
 class FoundNode:
-    """`facts` is a JSON object; the root's has "truncated" if only the nearest MAX_EDGES edges are given."""
+    """`facts` is a JSON object; the root's has "truncated" if only the nearest MAX_EDGES edges are returned."""
 
     id: str
     kind: str
@@ -43,13 +43,13 @@ class Closure:
 def closure(
     conn: sa.Connection, project: str, root: str, *, up: bool, down: bool, max_depth: int = DEFAULT_DEPTH
 ) -> Closure:
-    """Edges reachable from `root`, nearest first; upwards and downwards are two walks of the same query."""
+    """Edges reachable from `root`, nearest first, found by one query with a part for each direction."""
     walks = []
     if up:
         walks.append(_walk(project, root, max_depth, EDGES.c.from_id, EDGES.c.to_id, "up"))
     if down:
         walks.append(_walk(project, root, max_depth, EDGES.c.to_id, EDGES.c.from_id, "down"))
-    # The limit stands directly on each recursive query, which both databases then stop early.
+    # The limit is directly on each recursive query: then both databases stop early.
     limited = [sa.select(walk).limit(MAX_EDGES + 1).subquery() for walk in walks]
     statement = sa.union_all(*(sa.select(part) for part in limited))
     rows = sorted(conn.execute(statement), key=lambda row: row.depth)
@@ -58,7 +58,7 @@ def closure(
 
 
 def _walk(project: str, root: str, max_depth: int, near: sa.Column[Any], far: sa.Column[Any], name: str) -> sa.CTE:
-    """Edges by their distance from the root. UNION drops an edge that is met twice at the same depth."""
+    """Edges by their distance from the root. UNION removes an edge that is found twice at the same depth."""
     start = sa.select(*_COLUMNS, sa.literal(1).label("depth")).where(EDGES.c.project == project, near == root)
     walk = start.cte(name, recursive=True)
     step = (
@@ -70,7 +70,7 @@ def _walk(project: str, root: str, max_depth: int, near: sa.Column[Any], far: sa
 
 
 def describe(conn: sa.Connection, project: str, ids: Iterable[str]) -> list[FoundNode]:
-    """What is known of the nodes, in the order given; a node that nobody described is named by its id."""
+    """The nodes in the order given; a node that was not recorded is named by its id."""
     ordered = list(dict.fromkeys(ids))
     known: dict[str, sa.Row[Any]] = {}
     for start in range(0, len(ordered), _CHUNK):
@@ -94,7 +94,7 @@ def exists(conn: sa.Connection, project: str, node_id: str) -> bool:
 
 
 def kind_of(node_id: str) -> str:
-    """The kind that an id tells by itself."""
+    """The kind of a node, from the prefix of its id."""
     if node_id.startswith(("code:", "env:")):
         return "code" if node_id.startswith("code:") else "environment"
     return _KINDS.get(node_id.partition("_")[0], "")

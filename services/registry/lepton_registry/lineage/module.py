@@ -1,4 +1,4 @@
-"""Lineage: recorded with the thing itself (edges), asked for here."""
+"""Lineage: recorded by the modules of the resources (edges), queried here."""
 
 from lepton_proto.v1 import lineage_pb2_grpc as rpc
 from lepton_registry.lineage.servicer import LineageServicer

@@ -1,4 +1,4 @@
-"""Which node somebody means: an id, a reference such as digits@champion, a prediction."""
+"""Finds the node that is meant by an id, a reference such as digits@champion, or a prediction."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ ROOT_RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """`stored` is where the walk begins. A prediction is no row: it hangs on the revision that its id names."""
+    """`stored` is the node where the query begins. A prediction has no row: its id contains the id of its revision."""
 
     id: str
     stored: str
@@ -34,7 +34,7 @@ class Root:
 
 
 def find_root(conn: sa.Connection, project: str, text: str) -> Root:
-    """NOT_FOUND, or INVALID for what cannot be a reference."""
+    """Raises NOT_FOUND, or INVALID for a text that cannot be a reference."""
     if text.startswith("pred_"):
         return _prediction(conn, project, text)
     if is_id(text, "dep"):
@@ -59,7 +59,7 @@ def _prediction(conn: sa.Connection, project: str, text: str) -> Root:
 
 
 def _by_reference(conn: sa.Connection, project: str, text: str) -> str:
-    """A model is meant before a dataset of the same name; of a deployment, by its name, what it serves."""
+    """A name means a model, else a dataset, else a deployment, which stands for the revision that it serves."""
     try:
         return str(models.resolve(conn, project, text, field="id").id)
     except LeptonError as error:

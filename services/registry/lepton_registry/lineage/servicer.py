@@ -38,7 +38,7 @@ class LineageServicer(rpc.LineageServiceServicer):
                 project,
                 root.stored,
                 up=direction != pb.LINEAGE_DIRECTION_DOWN,
-                # Of a prediction nothing was made; what else its revision answered is not its lineage.
+                # Nothing is made from a prediction; other predictions of its revision do not belong to its lineage.
                 down=direction != pb.LINEAGE_DIRECTION_UP and not root.is_prediction,
                 max_depth=request.max_depth or graph.DEFAULT_DEPTH,
             )

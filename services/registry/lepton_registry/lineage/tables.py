@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class LineageEdgeRow(SQLModel, table=True):
-    """`from_id` came later and depends on `to_id`."""
+    """`from_id` depends on `to_id`, which is older."""
 
     __tablename__: ClassVar[str] = "lineage_edges"
     __table_args__ = (sa.Index("ix_lineage_edges_to", "project", "to_id", "from_id"),)
@@ -20,7 +20,7 @@ class LineageEdgeRow(SQLModel, table=True):
 
 
 class LineageNodeRow(SQLModel, table=True):
-    """What is shown of a thing, written with the edges that name it: the graph needs no other resource's tables."""
+    """The shown fields of a node, written together with its edges, so that queries need no other resource's tables."""
 
     __tablename__: ClassVar[str] = "lineage_nodes"
 

@@ -1,4 +1,4 @@
-"""Log chunks as objects: written before their row, so that a row always has its bytes."""
+"""Log chunks as objects: written before their row, so that every row has its bytes."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ MAX_CHUNK_BYTES = 4 * 1024 * 1024
 MAX_CACHE_BYTES = 32 * 1024 * 1024
 MAX_READS = 8
 KEY_PREFIX = "logs/"
-# In place of chunks that are gone: a row without an object.
+# The text of a row without an object, which replaces deleted chunks.
 NO_LONGER_KEPT = b"[lepton: this run ended so long ago that its log is no longer kept]\n"
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -34,14 +34,14 @@ class LogChunks:
         self._reads = asyncio.Semaphore(MAX_READS)
 
     async def append(self, attempt_id: str, stream: str, offset: int, data: bytes) -> tuple[int, bool]:
-        """The committed offset of the stream, and whether the run's cap is reached: then nothing more is kept, and
-        the last chunk says so."""
+        """The committed offset of the stream, and whether the run's limit is reached. Then nothing more is kept, and
+        the last chunk ends with a notice."""
         _check(stream, offset, data)
         found = await self._database.read(lambda conn: store.room(conn, attempt_id, stream, self._max_bytes_per_run))
         if offset != found.committed or not data:
             return found.committed, found.full
         if found.full:
-            # Taken and dropped: the worker must be able to go on.
+            # Accepted and dropped, so that the worker can continue.
             dropped = Chunk(attempt_id, stream, offset, len(data), 0, "", full=True)
             return await self._database.write(lambda conn: store.append(conn, dropped)), True
         body, full = data, len(data) > found.left
@@ -80,7 +80,7 @@ class LogChunks:
 
 def _notice(max_bytes: int) -> bytes:
     return (
-        f"\n[lepton: the logs of this run have reached their cap of {max_bytes} bytes; the rest is not kept]\n".encode()
+        f"\n[lepton: the logs of this run have reached the limit of {max_bytes} bytes; the rest is not kept]\n".encode()
     )
 
 

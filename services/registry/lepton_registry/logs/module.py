@@ -1,4 +1,4 @@
-"""Logs of runs: chunks as objects, their index, and how long they are kept."""
+"""Logs of runs: chunks as objects, their index, and their deletion."""
 
 from lepton_proto.v1 import logs_pb2_grpc as rpc
 from lepton_registry.logs.chunks import LogChunks

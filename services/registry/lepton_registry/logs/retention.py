@@ -1,4 +1,4 @@
-"""How long logs are kept: some time after a run has ended its chunks go, and a line says so in their place."""
+"""Deletes the logs of runs that ended long ago. A notice replaces them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _BATCH = 500
 
 
 class LogRetention:
-    """Rows go before bytes: who reads meanwhile finds the line. What a crash leaves between is found by listing."""
+    """Deletes rows before bytes, so that readers find the notice. Objects left by a crash are found by listing."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class LogRetention:
         return f"dropped the logs of {runs} runs and {orphans} chunks without a row" if runs or orphans else ""
 
     async def collect(self) -> tuple[int, int]:
-        """How many runs lost their logs, and how many objects had no row."""
+        """Returns the number of runs whose logs were deleted, and of deleted objects without a row."""
         before, dropped = now_us() - self._retention.log_days * _DAY, 0
         while runs := await self._database.read(lambda conn: ended_before(conn, before)):
             for run_id in runs:
@@ -55,7 +55,7 @@ class LogRetention:
 
 
 def ended_before(conn: sa.Connection, before_us: int) -> list[str]:
-    """Runs that still have a log and ended before that time. A head without bytes tells that its chunks are gone."""
+    """Runs that ended before that time and still have logs. A head with 0 bytes means that its chunks are deleted."""
     statement = (
         sa.select(HEADS.c.run_id)
         .join(RUNS, RUNS.c.id == HEADS.c.run_id)
@@ -66,7 +66,7 @@ def ended_before(conn: sa.Connection, before_us: int) -> list[str]:
 
 
 def drop(conn: sa.Connection, run_id: str) -> list[str]:
-    """Forget a run's chunks; the keys of their objects, which nothing names any more."""
+    """Deletes a run's chunks; returns the keys of their objects, which no row uses any more."""
     last = conn.execute(sa.select(CHUNKS).where(CHUNKS.c.run_id == run_id).order_by(CHUNKS.c.position.desc())).first()
     keys = list(conn.scalars(sa.delete(CHUNKS).where(CHUNKS.c.run_id == run_id).returning(CHUNKS.c.object_key)))
     of_run = sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.run_id == run_id)
@@ -79,7 +79,7 @@ def drop(conn: sa.Connection, run_id: str) -> list[str]:
 
 
 def known_chunks(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Those that a row names. A chunk's key holds its run."""
+    """The keys that a row uses. A chunk's key contains the id of its run."""
     runs = {key.split("/")[1] for key in keys}
     found = sa.select(CHUNKS.c.object_key).where(CHUNKS.c.run_id.in_(runs), CHUNKS.c.object_key.in_(keys))
     return set(conn.scalars(found))

@@ -16,7 +16,7 @@ from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_CHUNKS, DEFAULT_CHUNKS = 200, 50
-# Of one answer: chunks may be large.
+# Size of one answer: chunks may be large.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
@@ -46,7 +46,7 @@ class LogServicer(rpc.LogServiceServicer):
 
 
 def _fitting(sizes: list[int]) -> int:
-    """How many of them fit one answer; at least one."""
+    """The number of chunks that fit into one answer; at least one."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

@@ -1,4 +1,4 @@
-"""The index of log chunks, with a cap for each run."""
+"""The index of log chunks, with a size limit for each run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ RUNS = table(RunRow)
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where the stream of an attempt stands, and how many bytes its run may still keep."""
+    """The committed offset of an attempt's stream, and the number of bytes that its run may still keep."""
 
     run_id: str
     committed: int
@@ -29,7 +29,7 @@ class Room:
 
 
 def room(conn: sa.Connection, attempt_id: str, stream: str, max_bytes: int) -> Room:
-    """Read before the bytes go to the store, and again in the transaction that commits them."""
+    """Read before the bytes are written to the store, and again in the transaction that commits them."""
     attempt = attempts.find(conn, attempt_id)
     if attempt is None:
         raise attempts.stale(attempt_id, "unknown")
@@ -55,7 +55,7 @@ class Chunk:
 
 
 def append(conn: sa.Connection, chunk: Chunk) -> int:
-    """The stream's committed offset after it. Only a chunk that begins there is taken."""
+    """Commits a chunk if it begins at the stream's committed offset. Returns the offset afterwards."""
     attempt = attempts.require_running(conn, chunk.attempt_id)
     mine = sa.and_(OFFSETS.c.attempt_id == chunk.attempt_id, OFFSETS.c.stream == chunk.stream)
     committed = conn.scalar(sa.select(OFFSETS.c.offset).where(mine)) or 0
@@ -80,7 +80,7 @@ def append(conn: sa.Connection, chunk: Chunk) -> int:
 
 
 def _move_head(conn: sa.Connection, run_id: str, size: int, *, full: bool) -> int:
-    """The next position of the run, in commit order."""
+    """The next position of the run; positions are in commit order."""
     statement = (
         sa.update(HEADS)
         .where(HEADS.c.run_id == run_id)
@@ -98,7 +98,7 @@ def _move_head(conn: sa.Connection, run_id: str, size: int, *, full: bool) -> in
 def read(
     conn: sa.Connection, project: str, run_id: str, *, stream: str, after: int, limit: int
 ) -> tuple[list[sa.Row[Any]], bool]:
-    """Chunks after a position, in order of arrival, and whether no more will come."""
+    """Chunks after a position, in order of arrival, and whether there will be no more."""
     state = conn.scalar(sa.select(RUNS.c.state).where(RUNS.c.project == project, RUNS.c.id == run_id))
     if state is None:
         raise LeptonError(ErrorCode.NOT_FOUND, f"there is no run {run_id!r}")

@@ -1,4 +1,4 @@
-"""SQL tables of logs: the index of chunks that lie in the object store."""
+"""SQL tables of logs: the index of the chunks in the object store."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class LogChunkRow(SQLModel, table=True):
-    """`offset` and `bytes` place the chunk in its attempt's stream; `position` counts within the run."""
+    """`offset` and `bytes` give the chunk's place in its attempt's stream; `position` counts within the run."""
 
     __tablename__: ClassVar[str] = "log_chunks"
 
@@ -22,7 +22,7 @@ class LogChunkRow(SQLModel, table=True):
 
 
 class LogHeadRow(SQLModel, table=True):
-    """The last position of a run's chunks and all their bytes, for the cap. Appends lock this row."""
+    """The last position of a run's chunks, and their total size, for the limit. Appends lock this row."""
 
     __tablename__: ClassVar[str] = "log_heads"
 
@@ -33,7 +33,7 @@ class LogHeadRow(SQLModel, table=True):
 
 
 class LogOffsetRow(SQLModel, table=True):
-    """How much of one stream of an attempt is committed."""
+    """The number of committed bytes of a stream of an attempt."""
 
     __tablename__: ClassVar[str] = "log_offsets"
 

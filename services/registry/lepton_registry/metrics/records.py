@@ -1,4 +1,4 @@
-"""From journal records to points. Pure."""
+"""Converts journal records to points. No input or output."""
 
 import math
 import re
@@ -30,9 +30,9 @@ def check_file(file: str, rank: int) -> None:
 
 
 def parse_points(data: bytes, offset: int) -> list[Point]:
-    """Points of whole journal records that begin at `offset`. INVALID for a chunk that holds anything else.
+    """The points of whole journal records that begin at `offset`. Raises INVALID for a chunk with anything else.
 
-    A whole record of another shape is passed over: a user's script may have written it, and must not stop the rest.
+    A whole record of another form is skipped: a user's script may have written it, and must not stop the others.
     """
     points: list[Point] = []
     start = 0
@@ -59,7 +59,7 @@ def _points_of(record: dict[str, Any], file_offset: int) -> Iterator[Point]:
 
 
 def _is_name(key: str) -> bool:
-    """Whether the databases can hold it: PostgreSQL takes no zero character, and neither takes a lone surrogate."""
+    """Whether the databases can store it: PostgreSQL refuses zero characters, and both refuse lone surrogates."""
     lone = any("\ud800" <= character <= "\udfff" for character in key)
     return 0 < len(key) <= MAX_METRIC_KEY_CHARS and "\0" not in key and not lone
 

@@ -1,4 +1,4 @@
-"""Metric series: whole journal records in, points out."""
+"""Metric series: stores the points of journal records, and reads them."""
 
 import json
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ RUNS = table(RunRow)
 def append(
     conn: sa.Connection, attempt_id: str, *, rank: int, file: str, offset: int, size: int, points: Sequence[Point]
 ) -> int:
-    """The committed offset of the journal after it. What was committed before changes nothing when it is sent again;
-    what leaves a gap is not taken."""
+    """Commits points; returns the journal's committed offset afterwards. Points that were committed before are skipped,
+    and a chunk that leaves a gap is ignored."""
     committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset + size <= committed:
         return committed
     attempt = attempts.require_running(conn, attempt_id)
-    # Read again under the attempt's lock: another request may have come first.
+    # Read again under the attempt's lock: another request may have been faster.
     committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset > committed or offset + size <= committed:
         return committed
@@ -57,7 +57,7 @@ def append(
 
 
 def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
-    """The last position of the run, `count` further on. Its lock puts positions into commit order."""
+    """Advances the last position of the run by `count` and returns it. The lock keeps positions in commit order."""
     statement = (
         sa.update(HEADS)
         .where(HEADS.c.run_id == run_id)
@@ -75,8 +75,8 @@ def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
 def query(
     conn: sa.Connection, project: str, run_id: str, *, keys: Sequence[str], after: int, limit: int
 ) -> tuple[list[sa.Row[Any]], bool]:
-    """Points after a position, in order of arrival, and whether no more will come."""
-    # The state first: once it has ended, all its points are there.
+    """Points after a position, in order of arrival, and whether there will be no more."""
+    # The state is read first: when a run has ended, all its points are committed.
     state = conn.scalar(sa.select(RUNS.c.state).where(RUNS.c.project == project, RUNS.c.id == run_id))
     if state is None:
         raise LeptonError(ErrorCode.NOT_FOUND, f"there is no run {run_id!r}")
@@ -94,8 +94,9 @@ def query(
 
 
 def _visible(conn: sa.Connection, run_id: str) -> sa.ColumnElement[bool]:
-    """The last attempt whole; each attempt that it goes back to only up to the checkpoint where it was resumed; the
-    others not at all. (Checkpoint at step 400, crash at 500, resume: steps 401 to 500 happened once.)"""
+    """The condition for points that count: all points of the last attempt, and those of the attempts that it resumed
+    from, each up to the checkpoint. (After a checkpoint at step 400, a crash at 500 and a resume, the steps 401 to 500
+    of the first attempt do not count.)"""
     by_id = {row.id: row for row in conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == run_id))}
     checkpoints = {row.id: row for row in conn.execute(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id))}
     if not by_id:
@@ -109,7 +110,7 @@ def _visible(conn: sa.Connection, run_id: str) -> sa.ColumnElement[bool]:
 
 
 def _before(cut: sa.Row[Any]) -> sa.ColumnElement[bool]:
-    """Journals that the checkpoint names are cut at its offset, those that it does not name at its step."""
+    """Journals whose offset is in the checkpoint are cut there; others are cut at the checkpoint's step."""
     offsets = {_rank_of(file): offset for file, offset in json.loads(cut.offsets_json).items()}
     named = [sa.and_(POINTS.c.rank == rank, POINTS.c.file_offset <= offset) for rank, offset in offsets.items()]
     unnamed = sa.and_(POINTS.c.rank.not_in(list(offsets)), POINTS.c.step <= cut.step)

@@ -7,8 +7,8 @@ from sqlmodel import Field, SQLModel
 
 
 class MetricPointRow(SQLModel, table=True):
-    """One value. `position` counts within the run, in commit order; `file_offset` is the end of the point's record in
-    the journal of its rank: a checkpoint's cut compares with it."""
+    """One value. `position` counts within the run, in commit order. `file_offset` is the end of the point's record in
+    the journal of its rank; it is compared with the offsets of checkpoints."""
 
     __tablename__: ClassVar[str] = "metric_points"
 

@@ -1,4 +1,4 @@
-"""`make lint`: what the migrations build is what the tables say. Run as a program, it answers with its exit code."""
+"""Checks that migrations and tables agree; part of `make lint`. The exit code of the program is the result."""
 
 import sys
 import tempfile
@@ -25,7 +25,7 @@ def differences(url: str, metadata: sa.MetaData = METADATA) -> list[Any]:
 
 
 def _unique_differences(connection: sa.Connection, metadata: sa.MetaData) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Alembic passes over unique constraints without a name on SQLite, and an idempotency key stands on one."""
+    """Compares unique constraints, on which idempotency keys rely: Alembic ignores those without a name on SQLite."""
     inspector = sa.inspect(connection)
     found = []
     for name in set(metadata.tables) & set(inspector.get_table_names()):

@@ -1,4 +1,4 @@
-"""Alembic's environment: the caller gives a connection with a transaction that is already open."""
+"""Alembic's environment: the caller passes a connection with an open transaction."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from lepton_registry.schema import METADATA
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
-    """Revisions import nothing of ours or of SQLModel: they have to run when both have changed."""
+    """Keeps revisions free of imports of ours and of SQLModel: they must still run when both have changed."""
     return "sa.String()" if kind == "type" and isinstance(item, AutoString) else False
 
 

@@ -1,6 +1,6 @@
-"""Draft a revision from what the tables have and the migrations lack: `python …/revise.py "what it does"`.
+"""Drafts a revision from the difference between tables and migrations: `python …/revise.py "what it does"`.
 
-Read and correct the draft: a migration only expands; what it makes superfluous is removed one release later.
+Read and correct the draft: a migration only adds; what is no longer needed is removed one release later.
 """
 
 import sys

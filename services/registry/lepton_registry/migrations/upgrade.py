@@ -1,4 +1,4 @@
-"""Bring a database up to this code: under a lock, on SQLite after a backup, never down."""
+"""Migrates a database to this code's revision: under a lock, on SQLite after a backup. It never downgrades."""
 
 import logging
 import sqlite3
@@ -14,7 +14,7 @@ from lepton_registry.database import postgres, sqlite
 from lepton_registry.refusal import RefusedToStart
 
 log = logging.getLogger(__name__)
-# Any number, the same in all versions: processes of several versions may start at once.
+# Any number, but the same in all releases: processes of several releases may start at the same time.
 POSTGRES_LOCK = 0x4C_45_50_54
 
 
@@ -26,7 +26,7 @@ def configuration(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Raises RefusedToStart for a database of newer code, or one that another registry holds (SQLite)."""
+    """Raises RefusedToStart for a database of newer code, or one that another registry uses (SQLite)."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         _upgrade_sqlite(parsed)
@@ -57,7 +57,7 @@ def _upgrade_postgres(url: sa.URL) -> None:
     engine = postgres.build_engine(url)
     try:
         with engine.begin() as connection:
-            # Ends with the transaction. Who comes second finds the work done.
+            # Released at the end of the transaction. A second process then has nothing to do.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRES_LOCK)))
             current, head = _revisions(connection)
             if current != head:
@@ -75,7 +75,7 @@ def _revisions(connection: sa.Connection) -> tuple[str | None, str]:
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise RefusedToStart(
-            f"the database is at revision {current}, which this version of the registry does not know: it was used "
+            f"the database is at revision {current}, which this version of the registry does not know: it was migrated "
             "by a newer one. Install that version again, or restore a backup made before it."
         )
     return current, head

@@ -1,4 +1,4 @@
-"""Aliases: names that move between versions, by compare and set."""
+"""Aliases: names for versions, moved by compare-and-set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -17,14 +17,14 @@ ALIAS_RULE = "a name that is not a number and not 'latest'"
 
 
 class AliasFollowers(Protocol):
-    """What follows aliases, as deployments do. Both are called in the transaction that changes the alias."""
+    """Resources that follow aliases, such as deployments. Called in the transaction that changes the alias."""
 
     def names(self, conn: sa.Connection, project: str, model_id: str, alias: str) -> list[str]:
-        """Who follows the alias; nobody joins or leaves until the transaction ends."""
+        """Names of the followers of the alias, which are locked until the transaction ends."""
         ...
 
     def moved(self, conn: sa.Connection, project: str, alias: str, version: sa.Row[Any], moved_by: str) -> None:
-        """The alias points at this model version now."""
+        """Called when the alias has moved to this model version."""
         ...
 
 
@@ -39,13 +39,13 @@ def set_alias(
     updated_by: str,
     followers: Sequence[AliasFollowers],
 ) -> sa.Row[Any]:
-    """Point `alias` at `version`, and tell everything that follows it.
+    """Moves `alias` to `version`, and notifies its followers.
 
-    `expected_version` is where it must point now; 0 means "whatever it is". CONFLICT tells where it points instead.
+    `expected_version` is the version that it must have now; 0: any. Raises CONFLICT with the actual version otherwise.
     """
     check_label(alias, "alias")
     if alias.isdigit() or alias == "latest":
-        raise invalid("alias", "could not be told from a version in a reference", alias, ALIAS_RULE)
+        raise invalid("alias", "could be mistaken for a version in a reference", alias, ALIAS_RULE)
     parent = store.MODEL.get(conn, project, model, field="model")
     for field, number in (("version", version - 1), ("expected_version", expected_version)):
         if number < 0:
@@ -64,10 +64,10 @@ def set_alias(
 def _point(
     conn: sa.Connection, parent: sa.Row[Any], alias: str, expected_version: int, values: Mapping[str, Any]
 ) -> int:
-    """Move the alias; where it pointed before, 0 if it is new."""
+    """Moves the alias; returns its previous version, or 0 if it is new."""
     mine = sa.and_(ALIASES.c.model_id == parent.id, ALIASES.c.name == alias)
     values = {**values, "updated_at_us": now_us()}
-    # Held until the end: between this answer and the change nobody else moves it.
+    # Locked until the end, so that nobody moves it between this read and the update.
     before = conn.scalar(sa.select(ALIASES.c.version).where(mine).with_for_update())
     if before is None and expected_version == 0:
         row = {"model_id": parent.id, "name": alias, "project": parent.project} | values
@@ -78,7 +78,7 @@ def _point(
         now = f"points at version {before}" if before else "does not exist"
         raise LeptonError(
             ErrorCode.CONFLICT,
-            f"alias {parent.name}@{alias} {now}, not at version {expected_version}: look again and decide anew",
+            f"alias {parent.name}@{alias} {now}, not at version {expected_version}: read it again before you move it",
         )
     conn.execute(sa.update(ALIASES).where(mine, ALIASES.c.version == before).values(values))
     return before or 0
@@ -87,14 +87,14 @@ def _point(
 def delete_alias(
     conn: sa.Connection, project: str, *, model: str, alias: str, followers: Sequence[AliasFollowers]
 ) -> None:
-    """FAILED_PRECONDITION while something follows it, which would then follow nothing."""
+    """Raises FAILED_PRECONDITION while something follows the alias."""
     parent = store.MODEL.get(conn, project, model, field="model")
     store.lock_alias(conn, project, model, alias)
     names = ", ".join(name for each in followers for name in each.names(conn, project, parent.id, alias))
     if names:
         raise LeptonError(
             ErrorCode.FAILED_PRECONDITION,
-            f"alias {model}@{alias} is followed by: {names}; point these at a version, or delete them, first",
+            f"alias {model}@{alias} is followed by: {names}; first change these to a version, or delete them",
         )
     mine = sa.and_(ALIASES.c.model_id == parent.id, ALIASES.c.name == alias)
     version = conn.scalar(sa.delete(ALIASES).where(mine).returning(ALIASES.c.version))

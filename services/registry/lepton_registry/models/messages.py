@@ -1,4 +1,4 @@
-"""Models with their aliases, versions with their aliases and files, as messages."""
+"""Messages of models with their aliases, and of versions with their aliases and files."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def model_messages(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[pb.
 
 
 def version_messages(conn: sa.Connection, rows: Sequence[sa.Row[Any]], *, with_files: bool) -> list[pb.ModelVersion]:
-    """Lists go without files, which a single version has."""
+    """Messages for lists: without the files, which are only in the message of a single version."""
     aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
     for alias in store.list_aliases(conn, *{row.model_id for row in rows}):
         aliases[alias.model_id, alias.version].append(alias.name)

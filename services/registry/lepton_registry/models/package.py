@@ -1,4 +1,4 @@
-"""What a model package holds is checked before it becomes a version: every file is what its name says."""
+"""Checks a model package before it becomes a version: each file must have the content that its name says."""
 
 import asyncio
 import tempfile
@@ -20,7 +20,7 @@ MAX_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package whose files hold what their names say."""
+    """A checked package."""
 
     files: Sequence[FileLike]
     signature_json: str
@@ -36,7 +36,7 @@ class PackageInspector:
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def inspect(self, project: str, entries: Sequence[FileLike]) -> Package:
-        """INVALID names the file that is not what its name says, or is of no kind that a package may hold."""
+        """Raises INVALID for a file whose content does not match its name, or that is not allowed in a package."""
         files = build_manifest(entries).files
         self._check_names(files)
         async with self._at_once:
@@ -55,24 +55,24 @@ class PackageInspector:
             others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
             raise LeptonError(
                 ErrorCode.INVALID,
-                f"{unknown[0]!r} is no file that a model package may hold{others}; allowed: {allowed}",
+                f"{unknown[0]!r} is not allowed in a model package{others}; allowed: {allowed}",
                 [FieldError("files", "not allowed in a model package", shown(path), allowed) for path in unknown[:20]],
             )
         names = {file.path for file in files}
         models = " or ".join(model_files())
         missing = [] if names.intersection(model_files()) else [models]
         if missing := missing + ["signature.json"] * ("signature.json" not in names):
-            allowed = f"{models} and signature.json at least"
-            raise invalid("files", f"the package lacks {missing[0]}", missing[0], allowed)
+            allowed = f"at least {models} and signature.json"
+            raise invalid("files", f"the package has no {missing[0]}", missing[0], allowed)
         size = sum(file.bytes for file in files)
         big = [file.path for file in files if file.path.endswith(".json") and file.bytes > MAX_JSON_BYTES]
         if size > self._max_bytes or big:
-            limit = f"{MAX_JSON_BYTES} bytes for {big[0]}" if big else f"{self._max_bytes} bytes in all"
+            limit = f"{MAX_JSON_BYTES} bytes for {big[0]}" if big else f"{self._max_bytes} bytes in total"
             raise LeptonError(ErrorCode.TOO_LARGE, f"the package is too big; allowed: {limit}")
 
 
 def _check_for(path: str) -> Callable[[Path], object] | None:
-    """By the name; packages have no folders."""
+    """Files by name; packages have no folders."""
     if path == "signature.json":
         return _check_signature
     if path == "card.json":

@@ -37,10 +37,10 @@ def register_version(
     run_id: str = "",
     created_by: str = "",
 ) -> tuple[sa.Row[Any], bool]:
-    """A new version of `model` (made if it is new) from a package that was checked (see package.inspect).
+    """Makes a version of `model`, and the model if it is new, from a checked package (see package.inspect).
 
-    (version, whether it was created): a run that already made its version of the model, or an import of the same
-    files as the latest import, gets that one. Writes the edge to the run, the node and the event.
+    Returns (version, whether it is new). A run that already made a version of the model, or an import of the same files
+    as the latest import, gets that version. Writes the edge to the run, the node and the event.
     """
     check_label(model, "model")
     manifest = artifacts.commit_manifest(conn, project, files, "package")
@@ -75,7 +75,7 @@ def register_version(
 
 
 def _record(conn: sa.Connection, project: str, row: sa.Row[Any]) -> None:
-    """The version's lineage and its event."""
+    """Writes the version's lineage and event."""
     facts = {"model": row.model, "version": row.version, "digest": row.digest, "bytes": row.bytes}
     made_by = [edges.Edge(row.id, "generated", row.run_id)] if row.run_id else []
     node = edges.Node(
@@ -123,7 +123,7 @@ def list_aliases(conn: sa.Connection, *model_ids: str) -> list[sa.Row[Any]]:
 
 
 def lock_alias(conn: sa.Connection, project: str, model: str, alias: str) -> None:
-    """Nobody moves the alias until the transaction ends."""
+    """Locks the alias until the transaction ends."""
     mine = sa.and_(MODELS.c.id == ALIASES.c.model_id, MODELS.c.project == project, MODELS.c.name == model)
     statement = sa.select(ALIASES.c.name).join(MODELS, mine).where(ALIASES.c.name == alias)
     conn.execute(statement.with_for_update(of=ALIASES))

@@ -47,7 +47,7 @@ class ModelVersionRow(SQLModel, table=True):
 
 
 class AliasRow(SQLModel, table=True):
-    """A name that points to one version and may be moved."""
+    """A name for a version, which can be moved to another version."""
 
     __tablename__: ClassVar[str] = "model_aliases"
 

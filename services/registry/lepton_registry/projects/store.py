@@ -42,7 +42,7 @@ def find_project(conn: sa.Connection, id_or_name: str) -> sa.Row[Any]:
 def create_key(
     conn: sa.Connection, *, project: str, name: str, role: Role, ttl_seconds: int, created_by: str
 ) -> tuple[sa.Row[Any], str]:
-    """The key's row and its token, which is never to be seen again."""
+    """Returns the key's row and its token, which is not stored."""
     check_label(name, "name")
     if ttl_seconds < 0:
         raise invalid("ttl_seconds", "negative", ttl_seconds, "0 (does not expire) or more seconds")
@@ -82,7 +82,7 @@ def list_keys(conn: sa.Connection, project: str) -> list[sa.Row[Any]]:
 
 
 def revoke_key(conn: sa.Connection, project: str, key_id: str, revoked_by: str) -> sa.Row[Any]:
-    """Revoking twice changes nothing."""
+    """May be repeated without effect."""
     changed = conn.execute(
         sa.update(KEYS)
         .where(KEYS.c.project == project, KEYS.c.id == key_id, KEYS.c.revoked_at_us == 0)
@@ -94,7 +94,7 @@ def revoke_key(conn: sa.Connection, project: str, key_id: str, revoked_by: str) 
 
 
 def verify_key(conn: sa.Connection, key_id: str, presented_sha256: str) -> sa.Row[Any]:
-    """UNAUTHENTICATED in the same words whether the key is unknown, wrong, revoked or expired."""
+    """Raises the same UNAUTHENTICATED for an unknown, wrong, revoked or expired key."""
     row = conn.execute(sa.select(KEYS).where(KEYS.c.id == key_id)).first()
     if row is None or not same(row.token_sha256, presented_sha256):
         raise refused()
@@ -104,18 +104,18 @@ def verify_key(conn: sa.Connection, key_id: str, presented_sha256: str) -> sa.Ro
 
 
 def ensure_default(conn: sa.Connection) -> str:
-    """At the start of the registry: the default project exists. Its id."""
+    """Makes the default project, at the registry's start, unless it exists. Returns its id."""
     insert_new(conn, PROJECTS, {"id": new_id("prj"), "name": DEFAULT_PROJECT, "created_at_us": now_us()})
     return str(find_project(conn, DEFAULT_PROJECT).id)
 
 
 def ensure_operator_key(conn: sa.Connection, token: str) -> str:
-    """At the start of the registry: the operator's key of the settings exists, in the default project. Its id."""
+    """Adds the operator's key of the settings to the default project, at the registry's start. Returns its id."""
     project = ensure_default(conn)
     key_id = f"key_{parse_token(token).subject}"
     row = conn.execute(sa.select(KEYS).where(KEYS.c.id == key_id)).first()
     if row is None:
         _insert_key(conn, key_id, project, "operator", Role.OPERATOR, token, now_us(), 0)
     elif not same(row.token_sha256, token_sha256(token)):
-        raise RefusedToStart(f"operator_key_file: another secret is known for {key_id}; make a new key")
+        raise RefusedToStart(f"operator_key_file: {key_id} exists with another secret; make a new key")
     return key_id

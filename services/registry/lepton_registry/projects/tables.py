@@ -15,7 +15,7 @@ class ProjectRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """Of the token only its SHA-256 is kept: its secret has 256 random bits, so there is nothing to guess."""
+    """Only the token's SHA-256 is stored. It needs no salt: the secret has 256 random bits, and cannot be guessed."""
 
     __tablename__: ClassVar[str] = "api_keys"
     __table_args__ = (sa.Index("ix_api_keys_project", "project"),)

@@ -1,4 +1,4 @@
-"""The catalogue of recipes that workers announced."""
+"""The catalogue of recipes that workers have announced."""
 
 from lepton_proto.v1 import recipes_pb2_grpc as rpc
 from lepton_registry.module import Built, Module, Parts

@@ -1,7 +1,7 @@
-"""What a recipe's JSON Schema may hold. Pure.
+"""Checks a recipe's JSON Schema for allowed keywords.
 
-The gateway validates every job against schemas that workers announced: a rogue worker must not be able to make it
-fetch a URL or run a regular expression that never ends.
+The gateway validates jobs against schemas that workers have announced. A malicious worker must not be able to make it
+fetch a URL or run a regular expression that takes for ever.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ from lepton_core.validation import read_document
 
 _REFUSED = ("pattern", "patternProperties")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef", "$schema")
-# Under these keys the names are the user's own, not keywords.
+# The names in these objects are property names, not keywords.
 _NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 
 
 def check_schema(text: str, field: str) -> str:
-    """The digest of a schema that may enter the catalogue; INVALID otherwise."""
+    """The digest of an allowed schema. Raises INVALID for others."""
     _check(read_document(text, field, max_bytes=MAX_RECIPE_SCHEMA_BYTES), field)
     return digest_of(text.encode())
 
@@ -42,4 +42,4 @@ def _check(schema: Any, field: str) -> None:
 
 
 def _refused(field: str, what: str) -> LeptonError:
-    return invalid(field, what, None, "a schema without 'pattern' and with references to itself only ('#/…')")
+    return invalid(field, what, None, "a schema without 'pattern', and with references only to itself ('#/…')")

@@ -12,7 +12,7 @@ from lepton_registry.recipes.schemas import check_schema
 from lepton_registry.recipes.tables import RecipeRow
 
 RECIPES = table(RecipeRow)
-# Every submission asks: built once, since building a statement costs more than running it.
+# Every submission runs this: built once, since building a statement costs more than running it.
 _EXACT = sa.select(RECIPES.c.version).where(
     RECIPES.c.name == sa.bindparam("name"), RECIPES.c.version == sa.bindparam("version")
 )
@@ -27,8 +27,8 @@ class Announced:
 
 
 def announce(conn: sa.Connection, recipe: Announced, field: str) -> None:
-    """Adds a row; another schema under a version that is known is refused, or a rogue worker could change what the
-    gateway accepts."""
+    """Adds a row. A known version cannot get another schema: otherwise a malicious worker could change what the gateway
+    accepts."""
     check_label(recipe.name, f"{field}.name")
     check_label(recipe.version, f"{field}.version")
     digest = check_schema(recipe.schema_json, f"{field}.schema")
@@ -47,13 +47,13 @@ def announce(conn: sa.Connection, recipe: Announced, field: str) -> None:
     if known.schema_digest != digest:
         raise LeptonError(
             ErrorCode.CONFLICT,
-            f"{field}: recipe {recipe.name}@{recipe.version} is known with another schema ({known.schema_digest}); "
+            f"{field}: recipe {recipe.name}@{recipe.version} exists with another schema ({known.schema_digest}); "
             "a changed schema needs a new version",
         )
 
 
 def find(conn: sa.Connection, name: str, version: str) -> sa.Row[Any] | None:
-    """The exact version, or with an empty one the newest."""
+    """The exact version; the newest if `version` is empty."""
     statement = sa.select(RECIPES).where(RECIPES.c.name == name)
     if version:
         statement = statement.where(RECIPES.c.version == version)
@@ -69,7 +69,7 @@ def get(conn: sa.Connection, name: str, version: str) -> sa.Row[Any]:
 
 
 def require(conn: sa.Connection, name: str, version: str) -> None:
-    """INVALID unless the catalogue has this very version."""
+    """Raises INVALID unless the catalogue has exactly this version."""
     if conn.execute(_EXACT, {"name": name, "version": version}).first() is None:
         raise invalid("recipe", "not in the catalogue", f"{name}@{version}", _known(conn))
 
@@ -79,4 +79,6 @@ def list_all(conn: sa.Connection) -> list[sa.Row[Any]]:
 
 
 def _known(conn: sa.Connection) -> str:
-    return ", ".join(f"{row.name}@{row.version}" for row in list_all(conn)) or "none yet: no worker has announced any"
+    return (
+        ", ".join(f"{row.name}@{row.version}" for row in list_all(conn)) or "none: no worker has announced a recipe yet"
+    )

@@ -1,4 +1,4 @@
-"""What an attempt's token is good for: what its run uses, and only while it runs."""
+"""What an attempt's token allows: access to the inputs of its run, while the attempt runs."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ class AttemptAccess:
         return attempts.find(conn, attempt_id)
 
     def folders(self, conn: sa.Connection, attempt_id: str, /) -> frozenset[str]:
-        """The digests of the folders that the attempt may read: its run's data and code, and where it resumes.
+        """The digests of the folders that the attempt may read: its run's data and code, and its resume checkpoint.
 
-        Not its own checkpoints: it could name in one what it only knows the digest of.
+        Its own checkpoints are not readable: it could add a file to one of which it knows only the digest.
 
-        STALE_ATTEMPT when it has ended: nobody takes what it would still send, so there is nothing that it needs.
+        Raises STALE_ATTEMPT if the attempt has ended: nothing that it sends is accepted, so it needs no files.
         """
         attempt = attempts.find(conn, attempt_id)
         if attempt is None or attempt.state != AttemptState.RUNNING:

@@ -1,4 +1,4 @@
-"""Attempts: looking them up, the fence, and how one ends."""
+"""Attempts: queries, the check that one is current, and the end of one."""
 
 from typing import Any
 
@@ -22,7 +22,10 @@ def find(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
 
 
 def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
-    """The attempt, locked until the transaction ends; STALE_ATTEMPT when it is no longer the one."""
+    """The attempt, locked until the transaction ends. Raises STALE_ATTEMPT unless it is running.
+
+    This is the fence: a worker whose lease was lost may still run and send, so every write of a worker checks it.
+    """
     row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
     if row is None or row.state != AttemptState.RUNNING:
         raise stale(attempt_id, row.state if row else "unknown")
@@ -30,10 +33,10 @@ def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
 
 
 def lock_run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
-    """The run, locked until the transaction ends: the same request, sent again meanwhile, waits for its answer.
+    """The run, locked until the transaction ends, so that a repeated request waits for the first one.
 
-    Who changes run and attempt locks the run first. A heartbeat, the most frequent of all, saves itself that: should it
-    meet another who waits for it, the database ends one of the two, and that one is run again.
+    A transaction that changes both run and attempt locks the run first. Heartbeats, which are the most frequent, do
+    not: in the rare deadlock with one, the database aborts one of the two transactions, which then runs again.
     """
     return conn.execute(sa.select(RUNS).where(RUNS.c.id == run_id).with_for_update()).one()
 
@@ -59,8 +62,8 @@ def end(
     condition: sa.ColumnElement[bool] | None = None,
     run_values: dict[str, Any] | None = None,
 ) -> RunState | None:
-    """End a running attempt and move its run on; the run's new state, or None when the attempt was not running any
-    more (or `condition` no longer held). `run_values` are more columns for the run, for the end of a success."""
+    """Ends a running attempt and changes its run accordingly. Returns the run's new state, or None if the attempt was
+    no longer running or `condition` was not met. `run_values`: further columns of the run, for a success."""
     run = lock_run(conn, attempt.run_id)
     reason, now = reason[:MAX_REASON_CHARS], now_us()
     matches = sa.and_(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.state == AttemptState.RUNNING)
@@ -94,14 +97,14 @@ def end(
     )
     assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
     attempt_files.forget(conn, attempt.id)
-    told = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
-    told["cause"] = cause.code if cause is not None else ""
-    outbox.write(conn, run.project, f"run.{verdict.state}", run.id, told | {"name": run.name}, now)
+    data = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
+    data["cause"] = cause.code if cause is not None else ""
+    outbox.write(conn, run.project, f"run.{verdict.state}", run.id, data | {"name": run.name}, now)
     return verdict.state
 
 
 def running_by_worker(conn: sa.Connection, project: str = "") -> dict[str, str]:
-    """Worker id → the attempt that it runs; with a project, only those of it."""
+    """Worker id → the attempt that it runs; with `project`, only attempts of that project."""
     statement = sa.select(ATTEMPTS.c.worker_id, ATTEMPTS.c.id).where(ATTEMPTS.c.state == AttemptState.RUNNING)
     if project:
         statement = statement.where(ATTEMPTS.c.project == project)

@@ -1,4 +1,4 @@
-"""Committed checkpoints: what has no row here does not exist."""
+"""Committed checkpoints. A checkpoint exists if it has a row here."""
 
 import json
 import math
@@ -36,12 +36,15 @@ def commit(
     score: float | None = None,
     keep_last: int = 2,
 ) -> sa.Row[Any]:
-    """Refused (FAILED_PRECONDITION) until every journal is shipped as far as the checkpoint recorded: a later attempt
-    would resume from it without the points before it. The same commit again answers the same row."""
+    """Commits a checkpoint; a repeated commit returns the same row. Raises FAILED_PRECONDITION until every journal is
+    committed up to the offset in the checkpoint: an attempt that resumed from it would otherwise lack earlier
+    points."""
     if step < 0 or epoch < 0:
         raise invalid("step", "negative", min(step, epoch), "0 or more")
     if score is not None and not math.isfinite(score):
-        raise invalid("score", "not a finite number", score, "a finite number, higher is better; none if not measured")
+        raise invalid(
+            "score", "not a finite number", score, "a finite number (higher is better), or none if it was not measured"
+        )
     files = list(files)
     running = attempts.find(conn, attempt_id)
     if running is not None:
@@ -68,8 +71,8 @@ def commit(
     row = conn.execute(sa.insert(CHECKPOINTS).returning(*CHECKPOINTS.c), values).one()
     conn.execute(sa.update(RUNS).where(RUNS.c.id == attempt.run_id).values(lost_in_a_row=0))
     _drop_superseded(conn, attempt.run_id, keep_last)
-    told = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
-    outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, told)
+    data = {"checkpoint": row.id, "step": step, "epoch": epoch, "attempt": attempt_id}
+    outbox.write(conn, attempt.project, "run.checkpointed", attempt.run_id, data)
     return row
 
 
@@ -83,11 +86,11 @@ def _committed(conn: sa.Connection, attempt_id: str, step: int) -> sa.Row[Any] |
 
 
 def _drop_superseded(conn: sa.Connection, run_id: str, keep_last: int) -> None:
-    """The last ones stay, the best one, and those that something refers to: an attempt that resumed there (readers of
-    metrics need its cut), or lineage. Of the others the folder is collected later."""
+    """Deletes old checkpoints, except the last ones, the best one, and those that are referred to by lineage or by an
+    attempt that resumed from them (metrics need their offsets). Their files are collected later."""
     mine = sa.select(CHECKPOINTS.c.id).where(CHECKPOINTS.c.run_id == run_id)
     last = mine.order_by(*NEWEST_FIRST).limit(keep_last)
-    # Of equal ones the first: later ones did not improve on it.
+    # Of equal scores, the first is the best: later ones are no improvement.
     measured = mine.where(CHECKPOINTS.c.score.is_not(None))
     best = measured.order_by(CHECKPOINTS.c.score.desc(), CHECKPOINTS.c.step).limit(1)
     resumed = sa.exists().where(ATTEMPTS.c.run_id == run_id, ATTEMPTS.c.resumed_from == CHECKPOINTS.c.id)
@@ -97,7 +100,7 @@ def _drop_superseded(conn: sa.Connection, run_id: str, keep_last: int) -> None:
 
 
 def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether a checkpoint needs a row of `manifests`; collection asks."""
+    """Condition on `manifests`: whether a checkpoint uses the manifest."""
     return sa.exists().where(
         CHECKPOINTS.c.project == manifests.c.project, CHECKPOINTS.c.manifest_digest == manifests.c.digest
     )
@@ -105,7 +108,9 @@ def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
 
 def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:
     if build_manifest(files).digest != known.manifest_digest:
-        raise LeptonError(ErrorCode.CONFLICT, f"another checkpoint of step {known.step} is committed ({known.id})")
+        raise LeptonError(
+            ErrorCode.CONFLICT, f"another checkpoint of step {known.step} is already committed ({known.id})"
+        )
     return known
 
 

@@ -23,13 +23,13 @@ RUNS = table(RunRow)
 RESULTS = table(RunResultRow)
 
 
-# Reads the bytes of a package of the project, and refuses what is not what its name says.
+# Reads the files of a model package of the project, and checks them.
 Inspect = Callable[[str, Sequence[FileLike]], Awaitable[Package]]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says of an attempt. `digest` is of the whole request: the same one again is answered OK."""
+    """A worker's report about an attempt. `digest` is of the whole request: a repeated one succeeds again."""
 
     attempt_id: str
     outcome: AttemptState
@@ -46,14 +46,15 @@ class Report:
 
 
 def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.AliasFollowers] = ()) -> sa.Row[Any]:
-    """The run after it. STALE_ATTEMPT when the attempt is no longer running, unless this very report ended it."""
+    """Ends the attempt; returns the run. Raises STALE_ATTEMPT if the attempt is no longer running, unless the same
+    report ended it."""
     if report.outcome not in REPORTED:
-        raise invalid("outcome", "not an outcome to report", report.outcome, ", ".join(sorted(REPORTED)))
+        raise invalid("outcome", "cannot be reported by a worker", report.outcome, ", ".join(sorted(REPORTED)))
     attempt = attempts.find(conn, report.attempt_id)
     if attempt is None:
         raise attempts.stale(report.attempt_id, "unknown")
-    # Locked here already, so that what is decided on it (the attempt's state, a cancel, the model's name) holds until
-    # the end. The attempt is read again then: this very report may be at work in another transaction.
+    # Locked first, so that the attempt's state, a cancel and the model's name cannot change until the end. The attempt
+    # is read again afterwards, since a repetition of this report may have been handled meanwhile.
     run = attempts.lock_run(conn, attempt.run_id)
     attempt = attempts.find(conn, report.attempt_id) or attempt
     if attempt.state != AttemptState.RUNNING:
@@ -61,11 +62,11 @@ def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.Alia
             raise attempts.stale(report.attempt_id, attempt.state)
         return run
     if report.outcome is AttemptState.CANCELLED and not run.cancel_requested:
-        raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"nobody asked to cancel run {run.id}")
+        raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"no cancel of run {run.id} was requested")
     values: dict[str, Any] = {}
     if report.outcome is AttemptState.SUCCEEDED:
         if run.cancel_requested:
-            raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run.id} is to be cancelled: report it cancelled")
+            raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run.id} is being cancelled: report it as cancelled")
         values = _succeed(conn, run, report, followers)
     ended = attempts.end(
         conn,
@@ -89,7 +90,7 @@ def _run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
 def _succeed(
     conn: sa.Connection, run: sa.Row[Any], report: Report, followers: Sequence[aliases.AliasFollowers]
 ) -> dict[str, Any]:
-    """Everything that a success brings, except the change of state; the run's further columns."""
+    """Writes the results of a success, except the change of state; returns further columns of the run."""
     values: dict[str, Any] = {"metrics_json": report.metrics_json, "progress": 1.0}
     if run.model and report.package is None and run.recipe:
         raise invalid("result.package", f"the job registers its model as {run.model!r}, and the package is empty")
@@ -116,7 +117,7 @@ def _register(
     package: Package,
     followers: Sequence[aliases.AliasFollowers],
 ) -> dict[str, Any]:
-    # Project and model name are the run's: a worker's message has no say in them.
+    # Project and model name are taken from the run, not from the worker's message.
     version, _ = models.register_version(
         conn,
         run.project,

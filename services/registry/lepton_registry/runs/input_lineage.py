@@ -1,5 +1,5 @@
-"""The lineage of a run that is new: what it is to use, written with the run itself. So also one that never begins, or
-fails before its first attempt, shows its data, its code and its recipe."""
+"""The lineage of a new run's inputs, written together with the run. So a run that never starts, or fails before its
+first attempt, has its data, code and recipe in the lineage, too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +25,6 @@ def record(conn: sa.Connection, runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of a run in a graph, from its columns."""
+    """The facts of a run's node, from its columns."""
     recipe = f"{run['recipe']}@{run['recipe_version']}" if run["recipe"] else ""
     return {"recipe": recipe, "created_by": run["created_by"]}

@@ -1,4 +1,4 @@
-"""How much of each journal of an attempt is committed. A checkpoint waits for it, and metrics move it on."""
+"""The committed offset of each journal of an attempt. Metrics advance it, and commits of checkpoints wait for it."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Runs: submission, attempts, checkpoints, and how a run ends."""
+"""Runs: submission, attempts, checkpoints and completion."""
 
 from lepton_proto.v1 import runs_pb2_grpc as rpc
 from lepton_registry.module import Built, Module, Parts

@@ -1,4 +1,4 @@
-"""What workers send with the end of an attempt, checked: JSON texts, which become canonical, and causes. Pure."""
+"""Checks what workers send at the end of an attempt: JSON texts, which are made canonical, and causes."""
 
 import re
 
@@ -11,7 +11,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def check_object(text: str, field: str) -> str:
-    """Canonical text of a JSON object; empty is `{}`."""
+    """Canonical text of a JSON object; `{}` for an empty text."""
     return canonical_json(read_document(text, field)) if text else "{}"
 
 

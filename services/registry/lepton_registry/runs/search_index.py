@@ -1,6 +1,6 @@
-"""What runs are found by: labels, parameters and final metrics, each a row of its own beside the run's JSON.
+"""The index for searching runs: each label, parameter and final metric is a row, besides the run's JSON.
 
-The JSON stays what is shown. A row that would be too long for an index is shortened (text) or left out (name).
+Only the JSON is shown. A text that is too long for an index is shortened; a row with a too long name is left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from lepton_registry.runs.tables import RunLabelRow, RunMetricRow, RunParameterR
 LABELS = table(RunLabelRow)
 PARAMETERS = table(RunParameterRow)
 METRICS = table(RunMetricRow)
-# An entry of an index of PostgreSQL holds at most 2,704 bytes, and a character may have four.
+# An index entry in PostgreSQL has at most 2,704 bytes, and a character up to four.
 MAX_NAME_CHARS = 256
 MAX_TEXT_CHARS = 250
 MAX_ROWS_A_RUN = 1_000
@@ -36,7 +36,7 @@ def record_submitted(conn: sa.Connection, runs: Sequence[tuple[str, str, Mapping
 
 
 def record_result(conn: sa.Connection, project: str, run_id: str, metrics: Mapping[str, float]) -> None:
-    """Final metrics of a run that succeeded."""
+    """Adds the final metrics of a run that succeeded."""
     insert_new_rows(conn, METRICS, [{"project": project, "run_id": run_id} | each for each in metric_rows(metrics)])
 
 
@@ -82,5 +82,5 @@ def _number(value: Any) -> float | None:
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL takes no zero character."""
+    """Without zero characters, which PostgreSQL refuses."""
     return text.replace("\0", "\ufffd")

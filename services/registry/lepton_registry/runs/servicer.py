@@ -29,7 +29,7 @@ from lepton_registry.runs.submission import Key, Submission, Values
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DEFAULT_PAGE = 50
-# Progress makes no event: a stream looks this often.
+# Progress causes no event, so streams poll at this interval.
 PROGRESS_SECONDS = 1.0
 _STATE = pb.RunState.DESCRIPTOR
 
@@ -59,7 +59,7 @@ class RunServicer(rpc.RunServiceServicer):
                 isolated=request.isolated,
             )
             values, created = await self._submissions.write(job)
-        except Exception as error:  # noqa: BLE001 - one that finds a fault of ours is not the others' affair
+        except Exception as error:  # noqa: BLE001 - an unexpected fault with one job must not fail the others of the batch
             return pb.SubmissionOutcome(error=error_message(public_error(error, "SubmitRuns"), current_request_id()))
         return pb.SubmissionOutcome(run=from_values(values, pb.Run), created=created)
 
@@ -150,7 +150,7 @@ class RunServicer(rpc.RunServiceServicer):
 
 
 def _reason(run: sa.Row[Any], cause: Cause) -> str:
-    """For people: why a queued run waits in vain, and why it is queued again."""
+    """Text about a queued run: why no worker can take it, and why it is queued again."""
     if cause.code == WaitingCause.QUEUED:
         return str(run.reason)
     return f"{cause.message} (before: {run.reason})" if run.reason else cause.message

@@ -1,4 +1,4 @@
-"""The state machine of runs and attempts. Pure: what an attempt's end means for its run."""
+"""The state machine of runs and attempts: the effect of an attempt's end on its run. No database access."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ MAX_LOST_IN_A_ROW = 5
 # Of every run that ended because somebody cancelled it, whatever its last attempt met.
 CANCELLED = Cause(EndCause.CANCELLED, {}, "cancelled on request")
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
-# What a worker may report; the others are the registry's to say.
+# The states that a worker may report; only the registry sets the others.
 REPORTED = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.RELEASED, AttemptState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a run has spent. `lost_in_a_row` counts from the last committed checkpoint."""
+    """The retries that a run has used. `lost_in_a_row` counts from the last committed checkpoint."""
 
     retries: int
     retries_spent: int = 0
@@ -26,7 +26,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where the run goes now."""
+    """The run's next state."""
 
     state: RunState
     reason: str
@@ -35,9 +35,9 @@ class Verdict:
 
 
 def after_attempt(end: AttemptState, account: Account, reason: str = "", *, final: bool = False) -> Verdict:
-    """Only a failure spends the user's retries, and only lost attempts have a bound of their own.
+    """Only failures use up the user's retries. Lost attempts have a limit of their own.
 
-    `final`: a failure that trying again cannot mend.
+    `final`: a failure that would occur again in the next attempt.
     """
     spent, lost = account.retries_spent, account.lost_in_a_row
     if end is AttemptState.SUCCEEDED:

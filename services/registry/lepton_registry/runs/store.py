@@ -1,4 +1,4 @@
-"""Runs: look-up, cancel, retry."""
+"""Runs: queries, cancel and retry."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submiss
 from lepton_registry.runs.tables import RunRow
 
 RUNS = table(RunRow)
-# Sorts behind every letter of an id.
+# Sorts after every character of an id.
 AFTER_IDS = "~"
 
 
@@ -36,7 +36,7 @@ def list_runs(
     id_prefix: str = "",
     **equal: str,
 ) -> list[sa.Row[Any]]:
-    """Newest first; `before` is the id of the last one seen. `equal`: column and its value, empty for any."""
+    """Newest first, older than the run `before`. `equal`: column → value; an empty value matches any."""
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:
         statement = statement.where(RUNS.c.state == state)
@@ -44,7 +44,7 @@ def list_runs(
         if value:
             statement = statement.where(RUNS.c[column] == value)
     if id_prefix:
-        # A range, so that the index of the ids serves it, and nothing in the prefix is a pattern.
+        # A range, so that the index of ids is used, and no character of the prefix is a pattern.
         statement = statement.where(RUNS.c.id >= id_prefix, RUNS.c.id < id_prefix + AFTER_IDS)
     if before:
         statement = statement.where(RUNS.c.id < before)
@@ -52,7 +52,7 @@ def list_runs(
 
 
 def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[Any]:
-    """A queued run ends at once; a running one when its worker has heard. Cancelling twice changes nothing."""
+    """A queued run ends at once; a running one ends when its worker reports it. May be repeated."""
     mine = sa.and_(RUNS.c.project == project, RUNS.c.id == run_id)
     ended = conn.execute(
         sa.update(RUNS)
@@ -87,7 +87,7 @@ def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[An
 def retry(
     conn: sa.Connection, project: str, run_id: str, idempotency_key: str, by: str, *, isolated: bool = False
 ) -> tuple[sa.Row[Any], bool]:
-    """The same spec, with the same exact versions, as a new run; once isolated, a job stays so."""
+    """A new run with the same spec and the same exact versions. It is isolated if the first one was."""
     run = get(conn, project, run_id)
     if run.state not in ENDED:
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"run {run_id} has not ended: it is {run.state}")
@@ -98,5 +98,5 @@ def retry(
 
 
 def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether a run's code needs a row of `manifests`; collection asks."""
+    """Condition on `manifests`: whether the code of a run uses the manifest."""
     return sa.exists().where(RUNS.c.project == manifests.c.project, RUNS.c.code_digest == manifests.c.digest)

@@ -1,4 +1,4 @@
-"""From jobs to runs: one run for each key, however often and however many at once they come."""
+"""Makes runs of jobs: exactly one for each idempotency key, also of repeated and simultaneous submissions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _BY_KEY = sa.select(RUNS).where(
     RUNS.c.key_namespace == sa.bindparam("key_namespace"),
     RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
 )
-# What every new run has in common; inserts name each column.
+# Columns that are equal in all new runs; inserts need a value for each column.
 _FRESH = {
     "state": RunState.QUEUED.value,
     "cancel_requested": False,
@@ -46,13 +46,13 @@ _FRESH = {
 }
 
 Values = Mapping[str, Any]
-# The columns of the key's run and whether it is new, or why the job is refused.
+# The columns of the key's run and whether it is new, or the error for the job.
 Outcome = tuple[Values, bool] | LeptonError
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Under which a submission is known for ever; `digest` is of what the client set."""
+    """Identifies a submission; `digest` is of the fields that the client set."""
 
     namespace: str
     key: str
@@ -68,7 +68,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A validated job. `recipe` and its exact version are empty for a script."""
+    """A validated job. For a script, `recipe` and its version are empty."""
 
     project: str
     key: Key
@@ -84,7 +84,7 @@ class Submission:
 def parse_submission(
     project: str, key: Key, spec_json: str, recipe: str, recipe_version: str, created_by: str, *, isolated: bool = False
 ) -> Submission:
-    """The gateway has validated the job against the catalogue; here its form, and that the pinned recipe is its own."""
+    """Checks the form of a job, and that the pinned recipe is the job's. The gateway has validated the settings."""
     spec = parse_job(spec_json)
     check_submittable(spec)
     if recipe != spec.recipe_name or bool(recipe) != bool(recipe_version):
@@ -92,13 +92,13 @@ def parse_submission(
             "recipe", "does not agree with the spec", f"{recipe}@{recipe_version}", f"a version of {spec.recipe!r}"
         )
     if isolated and not spec.script:
-        raise invalid("isolated", "recipes are the worker's own code", isolated, "scripts only")
+        raise invalid("isolated", "recipes are code of the worker, so they are not isolated", isolated, "scripts only")
     body = read_document(spec_json, "spec")
     return Submission(project, key, spec, body, recipe, recipe_version, created_by, isolated=isolated)
 
 
 def submit(conn: sa.Connection, job: Submission) -> tuple[sa.Row[Any], bool]:
-    """The run of this key, and whether it is new."""
+    """Returns the run of the key, and whether it is new."""
     [outcome] = submit_all(conn, [job])
     if isinstance(outcome, LeptonError):
         raise outcome
@@ -107,14 +107,14 @@ def submit(conn: sa.Connection, job: Submission) -> tuple[sa.Row[Any], bool]:
 
 
 def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]:
-    """An outcome for each job. What `@latest` means is settled here, in the transaction.
+    """Returns an outcome for each job. References such as `@latest` are resolved here, in the transaction.
 
-    As few statements as can be, whatever the number of jobs: they are what a submission costs.
+    The number of statements, which are the main cost, does not depend on the number of jobs.
     """
     referred = _Referred(conn)
     drafts = [_draft(referred, job) for job in jobs]
     rows = [draft for draft in drafts if not isinstance(draft, LeptonError)]
-    # In the order of keys: rivals that insert the same ones wait for each other, and never in a circle.
+    # In the order of keys, so that transactions that insert the same keys cannot deadlock.
     rows.sort(key=lambda row: (row["project"], row["key_namespace"], row["idempotency_key"]))
     new = _insert(conn, rows)
     fresh = [row for row in rows if row["id"] in new]
@@ -132,16 +132,16 @@ def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]
 
 
 def _insert(conn: sa.Connection, rows: Sequence[Values]) -> set[str]:
-    """Those whose key is new, by id."""
+    """The jobs whose key is new, by run id."""
     ids = {row["id"] for row in rows}
     if insert_new_rows(conn, RUNS, rows) == len(rows):
         return ids
     return set(conn.scalars(sa.select(RUNS.c.id).where(RUNS.c.id.in_(ids))))
 
 
-def _queued(row: Values) -> outbox.Told:
+def _queued(row: Values) -> outbox.Event:
     data = {"name": row["name"], "recipe": row["recipe"], "created_by": row["created_by"]}
-    return outbox.Told(row["project"], "run.queued", row["id"], data, row["created_at_us"])
+    return outbox.Event(row["project"], "run.queued", row["id"], data, row["created_at_us"])
 
 
 def _outcome(conn: sa.Connection, job: Submission, draft: Values | LeptonError, new: set[str]) -> Outcome:
@@ -152,14 +152,14 @@ def _outcome(conn: sa.Connection, job: Submission, draft: Values | LeptonError, 
     except LeptonError as conflict:
         return conflict
     if known is not None:
-        # A known key answers before validation: the catalogue or the dataset may have moved since.
+        # A known key returns its run without validation: the catalogue or the dataset may have changed since.
         return dict(known._mapping), False
     assert isinstance(draft, LeptonError)
     return draft
 
 
 class _Referred:
-    """What jobs refer to, looked up once in a transaction: jobs that come together often name the same things."""
+    """Looks up what jobs refer to, once in a transaction: jobs of one batch often refer to the same resources."""
 
     def __init__(self, conn: sa.Connection) -> None:
         self._conn = conn
@@ -231,13 +231,13 @@ def _values(referred: _Referred, job: Submission) -> dict[str, Any]:
 
 
 def find_by_key(conn: sa.Connection, project: str, key: Key) -> sa.Row[Any] | None:
-    """The run of a known key; CONFLICT if it was used for another body."""
+    """The run of a known key. Raises CONFLICT if the key was used for another job."""
     found = conn.execute(
         _BY_KEY, {"project": project, "key_namespace": key.namespace, "idempotency_key": key.key}
     ).first()
     if found is not None and found.request_digest != key.digest:
         raise LeptonError(
             ErrorCode.CONFLICT,
-            f"the idempotency key {key.key!r} was used for another job (run {found.id}); take a new key",
+            f"the idempotency key {key.key!r} was used for another job (run {found.id}); use a new key",
         )
     return found

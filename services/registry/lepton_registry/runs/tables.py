@@ -1,23 +1,23 @@
-"""SQL tables of runs, attempts, checkpoints, and of the clock that leases run on."""
+"""SQL tables of runs, attempts and checkpoints, and of the lease clock."""
 
 from typing import ClassVar
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-# A partial index is used only where a statement says the same words.
+# A partial index is used only by statements that contain the same condition.
 QUEUED = sa.text("state = 'queued'")
 _RUNNING = sa.text("state = 'running'")
 
 
 class RunRow(SQLModel, table=True):
-    """What the registry makes of a job."""
+    """The execution of a job."""
 
     __tablename__: ClassVar[str] = "runs"
     __table_args__ = (
         sa.UniqueConstraint("project", "key_namespace", "idempotency_key"),
         sa.Index("ix_runs_project", "project", "id"),
-        # Claims look at the head of each line: see queued.py.
+        # Claims read the oldest run of each line: see scheduling/queue_query.py.
         sa.Index(
             "ix_runs_queued",
             *("recipe", "recipe_version", "isolated", "ranks", "created_at_us", "id"),
@@ -57,7 +57,7 @@ class RunRow(SQLModel, table=True):
     finished_at_us: int = Field(sa_type=sa.BigInteger)
     retries: int
     retries_spent: int
-    # Lost attempts since the last checkpoint.
+    # Number of lost attempts since the last checkpoint.
     lost_in_a_row: int
     retry_of: str
     # A script that must not run as the worker's own user.
@@ -67,7 +67,7 @@ class RunRow(SQLModel, table=True):
 
 
 class AttemptRow(SQLModel, table=True):
-    """One try. Its id is the fence; the number is for people."""
+    """One try of a run. Its random id is the fence; the number is for people."""
 
     __tablename__: ClassVar[str] = "attempts"
     __table_args__ = (
@@ -84,10 +84,10 @@ class AttemptRow(SQLModel, table=True):
     worker_id: str
     incarnation: int = Field(sa_type=sa.BigInteger)
     claim_id: str
-    # On the lease clock, not of this world's time.
+    # Time on the lease clock (LeaseClock), not UTC.
     lease_ends_us: int = Field(sa_type=sa.BigInteger)
     reason: str = Field(sa_type=sa.Text)
-    # Of the request that ended it: the same one again is answered OK.
+    # Digest of the request that ended it: a repetition of that request succeeds.
     finish_digest: str
     created_at_us: int = Field(sa_type=sa.BigInteger)
     finished_at_us: int = Field(sa_type=sa.BigInteger)
@@ -97,7 +97,7 @@ class AttemptRow(SQLModel, table=True):
 
 
 class CheckpointRow(SQLModel, table=True):
-    """A committed checkpoint. What has no row here does not exist."""
+    """A committed checkpoint. A checkpoint exists if it has a row here."""
 
     __tablename__: ClassVar[str] = "checkpoints"
     __table_args__ = (
@@ -113,15 +113,15 @@ class CheckpointRow(SQLModel, table=True):
     epoch: int = Field(sa_type=sa.BigInteger)
     manifest_digest: str
     metrics_json: str = Field(sa_type=sa.Text)
-    # File name → bytes: how far each journal had come. Points beyond it are not seen once a later attempt resumes here.
+    # File name → offset of each journal at the checkpoint. Later points do not count once an attempt has resumed here.
     offsets_json: str = Field(sa_type=sa.Text)
     created_at_us: int = Field(sa_type=sa.BigInteger)
-    # Higher is better; none if it was not measured.
+    # Higher is better; None if it was not measured.
     score: float | None = None
 
 
 class RunResultRow(SQLModel, table=True):
-    """What the attempt that succeeded handed over, beside the model version."""
+    """Results of the attempt that succeeded, besides the model version."""
 
     __tablename__: ClassVar[str] = "run_results"
 
@@ -134,7 +134,7 @@ class RunResultRow(SQLModel, table=True):
 
 
 class RunLabelRow(SQLModel, table=True):
-    """One label of a run, to find it by."""
+    """A label of a run, for searching."""
 
     __tablename__: ClassVar[str] = "run_labels"
     __table_args__ = (sa.Index("ix_run_labels_value", "project", "name", "value", "run_id"),)
@@ -146,7 +146,7 @@ class RunLabelRow(SQLModel, table=True):
 
 
 class RunParameterRow(SQLModel, table=True):
-    """One setting of a run's job. `number` is set where the value is a number."""
+    """A setting of a run's job, for searching. `number` is set if the value is a number."""
 
     __tablename__: ClassVar[str] = "run_parameters"
     __table_args__ = (
@@ -162,7 +162,7 @@ class RunParameterRow(SQLModel, table=True):
 
 
 class RunMetricRow(SQLModel, table=True):
-    """One final metric of a run that succeeded."""
+    """A final metric of a run that succeeded, for searching."""
 
     __tablename__: ClassVar[str] = "run_metrics"
     __table_args__ = (sa.Index("ix_run_metrics_value", "project", "name", "value", "run_id"),)
@@ -174,7 +174,7 @@ class RunMetricRow(SQLModel, table=True):
 
 
 class LeaseClockRow(SQLModel, table=True):
-    """Time that leases run on: the leader adds to it while registry and database are up, and nobody else does."""
+    """The lease clock. Only the leader advances it, so it stands still while the registry or the database is down."""
 
     __tablename__: ClassVar[str] = "lease_clock"
 
@@ -183,7 +183,7 @@ class LeaseClockRow(SQLModel, table=True):
 
 
 class JournalOffsetRow(SQLModel, table=True):
-    """How much of one journal of an attempt is committed."""
+    """The committed offset of a journal of an attempt."""
 
     __tablename__: ClassVar[str] = "journal_offsets"
 

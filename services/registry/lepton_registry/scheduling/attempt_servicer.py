@@ -113,7 +113,7 @@ class AttemptServicer(rpc.AttemptServiceServicer):
         return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
 
     async def _package(self, principal: Principal, files: Sequence[FileLike]) -> Package | None:
-        """None for an attempt that has ended: it registers nothing, and may not have its files any more."""
+        """None for an attempt that has ended: it cannot register a model, and may no longer have its files."""
         attempt = await self._database.read(lambda conn: attempts.find(conn, principal.attempt_id))
         if attempt is None or attempt.state != AttemptState.RUNNING:
             return None
@@ -123,10 +123,10 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     async def _report(self, request: pb.FinishRequest, principal: Principal) -> completion.Report:
         outcome = enum_from_proto(request.outcome, _STATE, AttemptState)
         if outcome not in REPORTED:
-            raise invalid("outcome", "not an outcome to report", outcome, ", ".join(sorted(REPORTED)))
+            raise invalid("outcome", "cannot be reported by a worker", outcome, ", ".join(sorted(REPORTED)))
         result, package = request.result, None
         if outcome is AttemptState.SUCCEEDED and result.package:
-            # Reads the files' bytes: before the transaction, never within.
+            # Reads the files' bytes, so it is done before the transaction, not in it.
             package = await self._package(principal, result.package)
         return completion.Report(
             attempt_id=request.attempt_id,

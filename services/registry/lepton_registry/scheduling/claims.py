@@ -1,4 +1,4 @@
-"""Claims: which run a worker gets, with a lease and a fence; and the heartbeat that renews the lease."""
+"""Claims give a run to a worker, with a lease and a fence; heartbeats renew the lease."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ from lepton_registry.workers import store as workers
 
 RUNS = table(RunRow)
 ATTEMPTS = table(AttemptRow)
-# Scheduling decisions hold this one row: two claims at once would both see the same room.
+# Claims lock this row: two simultaneous claims could otherwise both use the same free capacity.
 SCHEDULING = "scheduling"
 MAX_CLAIM_ID_CHARS = 128
 _BY_CLAIM = sa.select(ATTEMPTS).where(
@@ -29,7 +29,7 @@ _BY_CLAIM = sa.select(ATTEMPTS).where(
 class Directive(StrEnum):
     CONTINUE = "continue"
     CANCEL = "cancel"
-    # Checkpoint, stop, report released.
+    # Write a checkpoint, stop, and report the attempt as released.
     DRAIN = "drain"
 
 
@@ -43,7 +43,10 @@ class Claimed:
 def claim(
     conn: sa.Connection, *, worker_id: str, incarnation: int, claim_id: str, lease_seconds: int
 ) -> Claimed | None:
-    """The best admissible run, or None. The same claim again gives the same attempt while it runs."""
+    """Claims the oldest run that the worker can run; None if there is none.
+
+    A repeated claim with the same id, after a lost answer, returns the same attempt while it runs.
+    """
     if not 0 < len(claim_id) <= MAX_CLAIM_ID_CHARS:
         raise invalid("claim_id", "empty or too long", claim_id, f"1 to {MAX_CLAIM_ID_CHARS} characters")
     hold_lock(conn, SCHEDULING)
@@ -57,7 +60,7 @@ def claim(
         attempt = _start(conn, candidate, worker, claim_id, lease_seconds)
         if attempt is not None:
             return _claimed(conn, attempt)
-        # A cancel came between: look again.
+        # The run was cancelled after the query: try the next one.
     return None
 
 
@@ -99,8 +102,8 @@ def _start(
         "resumed_from": resume.id if resume else "",
     }
     attempt = conn.execute(sa.insert(ATTEMPTS).returning(*ATTEMPTS.c), values).one()
-    told = {"attempt": attempt_id, "number": attempt.number, "worker": worker.id, "resumed_from": attempt.resumed_from}
-    outbox.write(conn, run.project, "run.running", run.id, told | {"name": run.name}, now)
+    data = {"attempt": attempt_id, "number": attempt.number, "worker": worker.id, "resumed_from": attempt.resumed_from}
+    outbox.write(conn, run.project, "run.running", run.id, data | {"name": run.name}, now)
     return attempt
 
 
@@ -111,7 +114,8 @@ def _claimed(conn: sa.Connection, attempt: sa.Row[Any]) -> Claimed:
 
 
 def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_seconds: int) -> Directive:
-    """Renew the lease, however late, while the attempt is the current one; what its worker is to do."""
+    """Renews the lease; returns what the worker must do. Also a late heartbeat renews it, unless the sweeper has ended
+    the attempt: then it raises STALE_ATTEMPT."""
     if not 0.0 <= progress <= 1.0:
         raise invalid("progress", "out of range", progress, "0 to 1")
     renewed = conn.execute(

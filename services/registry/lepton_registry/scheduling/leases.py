@@ -1,8 +1,8 @@
-"""The clock that leases run on.
+"""The lease clock.
 
-It is a counter in the database. The leader adds the time that passed on its own monotonic clock, at most two seconds
-a beat, so it stands still while the registry or the database is down: a suspend, a stepped clock or an outage expires
-nothing.
+It is a counter in the database. In each beat the leader adds the time that has passed on its own monotonic clock, at
+most two seconds. So the clock stands still while the registry or the database is down, and no lease expires by an
+outage, a suspended machine or a changed system clock.
 """
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ _READ = sa.select(CLOCK.c.elapsed_us).where(CLOCK.c.name == _NAME)
 
 
 def advance(conn: sa.Connection, passed_us: int) -> int:
-    """For the leader: add what passed since its last beat; the new time."""
+    """For the leader: adds the time since its last beat; returns the new time."""
     step = max(0, min(passed_us, MAX_BEAT_US))
     statement = (
         sa.update(CLOCK)

@@ -1,4 +1,4 @@
-"""Scheduling: claims, leases, the workers that ask, and why a run waits."""
+"""Scheduling: claims, leases, workers, and the reasons why runs wait."""
 
 from lepton_proto.v1 import attempts_pb2_grpc, workers_pb2_grpc
 from lepton_registry.artifacts.access_check import AccessCheck

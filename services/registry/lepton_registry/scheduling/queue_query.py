@@ -1,4 +1,4 @@
-"""The runs that wait, as one worker sees them."""
+"""Finds the queued run for a worker."""
 
 from typing import Any
 
@@ -20,10 +20,9 @@ def any_waits(conn: sa.Connection) -> bool:
 
 
 def oldest_for(conn: sa.Connection, worker: sa.Row[Any]) -> sa.Row[Any] | None:
-    """First come, first served, among the runs that this worker can run.
+    """The oldest of the queued runs that this worker can run.
 
-    A look into the index for each recipe and number of ranks that it could take: what it cannot take costs nothing,
-    however much of that waits.
+    One index access for each recipe and number of ranks that it supports, so other queued runs cost nothing.
     """
     values = {"worker_id": worker.id, "most_ranks": min(worker.max_ranks, MAX_RANKS)}
     if not worker.accepts_scripts:
@@ -32,7 +31,7 @@ def oldest_for(conn: sa.Connection, worker: sa.Row[Any]) -> sa.Row[Any] | None:
 
 
 def _oldest(*scripts: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """`scripts`: the worker takes the scripts that are isolated, or those that are not, or both."""
+    """`scripts`: which scripts the worker takes: isolated ones, others, or both."""
     announced = sa.select(WORKER_RECIPES.c.recipe, WORKER_RECIPES.c.version, sa.false().label("isolated")).where(
         WORKER_RECIPES.c.worker_id == sa.bindparam("worker_id")
     )

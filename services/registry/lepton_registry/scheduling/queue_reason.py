@@ -1,4 +1,4 @@
-"""Why a run waits: its place in the queue, or why no worker that is up could take it, however idle."""
+"""Why a run waits: its place in the queue, or the reason why no worker that is up can ever take it."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def waiting_reason(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
 
 
 def _place(conn: sa.Connection, run: sa.Row[Any]) -> Cause:
-    """Among all that is queued: workers take the oldest run that they can run."""
+    """The place among all queued runs, of which each worker takes the oldest that it can run."""
     older = sa.tuple_(RUNS.c.created_at_us, RUNS.c.id) < sa.tuple_(sa.literal(run.created_at_us), sa.literal(run.id))
     ahead = sa.select(RUNS.c.id).where(QUEUED, older).limit(MAX_PLACE - 1).subquery()
     place = conn.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one() + 1
@@ -33,7 +33,7 @@ def _place(conn: sa.Connection, run: sa.Row[Any]) -> Cause:
 
 
 def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
-    """None when some worker could take the run, and is only busy."""
+    """The reason why no worker can take the run; None if a worker could, but is busy."""
     alive = [worker for worker in workers.list_workers(conn) if workers.is_alive(worker)]
     if not alive:
         return Cause(WaitingCause.NO_WORKER, {}, "no worker is up")
@@ -50,7 +50,7 @@ def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
         )
     elif run.isolated:
         able = [worker for worker in alive if worker.accepts_scripts and worker.isolates_scripts]
-        message = "no worker that is up runs scripts as a user of their own"
+        message = "no worker that is up runs scripts as a separate user"
         missing = Cause(WaitingCause.NO_WORKER_FOR_ISOLATED_SCRIPTS, {}, message)
     else:
         able = [worker for worker in alive if worker.accepts_scripts]

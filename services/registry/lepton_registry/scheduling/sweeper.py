@@ -1,4 +1,4 @@
-"""The leader's beat: lease time moves on, attempts whose lease is over are lost, and queued runs have a hint."""
+"""The leader's beat: advances the lease clock, ends attempts whose lease has expired, wakes workers for queued runs."""
 
 import asyncio
 import logging
@@ -21,12 +21,12 @@ from lepton_registry.scheduling import leases, queue_query
 log = logging.getLogger(__name__)
 ATTEMPTS = table(AttemptRow)
 MAX_LOST_A_BEAT = 200
-LEASE_LOST = Cause(EndCause.LEASE_LOST, {}, "its lease ran out: no heartbeat from the worker")
-WORKER_RESTARTED = Cause(EndCause.WORKER_RESTARTED, {}, "the worker was started anew")
+LEASE_LOST = Cause(EndCause.LEASE_LOST, {}, "its lease expired: no heartbeat from the worker")
+WORKER_RESTARTED = Cause(EndCause.WORKER_RESTARTED, {}, "the worker was restarted")
 
 
 def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bool]:
-    """One beat of the leader; the attempts that were lost, and whether runs are waiting."""
+    """One beat of the leader. Returns the attempts that were lost, and whether runs are waiting."""
     leadership.check(conn, term)
     now = leases.advance(conn, passed_us)
     over = ATTEMPTS.c.lease_ends_us < now
@@ -43,12 +43,12 @@ def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bo
 def lose(
     conn: sa.Connection, attempt: sa.Row[Any], cause: Cause, condition: sa.ColumnElement[bool] | None = None
 ) -> bool:
-    """False when a heartbeat or the attempt's own end came first."""
+    """Returns False if a heartbeat or the attempt's end was committed before."""
     return attempts.end(conn, attempt, AttemptState.LOST, cause.message, cause=cause, condition=condition) is not None
 
 
 def free_earlier_incarnations(conn: sa.Connection, worker_id: str, incarnation: int) -> None:
-    """A worker that starts anew has killed what it ran before."""
+    """Ends the attempts of earlier incarnations: a worker kills their processes when it starts."""
     earlier = sa.select(ATTEMPTS).where(
         ATTEMPTS.c.worker_id == worker_id,
         ATTEMPTS.c.incarnation < incarnation,
@@ -89,7 +89,7 @@ class Sweeper:
         term = self._leadership.term
         assert term is not None
         now = time.monotonic()
-        # Nothing has passed for a leader that has just begun: it does not know since when nobody counted.
+        # A new leader adds nothing in its first beat: it does not know for how long there was no leader.
         passed = now - self._last_beat[1] if self._last_beat and self._last_beat[0] == term else 0.0
         lost, waiting = await self._database.write(lambda conn: sweep(conn, term, int(passed * 1_000_000)))
         self._last_beat = (term, now)
@@ -101,5 +101,5 @@ class Sweeper:
     async def _hint(self) -> None:
         try:
             await self._wake()
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: workers also ask by themselves
+        except Exception as error:  # noqa: BLE001 - any error of the broker's client; workers also ask without a hint
             log.warning("no hint was sent: %s", error)

@@ -47,7 +47,7 @@ class WorkerServicer(rpc.WorkerServiceServicer):
         everything = principal.role is None or principal.has_role(Role.OPERATOR)
 
         def read(conn: sa.Connection) -> list[pb.Worker]:
-            """Machines are the operator's affair: others see no hostname, and attempts of their own project only."""
+            """Callers other than operators see no hostnames, and only attempts of their own project."""
             recipes = store.announced(conn)
             current = attempts.running_by_worker(conn, "" if everything else principal.project)
             found = [

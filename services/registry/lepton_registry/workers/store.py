@@ -1,4 +1,4 @@
-"""Workers: announcing, and the incarnation that may claim."""
+"""Workers: registration, and the check of the incarnation that may claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lepton_registry.workers.tables import WorkerRecipeRow, WorkerRow
 WORKERS = table(WorkerRow)
 WORKER_RECIPES = table(WorkerRecipeRow)
 ALIVE_US = 60_000_000
-# Every claim asks this; built once, since building a statement costs more than running it.
+# Every claim runs this: built once, since building a statement costs more than running it.
 _SEEN = (
     sa.update(WORKERS)
     .where(WORKERS.c.id == sa.bindparam("worker"), WORKERS.c.incarnation == sa.bindparam("current"))
@@ -38,10 +38,10 @@ class Announcement:
 
 
 def register(conn: sa.Connection, worker: Announcement) -> sa.Row[Any]:
-    """The worker's row for this incarnation, which must be greater than every earlier one (or the same again)."""
+    """Registers an incarnation: its number must be greater than all earlier ones, or equal if the call is repeated."""
     check_id(worker.id, "wrk", "id")
     if worker.max_ranks < 1:
-        raise invalid("max_ranks", "a worker needs room for one rank", worker.max_ranks, "1 or more")
+        raise invalid("max_ranks", "a worker needs room for at least one rank", worker.max_ranks, "1 or more")
     known = conn.execute(sa.select(WORKERS).where(WORKERS.c.id == worker.id).with_for_update()).first()
     if worker.incarnation < 1 or (known is not None and known.incarnation > worker.incarnation):
         newest = known.incarnation if known else 1
@@ -74,23 +74,24 @@ def register(conn: sa.Connection, worker: Announcement) -> sa.Row[Any]:
 
 
 def require_incarnation(conn: sa.Connection, worker_id: str, incarnation: int) -> sa.Row[Any]:
-    """The worker, seen now; FAILED_PRECONDITION unless this incarnation is the one that registered last."""
+    """Marks the worker as seen. Raises FAILED_PRECONDITION unless this incarnation is the last registered one."""
     row = conn.execute(_SEEN, {"worker": worker_id, "current": incarnation, "now": now_us()}).first()
     if row is None:
         raise LeptonError(
-            ErrorCode.FAILED_PRECONDITION, f"incarnation {incarnation} of worker {worker_id!r} has not registered last"
+            ErrorCode.FAILED_PRECONDITION,
+            f"incarnation {incarnation} of worker {worker_id!r} is not the last registered one",
         )
     return row
 
 
 def seen(conn: sa.Connection, worker_id: str) -> bool:
-    """Note that the worker lives; whether it is draining."""
+    """Records that the worker is alive; returns whether it is draining."""
     statement = sa.update(WORKERS).where(WORKERS.c.id == worker_id).values(seen_at_us=now_us())
     return bool(conn.scalar(statement.returning(WORKERS.c.draining)))
 
 
 def drain(conn: sa.Connection, worker_id: str) -> sa.Row[Any]:
-    """No more claims for it, and its heartbeats answer "drain", until it registers anew."""
+    """Refuses its claims, and answers its heartbeats with "drain", until the worker registers again."""
     row = conn.execute(
         sa.update(WORKERS).where(WORKERS.c.id == worker_id).values(draining=True).returning(*WORKERS.c)
     ).first()

@@ -1,4 +1,4 @@
-"""SQL tables of workers and what they announce."""
+"""SQL tables of workers and their announcements."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class WorkerRow(SQLModel, table=True):
-    """A worker's folder has the id; each start of its process is an incarnation, greater than the ones before."""
+    """A worker. Its id is stored in its folder; each start of its process is a new, greater incarnation."""
 
     __tablename__: ClassVar[str] = "workers"
 
@@ -24,7 +24,7 @@ class WorkerRow(SQLModel, table=True):
 
 
 class WorkerRecipeRow(SQLModel, table=True):
-    """Which versions of which recipes the worker's present incarnation can run."""
+    """A version of a recipe that the worker's current incarnation can run."""
 
     __tablename__: ClassVar[str] = "worker_recipes"
 
