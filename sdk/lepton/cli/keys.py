@@ -28,7 +28,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     role: Annotated[Role, typer.Option("--role", help=ROLES)] = Role.EDITOR,
     expires: Annotated[
-        str, typer.Option("--expires", help=f"How long the key is valid: {AGE_RULE}. [default: without end]")
+        str, typer.Option("--expires", help=f"How long the key is valid: {AGE_RULE}. [default: no expiry]")
     ] = "",
     project: Annotated[str, typer.Option("--project", help="A key of another project (operators only).")] = "",
     out: Annotated[

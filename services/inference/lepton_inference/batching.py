@@ -1,7 +1,7 @@
-"""One bounded queue for each model revision, where the requests of both transports meet.
+"""A bounded queue of requests for each model revision, which batches the requests of both transports.
 
-It never waits for a batch to fill: whatever arrived while the last one ran, or in the same turn of the event loop,
-goes next. An idle model therefore answers at once, and a busy one in ever larger batches.
+It does not wait for a batch to fill: the next batch has the requests that arrived while the last one ran, or in the
+same iteration of the event loop. So an idle model answers at once, and a busy one gets larger batches.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ SLOW_RUNS = 5
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`rows` 1 stands for a model whose batch size is fixed: each request runs alone."""
+    """`rows` 1: the model's batch size is fixed, so each request runs alone."""
 
     capacity: int
     capacity_bytes: int
     rows: int
-    # Batches up to this size run on the event loop itself; measured by warm-up, 0 for a slow model.
+    # Batches up to this size run on the event loop; measured by the warm-up, 0 for a slow model.
     inline_bytes: int
     inline_seconds: float
 
@@ -41,7 +41,7 @@ class _Waiting:
     inputs: Tensors
     rows: int
     bytes: int
-    # Requests whose tensors differ beyond the batch cannot be put together.
+    # Only requests whose tensors have equal shapes, apart from the batch dimension, can be in one batch.
     shape: list[tuple[int, ...]]
     deadline: float | None
     answer: asyncio.Future[Tensors]
@@ -49,7 +49,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class InlineRun:
-    """Which revision runs on the event loop at the moment, for the thread that watches the loop; empty for none."""
+    """The revision that now runs on the event loop, for the watchdog's thread; empty for none."""
 
     revision_id: str = ""
 
@@ -73,23 +73,24 @@ class BatchingQueue:
         self._bytes = 0
         self._busy = False
         self._slow_runs = 0
-        # Requests that went to the model so far.
+        # Number of requests that were sent to the model.
         self.taken = 0
-        # Batches in which they went.
+        # Number of batches that were sent to the model.
         self.batches = 0
 
     @property
     def depth(self) -> int:
-        """Requests that wait, and whose clients still do."""
+        """Number of waiting requests, without those whose client is gone."""
         return sum(not item.answer.done() for item in self._waiting)
 
     @property
     def slow(self) -> bool:
-        """Whether an answer takes long enough for its client to be watched meanwhile."""
+        """Whether answers take so long that it is useful to detect a client's disconnect."""
         return self._inline_bytes == 0
 
     async def submit(self, inputs: Tensors, deadline: float | None = None) -> Tensors:
-        """`deadline` is in the event loop's time. Raises RATE_LIMITED when full, TIMEOUT when the deadline passes."""
+        """`deadline` is in the event loop's time. Raises RATE_LIMITED if the queue is full, TIMEOUT after the
+        deadline."""
         loop = asyncio.get_running_loop()
         size, rows = 0, 1
         shape = []
@@ -129,9 +130,9 @@ class BatchingQueue:
         self._finish(loop, batch, answers)
 
     def _learn(self, size: int, seconds: float) -> None:
-        """Slower than warm-up promised, again and again: such batches go to a thread from now on.
+        """Moves batches of this size to a thread, if several in a row were slower than the warm-up had measured.
 
-        Once means little: the operating system may have given the core to somebody else.
+        A single slow one is ignored: the operating system may have used the core for another process.
         """
         self._slow_runs = self._slow_runs + 1 if seconds > self._limits.inline_seconds else 0
         if self._slow_runs >= SLOW_RUNS:
@@ -154,7 +155,7 @@ class BatchingQueue:
             self._busy = False
 
     def _take(self, now: float) -> list[_Waiting]:
-        """What goes next: the oldest request that still has somebody waiting, and those behind it that fit to it."""
+        """The next batch: the oldest request whose client still waits, and later ones that can be in the same batch."""
         batch: list[_Waiting] = []
         rows = 0
         while self._waiting:
@@ -184,10 +185,10 @@ class BatchingQueue:
             if len(batch) == 1:
                 return [self._model(batch[0].inputs)]
             return _split(self._model(_joined(batch)), [item.rows for item in batch])
-        except Exception as error:  # noqa: BLE001 - every request must get an answer, whatever the model did
+        except Exception as error:  # noqa: BLE001 - every request must get an answer, whatever the runtime raises
             if len(batch) == 1:
                 return [error]
-            # One bad request must not fail its neighbours.
+            # One bad request must not fail the others of the batch.
             return [answer for item in batch for answer in self._run([item])]
 
 
@@ -198,7 +199,7 @@ def _joined(batch: list[_Waiting]) -> Tensors:
 def _split(outputs: Mapping[str, Array], rows: list[int]) -> list[Tensors | Exception]:
     total = sum(rows)
     if any(len(array) != total for array in outputs.values()):
-        raise LeptonError(ErrorCode.INTERNAL, "the model answered with another batch size than it was given")
+        raise LeptonError(ErrorCode.INTERNAL, "the model's output has another batch size than its input")
     answers: list[Tensors | Exception] = []
     start = 0
     for count in rows:

@@ -1,4 +1,4 @@
-"""infer(): what both transports call."""
+"""Inference, as called by both transports."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from lepton_inference.repository import Repository
 from lepton_inference.requested_outputs import RequestedOutput, check_classification, classify
 from lepton_inference.tensors import Array
 
-# Sorting more than so many values would hold up the event loop.
+# Sorting more values than this would block the event loop for too long.
 INLINE_CLASSES = 10_000
 
 
@@ -23,7 +23,7 @@ class Answer:
     served: ServedModel
     prediction_id: str
     outputs: dict[str, Array]
-    # Outputs that are answered as classes instead of the tensor of the signature.
+    # Outputs that are returned as classes instead of the signature's tensor.
     classified: frozenset[str] = field(default=frozenset())
 
     def datatype(self, output: str) -> str:
@@ -37,7 +37,8 @@ class Dataplane:
         self._predictions = predictions
 
     def find(self, caller: Principal, name: str, version: str = "") -> ServedModel:
-        """The model behind a deployment of the caller's project. Raises NOT_FOUND, or UNAVAILABLE while it has none."""
+        """The model that a deployment of the caller's project serves. Raises NOT_FOUND, or UNAVAILABLE if it has
+        none."""
         served = self.repository.find(caller.project, name)
         if served is None:
             reason = self.repository.status(caller.project, name)
@@ -78,7 +79,7 @@ class Dataplane:
         outputs: Sequence[RequestedOutput] = (),
         deadline: float | None = None,
     ) -> Answer:
-        """`inputs` are the signature's raw tensors; `outputs` are those to answer, all when empty."""
+        """`inputs` are the signature's raw tensors; `outputs` are the requested ones, all if empty."""
         for index, output in enumerate(outputs):
             if output.name not in served.outputs:
                 allowed = ", ".join(served.outputs)[:500]
@@ -121,5 +122,5 @@ async def _answer(served: ServedModel, id_: str, found: dict[str, Array], output
 
 
 def deadline_in(seconds: float | None) -> float | None:
-    """In the event loop's time."""
+    """The deadline in the event loop's time."""
     return None if seconds is None else asyncio.get_running_loop().time() + seconds

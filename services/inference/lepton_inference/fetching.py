@@ -1,4 +1,4 @@
-"""Package files from the object store: located by the registry, verified on arrival."""
+"""Downloads package files from the object store by URLs of the registry, and verifies them."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ TIMEOUT_SECONDS = 60.0
 
 
 class PackageFetcher:
-    """Downloads run in threads; `locate` comes back to the event loop, where the registry's channel lives."""
+    """Downloads run in threads; `locate` runs on the event loop, to which the registry's channel belongs."""
 
     def __init__(self, registry: RegistryClient) -> None:
         self._registry = registry
-        # Presigned URLs name their host, and nothing of ours may travel with them: no redirects, no proxies.
+        # Presigned URLs give access to files, so they are sent only to their own host: no redirects, no proxies.
         self._store = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
     async def __call__(self, project: str, file: PackageFile, target: Path) -> None:
-        """Raises CORRUPT after telling the registry, UNAVAILABLE while registry or store is away."""
+        """Raises CORRUPT, after reporting it to the registry, or UNAVAILABLE if the registry or the store is."""
         receiver = _Receiver(self._registry, self._store, project, asyncio.get_running_loop())
         entry = FileEntry(path=target.name, digest=file.digest, bytes=file.bytes)
         try:
@@ -33,7 +33,9 @@ class PackageFetcher:
         except LeptonError as error:
             if error.code is ErrorCode.CORRUPT:
                 await self._registry.report_damage(project, file.digest)
-                raise LeptonError(ErrorCode.CORRUPT, f"{file.path}: the stored bytes are not {file.digest}") from None
+                raise LeptonError(
+                    ErrorCode.CORRUPT, f"{file.path}: the stored bytes do not match {file.digest}"
+                ) from None
             raise
 
     def close(self) -> None:
@@ -61,7 +63,7 @@ class _Receiver:
                     detail = f"the object store answered {answer.status_code}"
                     raise LeptonError(ErrorCode.UNAVAILABLE, detail)
                 for piece in answer.iter_raw(1024 * 1024):
-                    # An object that is longer than its row says is not read to its end.
+                    # Stops reading an object that is longer than its row says.
                     received += len(piece)
                     yield piece[: len(piece) - max(0, received - length)]
                     if received >= length:

@@ -1,4 +1,4 @@
-"""Composition root: reads the settings, follows the registry, serves until told to stop."""
+"""Composition root: reads the settings, follows the registry, serves until it is stopped."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from lepton_inference.watchdog import Watchdog
 log = logging.getLogger("lepton.inference")
 
 RECONNECT_SECONDS = 1.0
-# Beyond the time that both transports have to drain.
+# Added to the time that both transports have to drain.
 EXIT_SECONDS = 5.0
 
 
@@ -45,7 +45,7 @@ async def serve(settings: InferenceSettings) -> None:
         following = asyncio.create_task(follow(registry, replica.repository))
         try:
             async with replica.serving():
-                # What was built so far stays; collections need not look at it again and again.
+                # Objects built so far live as long as the process; garbage collection need not check them.
                 gc.freeze()
                 log.info("inference: HTTP %s, gRPC %s", settings.http_listen, settings.grpc_listen)
                 await stop.wait()
@@ -59,7 +59,7 @@ async def serve(settings: InferenceSettings) -> None:
 
 
 def _leave_within(seconds: float) -> None:
-    """Ends the process although a thread of it is inside a model that never answers: Python would wait for it."""
+    """Ends the process even if a thread is in a model that never returns: Python would wait for the thread."""
 
     def leave() -> None:
         log.error("inference: a model still runs after %s s of draining; the process ends now", seconds)
@@ -72,7 +72,7 @@ def _leave_within(seconds: float) -> None:
 
 
 async def follow(registry: RegistryClient, repository: Repository) -> None:
-    """Applies every full state the registry sends, for as long as the replica lives."""
+    """Applies every state that the registry sends, for as long as the replica runs."""
     away = False
     while True:
         try:
@@ -83,7 +83,7 @@ async def follow(registry: RegistryClient, repository: Repository) -> None:
                 repository.apply(targets)
         except LeptonError as error:
             if not away:
-                log.warning("the registry cannot be followed, what is served stays: %s", error.detail)
+                log.warning("the registry does not answer; deployments stay as they are: %s", error.detail)
             away = True
         await asyncio.sleep(RECONNECT_SECONDS)
 

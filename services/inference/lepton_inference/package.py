@@ -1,4 +1,4 @@
-"""From the verified files of a package to a warm model."""
+"""Builds a served model from the verified files of a package."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -23,7 +23,7 @@ MAX_ANSWER_LABELS_CHARS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What every model of a replica gets."""
+    """Shared by all models of a replica."""
 
     queue_capacity: int
     queue_bytes: int
@@ -33,7 +33,7 @@ class Limits:
 
 
 class ServedModel:
-    """A warm revision, with everything a request needs at hand."""
+    """A loaded revision, with everything that requests need."""
 
     def __init__(self, revision: Revision, signature: Signature, queue: BatchingQueue, platform: str) -> None:
         self.revision = revision
@@ -43,16 +43,16 @@ class ServedModel:
         self.version = str(revision.version)
         self.inputs = InputTable(signature.inputs)
         self.outputs: dict[str, str] = {tensor.name: tensor.datatype.value for tensor in signature.outputs}
-        # As JSON text: values of the protocol's parameters and properties are no lists. Empty without labels.
+        # As JSON text, since values of the protocol's parameters and properties cannot be lists. Empty without labels.
         self.labels = orjson.dumps(signature.labels).decode() if signature.labels else ""
-        # A model of very many labels does not repeat them in each answer; the metadata has them.
+        # The labels for answers: empty if there are very many; the metadata has them in any case.
         self.answer_labels = self.labels if len(self.labels) <= MAX_ANSWER_LABELS_CHARS else ""
 
 
 def load_model(
     revision: Revision, files: Mapping[str, bytes], plan: Plan, limits: Limits, executor: Executor
 ) -> ServedModel:
-    """Blocks while it loads. `plan` is what the warm-up in a child process found for the same files."""
+    """Blocks while it loads. `plan` is the result of the warm-up in a child process for the same files."""
     signature = check_signature(files[SIGNATURE_FILE])
     runtime = runtime_for(files)
     model = as_model(runtime.load(files, signature, plan.threads), Pipeline.of(signature))

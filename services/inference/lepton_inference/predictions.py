@@ -1,4 +1,4 @@
-"""Prediction ids, and a bounded log of a sample of the predictions."""
+"""Prediction ids, and a size-limited log of a sample of the predictions."""
 
 import asyncio
 import logging
@@ -15,16 +15,16 @@ from lepton_core.ids import new_ulid
 log = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
-# Decimal digits are digits of a ULID's base 32 too.
+# Decimal digits are valid digits of a ULID's base 32.
 COUNT_CHARS = 6
 MAX_COUNT = 10**COUNT_CHARS - 1
 
 
 class PredictionIds:
-    """`pred_<the revision's ULID>_<ULID>`: lineage finds the revision also for what was never logged.
+    """`pred_<the revision's ULID>_<ULID>`: lineage finds the revision also of predictions that were not logged.
 
-    Within a second ULIDs count upwards from a random one instead of being drawn anew (the specification allows it):
-    drawing costs as much as a small model.
+    Within a second, ULIDs count upwards from a random one, which the specification allows: a random number for each
+    would take as long as a small model.
     """
 
     def __init__(self) -> None:
@@ -55,9 +55,9 @@ class Prediction:
 
 
 class PredictionLog:
-    """Appends to `predictions.jsonl`, and keeps one file before it: at most `max_bytes` in all.
+    """Appends to `predictions.jsonl`, and keeps one older file: at most `max_bytes` together.
 
-    What the disk cannot keep up with is dropped.
+    Predictions are dropped if the disk is too slow.
     """
 
     def __init__(self, folder: Path, *, sample: float, max_bytes: int) -> None:
@@ -72,11 +72,11 @@ class PredictionLog:
         self._arrived.set()
 
     def wanted(self) -> bool:
-        """Whether this prediction is one of the sample; asked first, so that the others cost nothing."""
+        """Whether this prediction is in the sample; called first, so that other predictions cost nothing."""
         return self._sample > 0 and random.random() < self._sample  # noqa: S311 - a sample, not a secret
 
     async def run(self) -> None:
-        """Writes what was offered, until cancelled."""
+        """Writes the offered predictions, until it is cancelled."""
         try:
             while True:
                 await self._arrived.wait()

@@ -1,4 +1,4 @@
-"""A typed client of just what inference needs from the registry."""
+"""A typed client for the registry calls that inference needs."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
@@ -12,7 +12,7 @@ from lepton_proto.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from lepton_proto.v1.deployments_pb2_grpc import DeploymentServiceStub
 from lepton_proto.v1.projects_pb2_grpc import KeyServiceStub
 
-# Short, since the next full state asks again.
+# Short: after a failure the next state repeats the call.
 REPORT_SECONDS = 5.0
 
 _STATES = {
@@ -39,7 +39,7 @@ class RegistryClient:
         await self._channel.close()
 
     async def watch(self) -> AsyncIterator[list[Target]]:
-        """The full state on connect, after each change and every now and then. Raises when the stream breaks."""
+        """The full state: on connect, after each change and at intervals. Raises if the stream breaks."""
         request = deployments_pb2.WatchServingRequest(replica_id=self._replica_id)
         async for answer in self._deployments.WatchServing(request):
             yield [_target(target) for target in answer.targets]
@@ -67,7 +67,7 @@ class RegistryClient:
 
 
 def _acting(project: str) -> list[tuple[str, str]]:
-    # Bytes are given only within the project that owns them; inference reads for each of the projects it serves.
+    # Files belong to a project, so inference acts for each project that it serves.
     reader = Principal(PrincipalKind.SERVICE, "inference", project=project, role=Role.VIEWER)
     return [("x-lepton-acting", encode_acting(reader))]
 

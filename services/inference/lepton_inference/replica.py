@@ -1,4 +1,4 @@
-"""One serving replica: repository, data plane and both transports, however it learns what to serve."""
+"""A serving replica: repository, data plane and both transports."""
 
 import asyncio
 import logging
@@ -30,12 +30,12 @@ from lepton_proto.inference.open_inference_pb2_grpc import add_GRPCInferenceServ
 
 log = logging.getLogger(__name__)
 
-# Batches that left the event loop; each runtime brings threads of its own.
+# Number of threads for batches that do not run on the event loop; each runtime has further threads of its own.
 MODEL_THREADS = 4
 
 
 class Replica:
-    """Built within the running event loop. `serving` starts and drains it; `repository.apply` says what it serves."""
+    """Built on the running event loop. `serving` starts and drains it; `repository.apply` sets what it serves."""
 
     def __init__(self, settings: InferenceSettings, authenticator: Authenticator, fetch: Fetch, report: Report) -> None:
         self._settings = settings
@@ -56,7 +56,7 @@ class Replica:
         self._trials = Trials(TrialLimits(settings.load_seconds, settings.load_memory_bytes), warm_up)
 
         async def load(revision: Revision, files: dict[str, bytes]) -> ServedModel:
-            # This process never runs a graph that has not passed its trial in a child.
+            # This process runs only graphs that have passed their trial in a child process.
             plan = await self._trials.run(files)
             return await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
 
@@ -92,7 +92,7 @@ class Replica:
         self.grpc_port = self.rpc.bind(settings.grpc_listen)
 
     def resume(self) -> None:
-        """Serves what was served last; the registry corrects that once it answers."""
+        """Serves the revisions of the last snapshot, until the registry answers."""
         try:
             targets = read_snapshot(self._snapshot)
         except LeptonError as error:
@@ -102,7 +102,7 @@ class Replica:
             self.repository.apply(targets)
 
     def blame_for_stuck_loop(self) -> str:
-        """Notes which revision holds the event loop, so that it does not do so for ever; a text for the log."""
+        """Records which revision blocks the event loop, so that it is set aside in time. Returns text for the log."""
         revision_id = self._inline_run.revision_id
         if not revision_id:
             return "no model was running on it"
@@ -111,7 +111,7 @@ class Replica:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Health checks say NOT_SERVING until every deployment known at the start was tried."""
+        """Health checks answer NOT_SERVING until every deployment that was known at the start has been tried."""
         await self.rpc.start()
         await self.rpc.set_serving(False)
         tasks = [asyncio.create_task(self._predictions.run()), asyncio.create_task(self._announce())]

@@ -1,6 +1,6 @@
-"""Which models this replica serves: fetch by digest → verify → warm up → swap.
+"""The models that this replica serves: fetch by digest → verify → warm up → swap.
 
-The old revision serves until the new one is warm, and goes on when the new one fails.
+The old revision is served until the new one is warm, and further if the new one fails.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from lepton_inference.warm_up import SIGNATURE_FILE
 
 log = logging.getLogger(__name__)
 
-# The same bytes fail the same way; anything else may heal: a registry comes back, a damaged artifact is sent again.
+# Failures that the same files would always cause. Others are tried again: a damaged artifact may be sent again.
 _FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
-# Builds and warms up a model from its verified files.
+# Builds a model from its verified files, and warms it up.
 Load = Callable[[Revision, dict[str, bytes]], Awaitable[ServedModel]]
 
 
 class Report(Protocol):
-    """Reports to the registry how a revision fared; `reason` is empty when it is ready. Raises when it cannot."""
+    """Reports a revision to the registry: ready if `reason` is empty, else failed. Raises if the report fails."""
 
     def __call__(self, revision: Revision, reason: str, /) -> Awaitable[None]: ...
 
@@ -42,12 +42,12 @@ class Report(Protocol):
 class _Slot:
     target: Target
     served: ServedModel | None = None
-    # By revision: why it does not serve, and how often it was tried. Final ones are not tried again.
+    # By revision: why it is not served, and how often it was tried. Final failures are not tried again.
     failures: dict[str, LeptonError] = field(default_factory=dict)
     tries: int = 0
     work: asyncio.Task[None] | None = None
     moved: asyncio.Event = field(default_factory=asyncio.Event)
-    # Set once every revision of the first target was tried.
+    # Set when every revision of the first state has been tried.
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -55,7 +55,7 @@ class _Slot:
 class LoadLimits:
     model_bytes: int
     at_once: int
-    # So that the models of one project cannot keep those of the others waiting.
+    # A limit for each project, so that its models cannot block those of others.
     at_once_per_project: int
 
 
@@ -79,12 +79,12 @@ class Repository:
         return slot.served if slot else None
 
     def served(self) -> list[tuple[str, str, ServedModel]]:
-        """(project, deployment, what answers there) of every deployment that has something to answer with."""
+        """(project, deployment, model) of every deployment that serves a model."""
         found = [(project, name, slot.served) for (project, name), slot in list(self._slots.items())]
         return [(project, name, model) for project, name, model in found if model is not None]
 
     def status(self, project: str, deployment: str) -> str | None:
-        """Why nothing serves: "loading" or the reason it failed; None when there is no such deployment."""
+        """Why a deployment serves no model: "loading" or the reason of the failure; None if there is no deployment."""
         slot = self._slots.get((project, deployment))
         if slot is None:
             return None
@@ -92,12 +92,12 @@ class Repository:
         return failure.detail if failure else "loading"
 
     def index(self, project: str) -> list[tuple[str, ServedModel | None, str]]:
-        """(deployment, what serves it, why nothing does) for each deployment of a project, by name."""
+        """(deployment, its model or None, why there is none) for each deployment of a project, by name."""
         names = sorted(name for owner, name in self._slots if owner == project)
         return [(name, self.find(project, name), self.status(project, name) or "") for name in names]
 
     def ready(self) -> bool:
-        """Whether every deployment that was known at the start serves or has failed."""
+        """Whether every deployment that was known at the start is served or has failed."""
         return self._has_targets.is_set() and all(slot.settled.is_set() for slot in self._slots.values())
 
     async def settled(self) -> None:
@@ -107,7 +107,7 @@ class Repository:
             await slot.settled.wait()
 
     def apply(self, targets: Sequence[Target]) -> None:
-        """Takes the full state: what is not named is no longer served."""
+        """Applies a full state: deployments that are not in it are no longer served."""
         wanted = {target.key: target for target in targets}
         for key in [key for key in self._slots if key not in wanted]:
             self._drop(self._slots.pop(key))
@@ -133,14 +133,14 @@ class Repository:
         slot.settled.set()
 
     async def _follow(self, slot: _Slot) -> None:
-        """Brings a slot to its target, however often that moves meanwhile."""
+        """Loads the target of a slot, until the target no longer changes."""
         while True:
             slot.moved.clear()
             revision = _next(slot)
             if revision is not None:
                 await self._bring(slot, revision)
                 continue
-            # Before the report: the registry may be away, and what is warm can answer.
+            # Before the report, which may take long: the model can already answer.
             slot.settled.set()
             await self._confirm(slot)
             if not _may_heal(slot) and not slot.moved.is_set():
@@ -156,7 +156,7 @@ class Repository:
             async with self._loading_of[revision.project], self._loading:
                 model = await self._prepare(revision)
         except HarmfulModelError as error:
-            # What served before may only have met a busy machine: it is tried again, after a pause.
+            # A revision that was served before may have failed on a busy machine: it is tried again after a pause.
             if revision == slot.target.last_good:
                 failure = LeptonError(ErrorCode.UNAVAILABLE, error.detail)
             else:
@@ -169,7 +169,7 @@ class Repository:
             failure = LeptonError(ErrorCode.INTERNAL, f"it could not be loaded: {type(error).__name__}: {error}")
         else:
             slot.failures.pop(revision.id, None)
-            # Before the first answer: what was answered once is answered after a restart without the registry too.
+            # Before the first answer, so that the revision is also served after a restart without the registry.
             await self._remember()
             if revision in slot.target.revisions:
                 slot.served = model
@@ -200,9 +200,9 @@ class Repository:
         return await self._load(revision, contents)
 
     async def _confirm(self, slot: _Slot) -> None:
-        """Reports how the desired revision fared, unless the registry knows; each full state says again what it knows.
+        """Reports the result of the desired revision, unless the state shows that the registry knows it.
 
-        One replica that can serve it outweighs another that cannot: a failure is news only while nothing is known.
+        A failure is reported only while the revision is pending: another replica may be able to serve it.
         """
         desired, state = slot.target.desired, slot.target.state
         if desired is None or state is TargetState.READY:
@@ -229,7 +229,7 @@ class Repository:
 
 
 def _next(slot: _Slot) -> Revision | None:
-    """What to load now: last_good first when nothing serves, then the desired one."""
+    """The next revision to load: the last good one first if nothing is served, then the desired one."""
     serving = slot.served.revision.id if slot.served else None
     candidates = [slot.target.desired] if serving else [slot.target.last_good, slot.target.desired]
     for revision in candidates:

@@ -1,4 +1,4 @@
-"""What a request asks of an output, the same over both transports, and the classification extension of the protocol.
+"""Options for a requested output, for both transports, and the classification extension of the protocol.
 
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
 """
@@ -20,33 +20,33 @@ CLASSIFICATION = "classification"
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
     name: str
-    # As it came: how many of the best classes are answered in place of the tensor; None for the tensor.
+    # As sent: the number of best classes to return instead of the tensor; None for the tensor.
     classification: Any = None
 
 
 def classified_output(signature: Signature) -> str | None:
-    """The output whose second dimension is the labels; None where the labels are not known."""
+    """The output whose second dimension is the labels; None if there are no labels."""
     output = signature.outputs[0]
     is_known = signature.output_kind == CLASS.name and signature.labels and len(output.shape) == 2
     return output.name if is_known else None
 
 
 def check_classification(signature: Signature, index: int, output: RequestedOutput) -> None:
-    """Raises INVALID unless the labels of the output are known, and the number of classes is one."""
+    """Raises INVALID unless the output has labels and the number of classes is a whole number of at least 1."""
     field = f"outputs[{index}].parameters.{CLASSIFICATION}"
     known = classified_output(signature)
     if output.name != known:
         allowed = f"it on output {known!r}" if known else "none: the model has no labels"
         raise invalid(field, f"the labels of output {output.name!r} are not known", output.classification, allowed)
-    # `type` and not isinstance: true is no number.
+    # `type` instead of isinstance: true is not a number.
     if type(output.classification) is not int or output.classification < 1:
-        raise invalid(field, "not a number of classes", output.classification, "a whole number of at least 1")
+        raise invalid(field, "is not a number of classes", output.classification, "a whole number of at least 1")
 
 
 def classify(values: Array, labels: tuple[str, ...], count: int) -> Array:
-    """(batch, labels) → (batch, count) texts "value:index:label", the largest value first; NaN comes last.
+    """(batch, labels) → (batch, count) texts "value:index:label", the largest value first and NaN last.
 
-    `count` above the number of labels stands for all of them.
+    If `count` is larger than the number of labels, all are returned.
     """
     scores = values.astype(np.float64)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
@@ -58,8 +58,8 @@ def classify(values: Array, labels: tuple[str, ...], count: int) -> Array:
 
 
 def refuse_shared_memory(parameters: Iterable[str], field: str) -> None:
-    """Raises INVALID for the parameters of an input or output that name a region of shared memory."""
+    """Raises INVALID if the parameters of an input or output refer to shared memory."""
     for name in parameters:
         if name.startswith("shared_memory"):
-            allowed = "the elements in the request, and in the answer"
+            allowed = "elements in the request and in the answer"
             raise invalid(f"{field}.parameters.{name[:100]}", "shared memory is not supported", allowed=allowed)

@@ -1,4 +1,4 @@
-"""What is to be served, as the registry says it and the local snapshot remembers it."""
+"""The revisions to serve, as sent by the registry and stored in the local snapshot."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,7 @@ class Revision:
 
 
 class TargetState(StrEnum):
-    """What the registry knows of the desired revision."""
+    """The state of the desired revision in the registry."""
 
     PENDING = "pending"
     READY = "ready"
@@ -34,7 +34,7 @@ class TargetState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One deployment: what is to be served, and what was once warm."""
+    """A deployment: the desired revision, and the last good one."""
 
     project: str
     deployment: str

@@ -1,4 +1,4 @@
-"""What this server says of itself to clients of the Open Inference Protocol."""
+"""The server metadata of the Open Inference Protocol."""
 
 from importlib.metadata import version
 

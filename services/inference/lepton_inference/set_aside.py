@@ -1,4 +1,5 @@
-"""Revisions that did harm: they stay set aside over a restart. A new promote or deploy makes a new revision."""
+"""Revisions that are set aside: they did harm and are not loaded again, also after a restart. A promote or deploy makes
+a new revision, which is tried."""
 
 import json
 import logging
@@ -9,12 +10,12 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 MAX_REVISIONS = 1000
-# So many times a revision may have stopped the event loop: once may have been a machine that was out of memory.
+# How often a revision may block the event loop before it is set aside: one time may have another cause.
 MAX_STOPS = 2
 
 
 class SetAside:
-    """By revision: why it is not tried again. The oldest are forgotten beyond `MAX_REVISIONS`. Safe for threads."""
+    """The reasons by revision; only the newest `MAX_REVISIONS` are kept. Safe for threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,23 +25,23 @@ class SetAside:
         self._stops = {id_: count for id_, count in _read(self._stops_path).items() if isinstance(count, int)}
 
     def reason(self, revision_id: str) -> str:
-        """Empty when the revision may be tried."""
+        """The reason; empty if the revision may be loaded."""
         return self._reasons.get(revision_id, "")
 
     def add(self, revision_id: str, reason: str) -> None:
-        """Durable when it returns, unless the disk is full, which is logged."""
+        """Saves the reason on disk. An error, such as a full disk, is only logged."""
         with self._lock:
             self._reasons[revision_id] = reason
             _write(self._path, self._reasons)
 
     def loop_stopped(self, revision_id: str) -> bool:
-        """Notes that the revision stopped the event loop. True when it is set aside for it."""
+        """Counts that the revision blocked the event loop. Returns whether it is now set aside."""
         with self._lock:
             count = self._stops[revision_id] = self._stops.get(revision_id, 0) + 1
             _write(self._stops_path, self._stops)
         if count < MAX_STOPS:
             return False
-        self.add(revision_id, f"it stopped the server {count} times: an input kept it running without end")
+        self.add(revision_id, f"it blocked the server {count} times: it does not end for some input")
         return True
 
 
@@ -50,7 +51,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        log.warning("%s cannot be read, and is ignored: %s", path, error)
+        log.warning("%s cannot be read and is ignored: %s", path, error)
         return {}
 
 

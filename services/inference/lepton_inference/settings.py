@@ -1,4 +1,4 @@
-"""What can be set: `LEPTON_INFERENCE_<FIELD>`."""
+"""The settings of inference: `LEPTON_INFERENCE_<FIELD>`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,47 +21,46 @@ class InferenceSettings(Settings):
     cache_dir: Path = Field(description="Folder for verified model files.")
 
     max_body_bytes: Positive = Field(
-        default=DEFAULT_MESSAGE_BYTES, description="Largest request; more is answered 413."
+        default=DEFAULT_MESSAGE_BYTES, description="Largest request; a larger one is answered 413."
     )
     queue_capacity: Positive = Field(
-        default=256, description="Requests that may wait for one model; more are answered 429."
+        default=256, description="Number of requests that may wait for one model; more are answered 429."
     )
-    queue_bytes: Positive = Field(default=256 * MIB, description="Bytes of inputs that may wait for one model.")
-    max_batch_rows: Positive = Field(default=64, description="Rows that run together at most.")
-    # Handing over to a thread would cost such a model more than it takes to answer.
+    queue_bytes: Positive = Field(default=256 * MIB, description="Size of the inputs that may wait for one model.")
+    max_batch_rows: Positive = Field(default=64, description="Maximum number of rows in a batch.")
+    # For such a model, a thread would cost more time than the model itself.
     inline_milliseconds: Annotated[
-        float, Field(ge=0, le=20, description="A model that answers faster runs on the event loop itself.")
+        float, Field(ge=0, le=20, description="A model that answers faster than this runs on the event loop.")
     ] = 1.0
     model_threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        default=0, description="Threads of one model; 0: one for a quick model, else one a core."
+        default=0, description="Threads of one model; 0: one for a fast model, else one for each core."
     )
     load_seconds: Seconds = Field(
-        default=60.0, description="How long a model may take to load and warm up, in a process of its own."
+        default=60.0, description="How long a model may take to load and warm up, in its own process."
     )
     load_memory_bytes: Positive = Field(
-        default=2048 * MIB, description="Memory for loading and warm-up, beyond four times the model's files."
+        default=2048 * MIB,
+        description="Memory for loading and warm-up, in addition to four times the size of the model's files.",
     )
-    loads_at_once: Positive = Field(default=4, description="Models that load at the same time.")
+    loads_at_once: Positive = Field(default=4, description="Number of models that load at the same time.")
     loads_per_project: Positive = Field(
         default=2,
-        description="Models of one project that load at the same time, so that others need not wait.",
+        description="Number of models of one project that load at the same time.",
     )
     loop_stuck_seconds: Annotated[float, Field(ge=1)] = Field(
         default=30.0,
-        description="The process ends when its event loop stands still for so long: a model ran on it without end.",
+        description="The process ends if its event loop is blocked for this long, by a model that does not end.",
     )
     max_model_bytes: Positive = Field(default=2000 * MIB, description="Largest model file.")
 
     key_cache_seconds: Seconds = Field(
-        default=30.0, description="How long a checked key is believed: bounds how long a revoked one lives."
+        default=30.0, description="How long the check of a key is cached; a revoked key may work for this long."
     )
     key_outage_grace_seconds: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
-        description="How much longer a checked key is believed while the registry is away; so does a revoked one.",
+        description="How much longer the check of a key is cached while the registry is unavailable.",
     )
-    drain_seconds: Seconds = Field(
-        default=15.0, description="How long requests in hand may take when it is told to stop."
-    )
+    drain_seconds: Seconds = Field(default=15.0, description="How long requests in progress may take at a stop.")
     prediction_sample: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.01, description="Share of predictions that are logged."
     )

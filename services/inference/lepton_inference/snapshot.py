@@ -1,4 +1,4 @@
-"""What was last served, on local disk: a replica that starts without its registry goes on from here."""
+"""The served revisions on local disk, for a replica that starts while the registry is unavailable."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _FORMAT = b"lepton-serving-1"
 
 
 def write_snapshot(path: Path, targets: Sequence[Target]) -> None:
-    """Replaces the snapshot as a whole, durably."""
+    """Replaces the snapshot atomically and durably."""
     body = orjson.dumps([asdict(target) for target in targets])
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -27,13 +27,13 @@ def write_snapshot(path: Path, targets: Sequence[Target]) -> None:
 
 
 def read_snapshot(path: Path) -> list[Target]:
-    """Nothing when there is none. Raises CORRUPT when it is not what was written."""
+    """Empty if there is no snapshot. Raises CORRUPT if it is damaged."""
     try:
         head, _, body = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return []
     if head != b"%s %s" % (_FORMAT, digest_of(body).encode()):
-        raise LeptonError(ErrorCode.CORRUPT, f"{path.name} is not what was written there")
+        raise LeptonError(ErrorCode.CORRUPT, f"{path.name} is damaged")
     return [_target(entry) for entry in orjson.loads(body)]
 
 

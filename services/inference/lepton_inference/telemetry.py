@@ -1,4 +1,4 @@
-"""What Prometheus is shown of the models that are served."""
+"""Prometheus metrics of the served models."""
 
 from collections.abc import Iterator
 
@@ -12,5 +12,7 @@ def samples(repository: Repository) -> Iterator[Sample]:
         queue = model.queue
         yield Sample("lepton_inference_queue_depth", "Requests that wait for the model.", queue.depth, of)
         taken, batches = float(queue.taken), float(queue.batches)
-        yield Sample("lepton_inference_batched_requests", "Requests that went to the model.", taken, of, counter=True)
-        yield Sample("lepton_inference_batches", "Batches in which they went.", batches, of, counter=True)
+        yield Sample(
+            "lepton_inference_batched_requests", "Requests that were sent to the model.", taken, of, counter=True
+        )
+        yield Sample("lepton_inference_batches", "Batches that were sent to the model.", batches, of, counter=True)

@@ -1,7 +1,7 @@
-"""Tensors as they arrive and leave: JSON lists, raw little-endian bytes, protobuf's typed lists.
+"""Decodes and encodes tensors: JSON lists, raw little-endian bytes, protobuf's typed lists.
 
-Both transports read requests through `decode`, so the same fault is the same error on both. Sizes are compared with
-what really arrived before anything is allocated from them.
+Both transports use `decode`, so the same fault gives the same error. Sizes are compared with the data that arrived
+before any memory is allocated for them.
 """
 
 import math
@@ -21,8 +21,8 @@ Array = NDArray[Any]
 MAX_DIMENSION = 2**31 - 1
 _LENGTH = struct.Struct("<I")
 
-# Formats of `struct`, which refuses text, fractions for whole numbers and what is out of range, and is quick;
-# numpy would convert all three.
+# Formats of `struct`, which is fast and refuses texts, fractions in integers, and numbers out of range. numpy would
+# convert all three.
 _FORMATS = {
     "UINT8": "B",
     "UINT16": "H",
@@ -40,7 +40,7 @@ _FORMATS = {
 
 @dataclass(slots=True)
 class WireTensor:
-    """One input as it came. `data`: bytes when raw, else a list, perhaps nested (JSON), or protobuf's typed list."""
+    """An input as it was sent. `data`: raw bytes, a (nested) list of JSON, or a typed list of protobuf."""
 
     name: str
     datatype: str
@@ -50,7 +50,7 @@ class WireTensor:
 
 
 class _Input:
-    """What requests are checked against: a TensorSpec, with what is costly to ask it for."""
+    """A TensorSpec with precomputed values, against which requests are checked."""
 
     def __init__(self, spec: TensorSpec) -> None:
         self.name = spec.name
@@ -61,13 +61,13 @@ class _Input:
 
 
 class InputTable:
-    """The raw inputs of a signature, prepared for checking requests against them."""
+    """The raw inputs of a signature, prepared for checking requests."""
 
     def __init__(self, specs: Sequence[TensorSpec]) -> None:
         self._inputs = {spec.name: _Input(spec) for spec in specs}
 
     def decode(self, tensors: Sequence[WireTensor]) -> dict[str, Array]:
-        """Raises INVALID naming the first tensor that does not fit the signature, and how."""
+        """Raises INVALID that names the first tensor that does not match the signature, and the problem."""
         arrays: dict[str, Array] = {}
         rows = -1
         for index, tensor in enumerate(tensors):
@@ -76,7 +76,7 @@ class InputTable:
                 allowed = _names(self._inputs)
                 raise invalid(f"inputs[{index}].name", "the model has no such input", tensor.name, allowed)
             if tensor.name in arrays:
-                raise invalid(f"inputs[{index}].name", "this input is given twice", tensor.name)
+                raise invalid(f"inputs[{index}].name", "there are two inputs of this name", tensor.name)
             count = _count(wanted, tensor, index)
             if rows not in (-1, tensor.shape[0]):
                 message = "the inputs have different batch sizes"
@@ -99,15 +99,15 @@ def _shown_shape(shape: Sequence[int]) -> str:
 
 
 def _count(wanted: _Input, tensor: WireTensor, index: int) -> int:
-    """How many elements the shape speaks of."""
-    message = f"not what input {wanted.name!r} takes"
+    """The number of elements of the shape. Raises INVALID if it does not match the signature."""
+    message = f"does not match input {wanted.name!r}"
     if tensor.datatype != wanted.datatype:
         raise invalid(f"inputs[{index}].datatype", message, tensor.datatype, wanted.datatype)
     shape = tensor.shape
     fits = len(shape) == len(wanted.shape)
     if fits:
         for size, allowed in zip(shape, wanted.shape, strict=True):
-            # `type` and not isinstance: true is no size.
+            # `type` instead of isinstance: true is not a size.
             if type(size) is not int or not 0 < size <= MAX_DIMENSION or allowed not in (-1, size):
                 fits = False
                 break
@@ -125,7 +125,7 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
     if isinstance(data, str | bytes | dict) or not hasattr(data, "__len__"):
         raise invalid(field, "not a list of elements", type(data).__name__, f"{count} elements")
     if len(data) != count:
-        raise invalid(field, "the number of elements is not that of the shape", len(data), str(count))
+        raise invalid(field, "the number of elements does not match the shape", len(data), str(count))
     if wanted.datatype == "BYTES":
         return _texts(data, field)
     if wanted.datatype == "BOOL":
@@ -138,7 +138,7 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
     except (struct.error, OverflowError):
         if wanted.dtype.kind not in "iu":
             raise _wrong_element(wanted, data, field) from None
-        # Only now, since it costs: clients in JavaScript and R write 3.0 for 3.
+        # Clients in JavaScript and R write 3.0 for 3. Done only after a refusal, since it is slow.
         data = [int(each) if type(each) is float and each.is_integer() else each for each in data]
         try:
             packed = struct.pack(layout, *data)
@@ -148,7 +148,7 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
 
 
 def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
-    """Nested lists, row-major, whose lengths must be those of the shape."""
+    """Flattens nested lists, row-major. Their lengths must match the shape."""
     for depth, size in enumerate(shape):
         if depth == 0:
             if len(data) != size:
@@ -158,7 +158,9 @@ def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
         for entry in data:
             if not isinstance(entry, list) or len(entry) != size:
                 raise invalid(
-                    field, f"nested unlike the shape {list(shape)}", allowed=f"lists of {size} at level {depth + 1}"
+                    field,
+                    f"the nesting does not match the shape {list(shape)}",
+                    allowed=f"lists of {size} at level {depth + 1}",
                 )
             flat += entry
         data = flat
@@ -166,7 +168,7 @@ def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
 
 
 def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonError:
-    """Finds the element that was refused; this is the slow path, taken once."""
+    """The error that names the refused element; slow, but needed only after a refusal."""
     for index, value in enumerate(data):
         try:
             if wanted.datatype == "BOOL":
@@ -175,8 +177,8 @@ def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonErr
             else:
                 struct.pack(f"<{_FORMATS[wanted.datatype]}", value)
         except (TypeError, struct.error, OverflowError):
-            return invalid(f"{field}[{index}]", f"not an element of type {wanted.datatype}", value, _range(wanted))
-    return invalid(field, f"not elements of type {wanted.datatype}", allowed=_range(wanted))
+            return invalid(f"{field}[{index}]", f"is not an element of type {wanted.datatype}", value, _range(wanted))
+    return invalid(field, f"are not elements of type {wanted.datatype}", allowed=_range(wanted))
 
 
 def _range(wanted: _Input) -> str:
@@ -215,13 +217,15 @@ def _raw(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array:
     if wanted.datatype == "BOOL":
         octets = np.frombuffer(data, np.uint8)
         if octets.max(initial=0) > 1:
-            raise invalid(f"inputs[{index}].data", "not elements of type BOOL", int(octets.max()), "bytes of 0 or 1")
+            raise invalid(
+                f"inputs[{index}].data", "are not elements of type BOOL", int(octets.max()), "bytes of 0 or 1"
+            )
         return octets.view(np.bool_)
     return np.frombuffer(data, wanted.wire_dtype)
 
 
 def _raw_texts(data: Any, count: int, field: str) -> Array:
-    """Each element after its length: 4 bytes, little-endian."""
+    """Each element follows its length: 4 bytes, little-endian."""
     if count * _LENGTH.size > len(data):
         raise invalid(f"{field}.data", f"{count} elements need at least {count * 4} bytes", len(data))
     texts = np.empty(count, object)
@@ -234,7 +238,7 @@ def _raw_texts(data: Any, count: int, field: str) -> Array:
                 f"{field}.data",
                 f"the bytes end within element {index}",
                 len(view),
-                f"{count} elements, each after its length",
+                f"{count} elements, each preceded by its length",
             )
         texts[index] = _text(bytes(view[start:at]), f"{field}.data", index)
     if at != len(view):
@@ -250,7 +254,7 @@ def to_raw(datatype: str, values: Array) -> bytes:
 
 
 def to_list(datatype: str, values: Array) -> Any:
-    """Flat and row-major, for a JSON encoder that knows numpy, or protobuf's typed lists."""
+    """Flat and row-major, for protobuf's typed lists or a JSON encoder that supports numpy."""
     if datatype != "BYTES":
         return np.ascontiguousarray(values).ravel()
     return [

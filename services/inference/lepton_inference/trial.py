@@ -1,6 +1,7 @@
-"""The first load and warm-up of a package, in a child process that ends when it takes too much time or memory.
+"""The first load and warm-up of a package, in a child process that is killed if it takes too much time or memory.
 
-The package arrives on standard input: a line of JSON, then the bytes of its files. The child answers one line of JSON.
+The child reads the package from standard input, as a line of JSON and then the bytes of the files, and writes one line
+of JSON.
 """
 
 import asyncio
@@ -18,23 +19,23 @@ from lepton_inference.warm_up import Plan, WarmUpLimits
 
 log = logging.getLogger(__name__)
 
-# Loading copies the weights: the file's bytes, the parsed graph, and what optimisation makes of it.
+# Loading needs several copies of the weights: the file's bytes, the parsed graph and the optimised graph.
 _COPIES = 4
 
 
 class HarmfulModelError(LeptonError):
-    """Its trial ran into the limit of time or memory, or crashed: it is not tried again by itself."""
+    """The trial exceeded the time or memory limit, or crashed: the model is not tried again automatically."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
     seconds: float
-    # Beyond `_COPIES` times the package's files.
+    # In addition to `_COPIES` times the size of the package's files.
     memory_bytes: int
 
 
 class Trials:
-    """Keeps one child started ahead after the first trial, so that a swap does not wait for its imports."""
+    """After the first trial, the next child is started in advance, so that a swap does not wait for its imports."""
 
     def __init__(self, limits: TrialLimits, warm_up: WarmUpLimits) -> None:
         self._limits = limits
@@ -43,7 +44,7 @@ class Trials:
         self._closed = False
 
     async def run(self, files: Mapping[str, bytes]) -> Plan:
-        """Raises INVALID when the package cannot serve, HarmfulModelError when it ran into a limit."""
+        """Raises INVALID if the package cannot be served, HarmfulModelError if it exceeded a limit."""
         memory = self._limits.memory_bytes + _COPIES * sum(map(len, files.values()))
         head = {
             "files": {name: len(data) for name, data in files.items()},
@@ -56,7 +57,7 @@ class Trials:
             async with asyncio.timeout(self._limits.seconds):
                 answer, _ = await child.communicate(body)
         except TimeoutError:
-            reason = f"loading and warm-up took longer than {self._limits.seconds:g} s, which is allowed"
+            reason = f"loading and warm-up took longer than {self._limits.seconds:g} s, the limit"
             raise HarmfulModelError(ErrorCode.INVALID, reason) from None
         finally:
             await _end(child)
@@ -79,7 +80,7 @@ class Trials:
 
 
 async def _start() -> Process:
-    # Settings are the service's own; the child needs none of them.
+    # Without the service's settings, which the child does not need.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -112,4 +113,6 @@ def _plan(answer: bytes, status: int | None, memory: int) -> Plan:
         raise LeptonError(ErrorCode(found["code"]), found["error"])
     if "memory" in found:
         raise HarmfulModelError(ErrorCode.INVALID, f"loading and warm-up need more than {memory} bytes of memory")
-    raise HarmfulModelError(ErrorCode.INVALID, f"loading and warm-up ended the process that tried it (status {status})")
+    raise HarmfulModelError(
+        ErrorCode.INVALID, f"loading and warm-up crashed the process that tried it (status {status})"
+    )

@@ -1,4 +1,4 @@
-"""The child of `trial.py`: reads one package, loads it and warms it up, within limits, and answers one line."""
+"""The child process of `trial.py`: reads one package, loads it and warms it up within limits, and writes one line."""
 
 import json
 import os
@@ -21,17 +21,17 @@ def main() -> int:
     line = sys.stdin.buffer.readline()
     if not line:
         return 0
-    # What a library prints must not be taken for the answer.
+    # Output of libraries must not be mixed with the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
     os.write(answer, json.dumps(_answer(json.loads(line))).encode())
-    # Threads of a runtime may still be busy.
+    # Does not wait for threads of the runtime.
     os._exit(0)
 
 
 def _answer(head: dict[str, Any]) -> dict[str, Any]:
     try:
-        # Private writable memory, unlike RLIMIT_AS: the address space that threads and drivers only reserve is free.
+        # RLIMIT_DATA limits private writable memory; RLIMIT_AS would also count address space that is only reserved.
         resource.setrlimit(resource.RLIMIT_DATA, (head["memory_bytes"], head["memory_bytes"]))
         files = {name: sys.stdin.buffer.read(size) for name, size in head["files"].items()}
         plan = warm_up(files, WarmUpLimits(**head["limits"]))
@@ -39,14 +39,14 @@ def _answer(head: dict[str, Any]) -> dict[str, Any]:
         return {"code": error.code.value, "error": error.detail}
     except MemoryError:
         return {"memory": True}
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the package's, and the parent reports it
+    except Exception as error:  # noqa: BLE001 - any error is caused by the package, and reported by the parent
         reason = f"it could not be loaded: {type(error).__name__}: {str(error)[:300]}"
         return {"code": ErrorCode.INVALID.value, "error": reason}
     return {"plan": {"threads": plan.threads, "inline_bytes": plan.inline_bytes}}
 
 
 def _leave_with_parent(parent: int) -> None:
-    """A service that was killed cannot end its children."""
+    """Ends this process when the service dies, since a killed service cannot end its children."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Loads a package and runs it on samples: does it answer as its signature says, and how quickly?
+"""Loads a package and runs it on samples, to check that its outputs match the signature, and to measure its speed.
 
 Runs in a child process (`trial.py`), since a graph may take any time and memory.
 """
@@ -20,10 +20,10 @@ from lepton_inference.runtimes.port import LoadedModel
 
 SIGNATURE_FILE = "signature.json"
 
-# Tried in turn for dimensions of any size: a convolution may need more than one pixel.
+# Sizes that are tried in turn for dynamic dimensions: a convolution may need more than one pixel.
 _SIZES = (1, 32, 224)
 _WARM_RUNS = 3
-# On the wire an element of type BYTES takes at least its length.
+# In a request, an element of type BYTES has at least its length of 4 bytes.
 _TEXT_BYTES = 4
 
 
@@ -32,23 +32,23 @@ class WarmUpLimits:
     max_batch_rows: int
     # A batch that takes longer does not run on the event loop.
     inline_seconds: float
-    # 0: one thread for a quick model, else as many as the runtime chooses.
+    # 0: one thread for a fast model, else the runtime's default.
     threads: int
-    # The largest request: a row of more bytes can never be asked for.
+    # Size of the largest request: a larger row cannot be sent.
     max_request_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to serve a package: what its warm-up found."""
+    """How to serve a package; the result of its warm-up."""
 
     threads: int
-    # Batches up to this size run on the event loop; 0 for a slow model.
+    # Size of the largest batch that runs on the event loop; 0 for a slow model.
     inline_bytes: int
 
 
 def warm_up(files: Mapping[str, bytes], limits: WarmUpLimits) -> Plan:
-    """Blocks. Raises INVALID when the package cannot serve."""
+    """Blocks. Raises INVALID if the package cannot be served."""
     signature = check_signature(files[SIGNATURE_FILE])
     runtime = runtime_for(files)
     runtime.check(files)
@@ -58,7 +58,7 @@ def warm_up(files: Mapping[str, bytes], limits: WarmUpLimits) -> Plan:
         model = as_model(runtime.load(files, signature, threads), pipeline)
         return _inline_bytes(model, signature, limits)
 
-    # A small model is quickest alone on one core; the threads of many such models would only be in each other's way.
+    # A small model is fastest on one core; threads of many such models would only disturb each other.
     threads = limits.threads or 1
     inline_bytes = measure(threads)
     if not inline_bytes and not limits.threads:
@@ -68,7 +68,7 @@ def warm_up(files: Mapping[str, bytes], limits: WarmUpLimits) -> Plan:
 
 
 def as_model(loaded: LoadedModel, pipeline: Pipeline) -> Model:
-    """From the signature's raw inputs to its outputs."""
+    """Runs preprocessing and the model: raw inputs → outputs of the signature."""
 
     def model(raw: Tensors) -> Tensors:
         return loaded.run(pipeline(raw))
@@ -77,13 +77,13 @@ def as_model(loaded: LoadedModel, pipeline: Pipeline) -> Model:
 
 
 def has_open_batch(signature: Signature) -> bool:
-    """Whether rows of several requests may go through together: every tensor leaves its first dimension open."""
+    """Whether rows of several requests can be in one batch: the first dimension of every tensor is dynamic."""
     tensors = (*signature.inputs, *signature.model_inputs, *signature.outputs)
     return all(tensor.shape[0] == -1 for tensor in tensors)
 
 
 def _inline_bytes(model: Model, signature: Signature, limits: WarmUpLimits) -> int:
-    """Up to how many bytes of input the model stays quick."""
+    """The size of the largest input for which the model is fast enough for the event loop."""
     size = _working_size(model, signature, limits.max_request_bytes)
     inline_bytes = 0
     rows = 1
@@ -134,7 +134,7 @@ def _shapes(signature: Signature, rows: int, size: int) -> list[tuple[int, ...]]
 
 
 def _bytes(signature: Signature, rows: int, size: int) -> int:
-    """Computed from the shapes, before anything is allocated."""
+    """The size of a row, computed from the shapes before memory is allocated."""
     total = 0
     for tensor, shape in zip(signature.inputs, _shapes(signature, rows, size), strict=True):
         is_text = tensor.datatype is Datatype.BYTES
@@ -155,5 +155,5 @@ def _check_answer(signature: Signature, outputs: Tensors) -> None:
         found = outputs[tensor.name]
         wanted = tensor.shape
         if found.ndim != len(wanted) or any(w not in (-1, g) for w, g in zip(wanted, found.shape, strict=True)):
-            reason = f"output {tensor.name!r} has shape {list(found.shape)}, and {list(wanted)} in the signature"
+            reason = f"output {tensor.name!r} has shape {list(found.shape)}, but {list(wanted)} in the signature"
             raise LeptonError(ErrorCode.INVALID, reason)

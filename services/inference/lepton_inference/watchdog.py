@@ -1,8 +1,9 @@
-"""A thread that ends the process when its event loop is stuck, and that passes signals to the loop.
+"""A thread that ends the process if its event loop is blocked, and that passes signals to the loop.
 
-Quick models run on the event loop itself (decision 6). One that is quick on most inputs and endless on some would stop
-the loop for good: no request is answered, and no signal is handled, since Python runs signal handlers between two steps
-of the main thread, which is inside the model. The thread still runs, as the runtime lets go of the interpreter.
+Fast models run on the event loop itself (decision 6). A model that is fast for most inputs but never ends for some
+would block the loop for ever: no request is answered, and no signal is handled, since Python runs signal handlers only
+between two instructions of the main thread, which is in the model. The watchdog's thread still runs, since runtimes
+release the interpreter's lock.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ EXIT_CODE = 3
 
 
 class Watchdog:
-    """`on_stuck` is called in the thread before the process ends; what it answers goes into the log."""
+    """`on_stuck` is called in the thread before the process ends; its result is logged."""
 
     def __init__(self, stuck_seconds: float, drain_seconds: float, on_stuck: Callable[[], str]) -> None:
         self._stuck_seconds = stuck_seconds
-        # Once the process was told to stop, a loop that is stuck has no longer than requests in hand have.
+        # The limit after a signal to stop: not longer than current requests may take.
         self._drain_seconds = min(drain_seconds, stuck_seconds)
         self._on_stuck = on_stuck
         self._beats = 0
@@ -36,12 +37,12 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, stop: asyncio.Event) -> Iterator[None]:
-        """Sets `stop` at SIGTERM and SIGINT. Call it in the main thread, within the running loop."""
+        """Sets `stop` at SIGTERM and SIGINT. To be called in the main thread, on the running loop."""
         loop = asyncio.get_running_loop()
         reading, writing = socket.socketpair()
         writing.setblocking(False)
-        # The interpreter writes the number of a signal there at once, whatever the main thread is doing. With a handler
-        # of Python's, so that the number is written and nothing else happens.
+        # The interpreter writes the number of a signal to this socket at once, whatever the main thread is doing. It
+        # does so only for signals with a Python handler, so each gets one that does nothing.
         numbers = (signal.SIGTERM, signal.SIGINT)
         handlers = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
         before = signal.set_wakeup_fd(writing.fileno())
@@ -74,14 +75,14 @@ class Watchdog:
                 limit = self._drain_seconds
                 loop.call_soon_threadsafe(stop.set)
                 continue
-            # Turns of this thread are counted, not time: a process that was paused as a whole is not stuck.
+            # Counts iterations of this thread instead of time: a process that was suspended is not blocked.
             stuck = stuck + TICK_SECONDS if self._beats == seen else 0.0
             seen = self._beats
             if stuck >= limit:
                 self._end(stuck)
 
     def _end(self, seconds: float) -> None:
-        log.error("the event loop is stuck for %g s; the process ends now: %s", seconds, self._on_stuck())
+        log.error("the event loop has been blocked for %g s; the process ends now: %s", seconds, self._on_stuck())
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
         logging.shutdown()
         os._exit(EXIT_CODE)

@@ -43,7 +43,7 @@ LABELS = '["dark","light"]'
     ("name", "words"),
     [
         ("classification", "the labels of output 'y' are not known (got 1); allowed: none: the model has no labels"),
-        ("shared_memory_region", "shared memory is not supported; allowed: the elements in the request"),
+        ("shared_memory_region", "shared memory is not supported; allowed: elements in the request"),
     ],
 )
 async def test_parameters_of_an_output_that_would_change_the_answer_are_refused(

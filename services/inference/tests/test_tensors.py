@@ -123,7 +123,7 @@ def test_truth_values_other_than_0_and_1() -> None:
 def test_names_and_types_that_the_model_does_not_have() -> None:
     good = WireTensor("x", "FP32", [1, 2], [1.0, 2.0])
     assert refused(table(), WireTensor("z", "FP32", [1, 2], [1.0, 2.0])).fields[0].allowed == "x"
-    assert refused(table(), good, good).fields[0].message == "this input is given twice"
+    assert refused(table(), good, good).fields[0].message == "there are two inputs of this name"
     assert refused(table(), WireTensor("x", "FP64", [1, 2], [1.0, 2.0])).fields[0].allowed == "FP32"
     assert refused(table(), WireTensor("x", "complex", [1, 2], [1.0, 2.0])).fields[0].allowed == "FP32"
     assert "'x' is missing" in refused(table()).detail

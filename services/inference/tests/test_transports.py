@@ -169,7 +169,7 @@ async def test_raw_contents_that_do_not_fit_over_grpc(fleet: Fleet) -> None:
     await fleet.deploy(multiplier())
     both = message()
     both.raw_input_contents.append(X.tobytes())
-    assert "beside" in (await over_grpc(fleet, both)).detail
+    assert "together with" in (await over_grpc(fleet, both)).detail
     two = message()
     two.raw_input_contents.extend([b"", b""])
     assert (await over_grpc(fleet, two)).fields[0].field == "raw_input_contents"

@@ -67,12 +67,12 @@ async def test_a_stuck_loop_ends_the_process_and_the_second_time_the_revision_is
                 await replica.infer(1)
             code, log = await replica.ended()
         assert code == EXIT_CODE
-        assert "the event loop is stuck for 1 s" in log
+        assert "the event loop has been blocked for 1 s" in log
         assert words in log
         # Where it was stuck.
         assert "runtimes/onnx.py" in log
     async with served(tmp_path) as replica:
-        assert replica.state.startswith("not serving: it stopped the server 2 times")
+        assert replica.state.startswith("not serving: it blocked the server 2 times")
         assert (await replica.infer(0)).status_code == 503
         replica.process.terminate()
         assert (await replica.ended())[0] == 0
@@ -136,5 +136,5 @@ def test_stops_of_the_loop_are_counted_over_restarts(tmp_path: Path) -> None:
     assert not SetAside(path).loop_stopped("rev_1")
     assert not SetAside(path).loop_stopped("rev_2")
     assert SetAside(path).loop_stopped("rev_1")
-    assert "stopped the server 2 times" in SetAside(path).reason("rev_1")
+    assert "blocked the server 2 times" in SetAside(path).reason("rev_1")
     assert SetAside(path).reason("rev_2") == ""

@@ -1,4 +1,4 @@
-"""Between the protocol's messages and tensors."""
+"""Converts the protocol's messages to tensors and back."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ from lepton_inference.requested_outputs import CLASSIFICATION, RequestedOutput, 
 from lepton_inference.tensors import WireTensor, to_list, to_raw
 from lepton_proto.inference import open_inference_pb2 as oip
 
-# Which list of `InferTensorContents` holds the elements of a type; FP16 travels raw only.
+# The list of `InferTensorContents` for the elements of each type; FP16 has none, and is always raw.
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -37,11 +37,11 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
         message = "must have one entry for each input"
         raise invalid("raw_input_contents", message, len(raw), str(len(request.inputs)))
     tensors: list[WireTensor] = []
-    # Slices give lists; protobuf's own containers are slow to walk.
+    # Slices are lists: iterating over protobuf's own containers is slow.
     for tensor, data in zip(request.inputs[:], raw[:], strict=True):
         if tensor.HasField("contents") and tensor.contents.ListFields():
             field = f"inputs[{len(tensors)}].contents"
-            raise invalid(field, "given beside raw_input_contents", allowed="one of the two")
+            raise invalid(field, "cannot be used together with raw_input_contents", allowed="one of the two")
         tensors.append(WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data, raw=True))
     return tensors
 
@@ -54,7 +54,7 @@ def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTe
     if kind and not data and tensor.HasField("contents"):
         filled = [field.name for field, _ in tensor.contents.ListFields()]
         if filled:
-            message = f"not where elements of type {tensor.datatype} go"
+            message = f"wrong list for elements of type {tensor.datatype}"
             raise invalid(f"inputs[{index}].contents", message, filled[0], kind)
     return WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data)
 
@@ -70,13 +70,13 @@ def _requested(output: oip.ModelInferRequest.InferRequestedOutputTensor, index: 
     wanted = None
     if CLASSIFICATION in output.parameters:
         value = output.parameters[CLASSIFICATION]
-        # What is no number is refused as such, with the text that came.
+        # A text that is not a number is passed on, so that the error shows it.
         wanted = getattr(value, value.WhichOneof("parameter_choice") or "int64_param")
     return RequestedOutput(output.name, wanted)
 
 
 def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
-    """The parameter `timeout`, in microseconds, as Triton's clients send it."""
+    """The parameter `timeout` in microseconds, as Triton's clients send it."""
     if "timeout" not in request.parameters:
         return None
     value = request.parameters["timeout"]
@@ -85,7 +85,7 @@ def timeout_seconds(request: oip.ModelInferRequest) -> float | None:
 
 
 def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInferResponse:
-    """Outputs in the form that the inputs had: raw, or typed lists."""
+    """Outputs in the form of the inputs: raw, or typed lists."""
     served = answer.served
     revision = served.revision
     response = oip.ModelInferResponse.FromString(
@@ -95,7 +95,7 @@ def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInfe
     )
     response.id = request.id
     response.parameters["prediction_id"].string_param = answer.prediction_id
-    # Raw contents go by position, so one FP16 among the outputs makes all of them raw.
+    # Raw contents belong to outputs by position, so one output of type FP16 makes all of them raw.
     typed = not request.raw_input_contents and all(answer.datatype(name) in _CONTENTS for name in answer.outputs)
     for name, values in answer.outputs.items():
         datatype = answer.datatype(name)
@@ -112,7 +112,7 @@ def to_response(request: oip.ModelInferRequest, answer: Answer) -> oip.ModelInfe
 
 @lru_cache(maxsize=1000)
 def _same_in_every_response(name: str, version: str, version_id: str, revision_id: str, labels: str) -> bytes:
-    """Encoded once: parsing it is quicker than setting each field."""
+    """Encoded once and then parsed, which is faster than setting each field."""
     response = oip.ModelInferResponse(model_name=name, model_version=version)
     response.parameters["model_version_id"].string_param = version_id
     response.parameters["revision_id"].string_param = revision_id

@@ -1,4 +1,4 @@
-"""convert → call → convert."""
+"""gRPC of the Open Inference Protocol: convert the request, call the data plane, convert the answer."""
 
 from typing import Any
 

@@ -29,10 +29,10 @@ def build_http_app(
     app.openapi_tags = TAGS
     app.parameter_texts = PARAMETERS
     app.body_schemas = BODY_SCHEMAS
-    # Before the others: `/v2/models/stats` is no deployment.
+    # Before the others: `/v2/models/stats` would match the route of a deployment.
     app.include_router(not_offered.routes())
     app.include_router(v2.routes(dataplane))
     app.include_router(predict_routes(dataplane))
-    # The outermost, since the guard refuses callers too.
+    # The outermost layer, so that it also changes errors of the guard.
     app.user_middleware.insert(0, Middleware(OipErrors))
     return app

@@ -1,4 +1,4 @@
-"""Reading a request's body from ASGI, and answering, without a framework between."""
+"""Reads bodies and sends answers directly by ASGI, without a framework."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -8,7 +8,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The guard before us bounds it. Raises CANCELLED when the client hung up in the middle."""
+    """The body; the guard limits its size. Raises CANCELLED if the client disconnects before its end."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False) and message["type"] == "http.request":
@@ -18,7 +18,7 @@ async def read_body(receive: Receive) -> bytes:
         message = await receive()
         parts.append(message.get("body", b""))
     if message["type"] != "http.request":
-        raise LeptonError(ErrorCode.CANCELLED, "the client hung up before the end of the body")
+        raise LeptonError(ErrorCode.CANCELLED, "the client disconnected before the end of the body")
     return b"".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Watches whether the client of a slow answer is still there."""
+"""Detects that the client of a slow request has disconnected."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`; CANCELLED when the client hangs up first. The body must have been read before."""
+    """The result of `work`. Raises CANCELLED if the client disconnects first. The body must already be read."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
     try:

@@ -1,4 +1,4 @@
-"""Clients of the Open Inference Protocol read `error` in a failed answer; ours are problem documents: now both."""
+"""Adds `error`, which clients of the Open Inference Protocol read, to our problem documents."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _PROBLEM = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 
 class OipErrors:
-    """Adds the member `error` to every problem document under /v2. Outermost, since the guard refuses callers too."""
+    """Adds the member `error` to every problem document under /v2, also to those of the guard inside it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,5 +39,5 @@ class OipErrors:
 
 def _with_error(body: bytes) -> bytes:
     problem = orjson.loads(body)
-    # A client that shows only this still learns which field was wrong.
+    # With the wrong field, for clients that show only this text.
     return orjson.dumps(problem | {"error": problem["detail"]})

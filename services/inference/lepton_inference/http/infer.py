@@ -1,4 +1,4 @@
-"""The one route whose speed counts, as bare ASGI: a framework's routing would cost more than a small model."""
+"""The inference route as plain ASGI, since a framework's routing would take longer than a small model."""
 
 import re
 from urllib.parse import parse_qs
@@ -16,15 +16,15 @@ from lepton_inference.http.disconnect import unless_gone
 from lepton_inference.http.errors import OipErrors
 from lepton_inference.http.oip import LENGTH_HEADER, read_request, to_body
 
-# One pattern for both routes; the guard knows them by their templates.
+# One pattern for both routes; the guard has their templates.
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 ROUTES = (("POST", "/v2/models/{name}/infer"), ("POST", "/v2/models/{name}/versions/{version}/infer"))
 
 
 class InferMiddleware:
-    """Stands before the app: inference requests go through a guard of their own, all others to the app and its guard.
+    """A layer before the app: handles inference requests with its own guard, and passes all others to the app.
 
-    The app has the same routes too, for the policy table's test and the documentation.
+    The app has the same routes, for the OpenAPI document and the test of the policy table.
     """
 
     def __init__(
@@ -64,10 +64,12 @@ class InferMiddleware:
 async def infer(dataplane: Dataplane, name: str, version: str, scope: Scope, receive: Receive, send: Send) -> None:
     caller = current_principal()
     if b"version" in scope["query_string"] and "version" in parse_qs(scope["query_string"].decode("latin-1"), True):
-        raise invalid("version", f"not a query parameter here; use /v2/models/{name[:128]}/versions/VERSION/infer")
+        raise invalid(
+            "version", f"is not a query parameter of this path; use /v2/models/{name[:128]}/versions/VERSION/infer"
+        )
     served = dataplane.find(caller, name, version)
     if header(scope, b"content-encoding") not in (None, b"identity"):
-        detail = "compressed bodies are not read here; send the body as it is"
+        detail = "compressed bodies are not supported; send the body uncompressed"
         raise LeptonError(ErrorCode.UNSUPPORTED_MEDIA, detail)
     request = read_request(await read_body(receive), header(scope, LENGTH_HEADER))
     inputs = served.inputs.decode(request.tensors)

@@ -1,15 +1,15 @@
-"""Extensions of Triton that this server does not offer: their paths answer so, instead of "no such path".
+"""Extensions of Triton that this server does not offer: their paths answer with an explanation.
 
-Without the first, `/v2/models/stats` would be a deployment of that name: the registry keeps the name free.
+Without the first one, `/v2/models/stats` would be a deployment of that name, which the registry therefore reserves.
 """
 
 from fastapi import APIRouter
 
 from lepton_core.errors import ErrorCode, LeptonError
 
-_STATISTICS = "statistics of models are not offered here; see the /metrics of this service"
-_CONFIGURATION = "model configuration is not offered; GET /v2/models/{name} has the inputs, the outputs and the labels"
-_CONTROL = "models are not loaded or unloaded by clients; create, update or delete a deployment at the gateway"
+_STATISTICS = "model statistics are not offered; see the /metrics of this service"
+_CONFIGURATION = "model configuration is not offered; GET /v2/models/{name} has the inputs, outputs and labels"
+_CONTROL = "loading and unloading of models is not offered; create, update or delete a deployment at the gateway"
 _STREAMING = "streaming and generation are not offered; use POST /v2/models/{name}/infer"
 
 # (method, path under /v2, answer)

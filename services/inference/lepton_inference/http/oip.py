@@ -1,4 +1,4 @@
-"""The JSON of an inference request, and its binary extension: bytes after the JSON, in the order of the inputs."""
+"""Inference requests as JSON, and the binary extension: tensors as bytes after the JSON, in the order of the inputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +20,19 @@ class OipRequest:
     id: str
     tensors: list[WireTensor]
     outputs: list[RequestedOutput]
-    # Which outputs are wanted as bytes; `all_binary` speaks for those that do not say.
+    # The outputs that are requested as bytes; `all_binary` is the default for the others.
     binary: dict[str, bool]
     all_binary: bool
     timeout_seconds: float | None
 
 
 def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
-    """Raises INVALID naming the first field that is wrong."""
+    """Raises INVALID that names the first wrong field."""
     size = len(body) if header_length is None else _header_length(header_length, len(body))
     try:
         document = orjson.loads(body if size == len(body) else memoryview(body)[:size])
     except orjson.JSONDecodeError as error:
-        # NaN and infinities land here too: JSON has none, and the binary form carries them.
+        # Also for NaN and infinity, which JSON does not have; the binary extension can send them.
         raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise LeptonError(ErrorCode.INVALID, 'the body is not a JSON object with "inputs"')
@@ -94,11 +94,11 @@ def to_body(name: str, request: OipRequest, answer: Answer) -> tuple[tuple[tuple
 
 
 def _header_length(text: bytes, available: int) -> int:
-    # At most nine digits: int() of a hostile header must not be asked for more.
+    # At most nine digits: int() of a very long number would take too long.
     value = int(text) if text.isdigit() and len(text) < 10 else -1
     if not 0 < value <= available:
         name = LENGTH_HEADER.decode()
-        raise invalid(name, "not the length of the JSON part", text.decode("latin-1"), f"1 to {available}")
+        raise invalid(name, "is not the length of the JSON part", text.decode("latin-1"), f"1 to {available}")
     return value
 
 
@@ -119,7 +119,9 @@ def _tensors(inputs: Any, rest: memoryview) -> list[WireTensor]:
         if size is not None:
             if type(size) is not int or not 0 <= size <= len(rest) - at or data is not None:
                 allowed = f"the tensor's bytes after the JSON ({len(rest) - at} are left), and no data beside them"
-                raise invalid(f"{field}.parameters.binary_data_size", "does not fit what was sent", size, allowed)
+                raise invalid(
+                    f"{field}.parameters.binary_data_size", "does not match the bytes that were sent", size, allowed
+                )
             data = rest[at : at + size]
             at += size
         elif not isinstance(data, list):
@@ -129,7 +131,7 @@ def _tensors(inputs: Any, rest: memoryview) -> list[WireTensor]:
         datatype = _text(entry.get("datatype"), f"{field}.datatype")
         tensors.append(WireTensor(name, datatype, entry["shape"], data, raw=size is not None))
     if at != len(rest):
-        raise LeptonError(ErrorCode.INVALID, f"{len(rest) - at} bytes after the JSON belong to no input")
+        raise LeptonError(ErrorCode.INVALID, f"the last {len(rest) - at} bytes after the JSON belong to no input")
     return tensors
 
 
@@ -137,7 +139,7 @@ def _timeout(value: Any) -> float | None:
     if value is None:
         return None
     if type(value) is not int or value < 0:
-        raise invalid("parameters.timeout", "not a number of microseconds", value, "a whole number; 0 for none")
+        raise invalid("parameters.timeout", "is not a number of microseconds", value, "a whole number; 0 for none")
     return value / 1e6 if value else None
 
 

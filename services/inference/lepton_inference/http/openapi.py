@@ -1,4 +1,4 @@
-"""What the document of the inference API says of the Open Inference Protocol, whose bodies are read without pydantic.
+"""Schemas of the Open Inference Protocol for the OpenAPI document: its bodies are read without pydantic models.
 
 https://github.com/open-inference/open-inference-protocol
 """
@@ -11,32 +11,32 @@ from lepton_core.http.openapi import REQUEST_ID_PARAMETER, reference
 from lepton_core.model_format.signature import Datatype
 
 TAGS = [
-    {"name": "Open Inference Protocol", "description": "Tensors in, tensors out; what a server and its models are."},
-    {"name": "predictions", "description": "What people have in, an answer in words out."},
+    {"name": "Open Inference Protocol", "description": "Inference with tensors, and metadata of server and models."},
+    {"name": "predictions", "description": "Predictions from images, rows or texts."},
 ]
 PARAMETERS = {
     "name": "Name of the deployment.",
     "version": "Number of the model version that the deployment serves.",
 }
 DESCRIPTION = """
-Answers of the models that the project deploys, under the names of their deployments.
+Predictions of the project's deployments. A model's name in a path is the name of a deployment.
 
-Every request but the health checks needs `Authorization: Bearer <API key>`; the key selects the project.
+All requests except health checks need `Authorization: Bearer <API key>`; the key selects the project.
 """
 
 
 OUTPUT_PARAMETERS = (
-    "`binary_data`: as bytes after the JSON. `classification`: so many of the best classes instead of the tensor, "
-    "as texts `value:index:label`, for the probabilities of a model with labels."
+    "`binary_data`: send the output as bytes after the JSON. `classification`: send this number of best classes, as "
+    "texts `value:index:label`, instead of the tensor; only for the probabilities of a model with labels."
 )
 
 
 class RequestTensor(BaseModel):
     name: str
     datatype: Datatype
-    shape: list[int] = Field(description="With the batch first.")
-    data: list[Any] | None = Field(None, description="The elements, flat or nested. Absent when they follow as bytes.")
-    parameters: dict[str, Any] | None = Field(None, description="`binary_data_size`: bytes of it after the JSON.")
+    shape: list[int] = Field(description="The batch dimension comes first.")
+    data: list[Any] | None = Field(None, description="The elements, flat or nested. Absent if they follow as bytes.")
+    parameters: dict[str, Any] | None = Field(None, description="`binary_data_size`: size of its bytes after the JSON.")
 
 
 class RequestOutput(BaseModel):
@@ -45,9 +45,9 @@ class RequestOutput(BaseModel):
 
 
 class InferRequest(BaseModel):
-    id: str | None = Field(None, description="Comes back in the answer.")
+    id: str | None = Field(None, description="Returned in the answer.")
     inputs: list[RequestTensor]
-    outputs: list[RequestOutput] | None = Field(None, description="Only these; all if absent.")
+    outputs: list[RequestOutput] | None = Field(None, description="The requested outputs; all if absent.")
     parameters: dict[str, Any] | None = Field(None, description="`binary_data_output`, and `timeout` in microseconds.")
 
 
@@ -55,7 +55,7 @@ class ResponseTensor(BaseModel):
     name: str
     datatype: Datatype
     shape: list[int]
-    data: list[Any] | None = Field(None, description="Flat. Absent when the elements follow as bytes.")
+    data: list[Any] | None = Field(None, description="The elements, flat. Absent if they follow as bytes.")
     parameters: dict[str, Any] | None = None
 
 
@@ -89,7 +89,7 @@ INFER_BODY: dict[str, Any] = {
 }
 INFER_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The outputs. As bytes after the JSON when that was asked for.",
+        "description": "The outputs; as bytes after the JSON if the request says so.",
         "content": {"application/json": {"schema": reference("InferResponse")}, "application/octet-stream": _BYTES},
     }
 }

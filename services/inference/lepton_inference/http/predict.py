@@ -1,4 +1,4 @@
-"""`:predict`: what people have (an image file, rows of a table) in, and an answer in words out."""
+"""`:predict`: predictions from an image file, rows of a table or a text, with labels and probabilities."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +22,11 @@ from lepton_inference.dataplane import Dataplane
 from lepton_inference.package import ServedModel
 from lepton_inference.tensors import Array
 
-# A larger body is read and decoded in a thread: an image takes milliseconds, in which the event loop would stand still.
+# Larger bodies are decoded in a thread: an image takes milliseconds, which would block the event loop.
 INLINE_BYTES = 4096
-# Each holds the pixels of one request; Pillow computes without the interpreter's lock.
+# Number of threads; each has the pixels of one request in memory. Pillow releases the interpreter's lock.
 DECODING_THREADS = 4
-# Requests that wait for one of the threads; their bodies are in memory.
+# Number of requests that may wait for a thread, with their bodies in memory.
 MAX_WAITING = 64
 _JSON = ("application/json", "")
 
@@ -41,7 +41,7 @@ def routes(dataplane: Dataplane) -> APIRouter:
         responses={200: {"content": {"application/json": {"schema": answer_schema()}}}},
     )
     async def predict_(name: str, request: Request) -> Response:
-        """An instance as JSON under the key of its kind, or a file of one as the body."""
+        """The instances of a request: JSON with the key of their kind, or one file as the body."""
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = await request.body()
         answer = await predict(dataplane, decoding, current_principal(), name, content_type, body)
@@ -51,14 +51,14 @@ def routes(dataplane: Dataplane) -> APIRouter:
 
 
 class DecodingPool:
-    """Decodes the bodies of requests: small ones at once, the others in threads of their own, a few at a time."""
+    """Decodes bodies of requests: small ones at once, others in a few threads."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(DECODING_THREADS, "decoding")
         self._waiting = 0
 
     async def decode(self, served: ServedModel, content_type: str, body: bytes) -> tuple[Question, dict[str, Array]]:
-        """Raises RATE_LIMITED when too many requests wait already."""
+        """Raises RATE_LIMITED if too many requests are waiting."""
         if len(body) <= INLINE_BYTES and content_type in _JSON:
             return _decoded(served, content_type, body)
         if self._waiting >= DECODING_THREADS + MAX_WAITING:
@@ -75,14 +75,14 @@ class DecodingPool:
 async def predict(
     dataplane: Dataplane, decoding: DecodingPool, caller: Principal, name: str, content_type: str, body: bytes
 ) -> dict[str, Any]:
-    """The answer to one instance, or `predictions` when several were sent."""
+    """The prediction for one instance, or `predictions` for several."""
     served = dataplane.find(caller, name)
     question, inputs = await decoding.decode(served, content_type, body)
     answer = await dataplane.infer(caller, served, inputs)
     found = encode_outputs(served.signature, answer.outputs)
     if question.one:
         return _described(served, found[0], answer.prediction_id)
-    # Each row can be traced by itself.
+    # Each row has its own id for the lineage.
     return {"predictions": [_described(served, each, dataplane.ids.new(served.revision.id)) for each in found]}
 
 
@@ -102,12 +102,12 @@ def _document(body: bytes) -> Any:
 
 
 def _described(served: ServedModel, answer: dict[str, Any], id_: str) -> dict[str, Any]:
-    """The answer with the names of `ABOUT`, by which it can be traced."""
+    """The answer with the fields of `ABOUT`, which identify the prediction."""
     revision = served.revision
     return answer | {
         "deployment": revision.deployment,
         "model": revision.model,
-        # A number as everywhere under /v1; the inference protocol alone makes it a text.
+        # A number, as everywhere under /v1; only the inference protocol has it as text.
         "model_version": revision.version,
         "model_version_id": revision.version_id,
         "revision_id": revision.id,

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: what a server and its models are. `infer.py` has the inference itself."""
+"""The Open Inference Protocol: health and metadata of server and models. Inference is in `infer.py`."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
 
     @router.post("/repository/index")
     async def repository_index(request: Request) -> list[dict[str, str]]:
-        """The project's deployments. `{"ready": true}` leaves out those that serve nothing."""
+        """The project's deployments; with `{"ready": true}`, only those that serve a model."""
         body = await request.body()
         try:
             wanted = orjson.loads(body) if body else {}
@@ -71,12 +71,12 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
 
 
 async def model_infer(name: str) -> Response:  # noqa: ARG001
-    """Tensors in, tensors out: as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
+    """Inference with tensors as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
     raise AssertionError("the middleware before the app answers this route")
 
 
 async def model_version_infer(name: str, version: str) -> Response:  # noqa: ARG001
-    """As without a version; NOT_FOUND when the deployment serves another one."""
+    """The same for a version; NOT_FOUND if the deployment serves another version."""
     raise AssertionError("the middleware before the app answers this route")
 
 

@@ -1,1 +1,1 @@
-"""What executes a model: the port, and ONNX Runtime behind it."""
+"""Runtimes, which execute models: the interface, and ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime. A model is bytes whose digest was checked: nothing is read beside them."""
+"""ONNX Runtime. A model is loaded from bytes whose digest was checked; no other file is read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,12 +33,13 @@ RUNTIME = OnnxRuntime()
 
 class OnnxModel:
     def __init__(self, model: bytes, signature: Signature, threads: int) -> None:
-        """`threads` 0 leaves it to ONNX Runtime. Raises INVALID when the graph is none, or not the signature's."""
+        """`threads` 0: ONNX Runtime's default. Raises INVALID if the graph is damaged or does not match the
+        signature."""
         options = ort.SessionOptions()
-        options.log_severity_level = 4  # its complaints arrive as exceptions, and are reported where they matter
+        options.log_severity_level = 4  # errors are raised as exceptions and reported by the caller
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Spinning threads would take the cores from the transports between two requests.
+        # Threads that spin between two requests would take the cores from the transports.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [name for name in _PROVIDERS if name in ort.get_available_providers()]
         try:

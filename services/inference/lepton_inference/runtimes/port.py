@@ -1,4 +1,4 @@
-"""What a runtime must do. `docs/adding-a-runtime.md` says how to add one."""
+"""The interface of a runtime. `docs/adding-a-runtime.md` explains how to add one."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,25 +11,26 @@ Array = NDArray[Any]
 
 
 class LoadedModel(Protocol):
-    """Safe to call from several threads."""
+    """A loaded model. Several threads may call it at the same time."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One batch of the signature's `model_inputs` → its `outputs`. Raises INVALID when the model refuses it."""
+        """Runs one batch: arrays of the signature's `model_inputs` by name → arrays of its `outputs`, batch dimension
+        first. Raises INVALID if the model refuses the input."""
         ...
 
 
 class Runtime(Protocol):
-    """What an entry point of the group `lepton.runtimes` names."""
+    """The object that an entry point of the group `lepton.runtimes` refers to."""
 
-    # What the Open Inference Protocol tells clients.
+    # The `platform` in the model metadata of the Open Inference Protocol.
     platform: str
-    # The files of a package that it takes; it serves the packages that hold all of them.
+    # The files that it needs; it serves the packages that contain all of them.
     files: tuple[str, ...]
 
     def check(self, files: Mapping[str, bytes]) -> None:
-        """Raises INVALID when a file is not what its name says. Loads and runs nothing."""
+        """Checks the files without loading them. Raises INVALID if the content of a file does not match its name."""
         ...
 
     def load(self, files: Mapping[str, bytes], signature: Signature, threads: int) -> LoadedModel:
-        """`threads` 0 leaves the number to the runtime. Raises INVALID when the model is not the signature's."""
+        """Loads a model. `threads` 0: the runtime's default. Raises INVALID if it does not match the signature."""
         ...
