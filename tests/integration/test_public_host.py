@@ -51,5 +51,5 @@ def test_clients_elsewhere_reach_the_doors_and_the_store_and_nothing_else(
 
 
 def test_a_host_that_is_none_is_refused(start_platform: Callable[..., RunningPlatform]) -> None:
-    with pytest.raises(AssertionError, match="LEPTON_LOCAL_PUBLIC_HOST: not a host name"):
+    with pytest.raises(AssertionError, match="LEPTON_LOCAL_PUBLIC_HOST: must be a host name"):
         start_platform({"LEPTON_LOCAL_PUBLIC_HOST": "http://example.org:80"})

@@ -20,7 +20,7 @@ from lepton_core.objects.folder import scan
 from lepton_core.objects.transfer import send
 from lepton_fixtures.attempt_trees import processes_marked
 from lepton_fixtures.processes import ServerProcess, wait_until
-from lepton_local.components import Part, Wiring, build_parts, port_hosts
+from lepton_local.components import Component, Wiring, build_components, port_hosts
 from lepton_local.example import Kind, write_example
 from lepton_local.home import Home
 from lepton_local.keys import ensure_keys
@@ -62,12 +62,12 @@ class Stack:
         ports = choose_ports(port_hosts(local), self.home.ports, any_free=True)
         keys = ensure_keys(self.home)
         wiring = Wiring(home=self.home, ports=ports, keys=keys, settings=local)
-        self._parts: dict[str, Part] = {part.name: part for part in build_parts(wiring)}
+        self._components: dict[str, Component] = {component.name: component for component in build_components(wiring)}
         self.ports = ports
-        # Read when a part is started for the first time.
+        # Read when a component is started for the first time.
         self.settings = dict(settings or {})
         if python is not None:
-            self._parts["trainer"].command[0] = str(python)
+            self._components["trainer"].command[0] = str(python)
         self.servers: dict[str, ServerProcess] = {}
         self._operator = Principal(PrincipalKind.KEY, "key_test", "", Role.OPERATOR)
         self._token = keys.token_files["gateway"].read_text().strip()
@@ -77,14 +77,16 @@ class Stack:
 
     def start(self, *names: str) -> Stack:
         for name in names or PARTS:
-            part = self._parts[name]
-            if part.ready_file is not None:
-                part.ready_file.unlink(missing_ok=True)
+            component = self._components[name]
+            if component.ready_file is not None:
+                component.ready_file.unlink(missing_ok=True)
             if name in self.servers:
                 self.servers[name].start()
                 continue
-            environment = {**part.environment, **self.settings}
-            self.servers[name] = ServerProcess(part.command, self.home.logs / f"{name}.log", part.ready, environment)
+            environment = {**component.environment, **self.settings}
+            self.servers[name] = ServerProcess(
+                component.command, self.home.logs / f"{name}.log", component.ready, environment
+            )
         return self
 
     def stop(self) -> None:

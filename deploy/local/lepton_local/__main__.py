@@ -1,4 +1,4 @@
-"""The runner by itself: `python -m lepton_local`. `lepton up --detach` starts this."""
+"""The runner without the command line: `python -m lepton_local`. `lepton up --detach` starts it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What this dist adds to the `lepton` command: `up`, `down`, `example`, `quickstart`."""
+"""The commands that lepton-local adds to `lepton`: `up`, `down`, `example`, `quickstart`."""
 
 import os
 import time
@@ -31,21 +31,21 @@ HomeOption = Annotated[
 def up(
     home: HomeOption = None,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return once it is up; `lepton down` stops it.")
+        bool, typer.Option("--detach", "-d", help="Return when the platform is up; `lepton down` stops it.")
     ] = False,
     free_ports: Annotated[
-        bool, typer.Option("--free-ports", help="Take any free ports, not the default ones.")
+        bool, typer.Option("--free-ports", help="Use any free ports instead of the default ones.")
     ] = False,
     public_host: Annotated[
-        str, typer.Option(help="Name or address at which other machines may reach this platform.")
+        str, typer.Option(help="Host name or IP address by which other machines reach this platform.")
     ] = "",
-    database_url: Annotated[str, typer.Option(help="A PostgreSQL of your own: postgresql+psycopg://…")] = "",
-    broker_url: Annotated[str, typer.Option(help="A Redis or Valkey of your own: redis://…")] = "",
+    database_url: Annotated[str, typer.Option(help="URL of your own PostgreSQL: postgresql+psycopg://…")] = "",
+    broker_url: Annotated[str, typer.Option(help="URL of your own Redis or Valkey: redis://…")] = "",
     as_json: Json = False,
 ) -> None:
     """Start the whole platform on this machine, and stop it with Ctrl-C.
 
-    An S3 server of your own is set by LEPTON_LOCAL_OBJECT_STORE__ENDPOINT, …__ACCESS_KEY, …__SECRET_KEY, …__BUCKET.
+    To use your own S3 server, set LEPTON_LOCAL_OBJECT_STORE__ENDPOINT, …__ACCESS_KEY, …__SECRET_KEY and …__BUCKET.
     """
     console = Console(highlight=False, stderr=as_json)
     environ = dict(os.environ)
@@ -75,16 +75,16 @@ def down(home: HomeOption = None, as_json: Json = False) -> None:
     console = Console(highlight=False, stderr=as_json)
     chosen = find_home(os.environ, home)
     stopped = stop_platform(chosen, lambda line: console.print(line, markup=False))
-    text = f"Stopped the platform of {chosen.folder}." if stopped else f"Nothing runs from {chosen.folder}."
+    text = f"Stopped the platform of {chosen.folder}." if stopped else f"No platform runs from {chosen.folder}."
     show({"home": str(chosen.folder), "stopped": stopped}, as_json, lambda: Text(text))
 
 
 def example(
     kind: Annotated[Kind, typer.Argument(help="digits: images; tabular: a table; script: your own PyTorch program.")],
-    folder: Annotated[Path | None, typer.Argument(help="Where to write it. [default: here]")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="The folder to write to. [default: the current folder]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write sample data and a job file that the documentation uses."""
+    """Write the sample data and job file of an example of the documentation."""
     written = write_example(kind, folder or Path())
     lines = [f"{path}: {what}" for path, what in written.files.items()]
     lines += ["next:", *(f"  {command}" for command in written.next)]
@@ -92,16 +92,16 @@ def example(
 
 
 def quickstart(
-    keep: Annotated[Path | None, typer.Option("--keep", help="Leave everything in this new folder to look at.")] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", help="Keep all files in this new folder.")] = None,
 ) -> None:
-    """Show the main job from data to a traced prediction, on a platform of its own that is stopped afterwards."""
+    """Run the main steps, from data to a traced prediction, on a temporary platform that is stopped afterwards."""
     from lepton_local.quickstart import run_quickstart
 
     run_quickstart(Console(highlight=False), os.environ, keep)
 
 
 def run_here(home: Home, environ: Mapping[str, str], console: Console, *, as_json: bool = False) -> None:
-    """The runner: returns when the platform is drained."""
+    """The runner; returns when the platform has stopped."""
     settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
     began = time.monotonic()
 
@@ -124,6 +124,6 @@ def show_ready(console: Console, home: Home, status: PlatformStatus, seconds: fl
     for name, rpc in (("gateway", "gateway_grpc"), ("inference", "inference_grpc")):
         lines.append(f"  {name:<10} {status.urls[name]}   gRPC {status.urls[rpc]}")
     if not is_loopback(status.urls["gateway_grpc"]):
-        lines.append("  [yellow]Other machines reach it unencrypted: trust the network, or put TLS in front.[/]")
-    lines += [f"  {'API key':<10} {key}   (SDK and CLI find it)", f"  {'logs':<10} {home.logs}"]
+        lines.append("  [yellow]Other machines reach it without encryption: use a trusted network, or a TLS proxy.[/]")
+    lines += [f"  {'API key':<10} {key}   (used by SDK and CLI)", f"  {'logs':<10} {home.logs}"]
     console.print("\n".join(lines), soft_wrap=True)

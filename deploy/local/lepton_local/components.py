@@ -1,7 +1,7 @@
-"""The list of processes that make up a platform, in the order in which they start.
+"""The components of a platform: its processes, in the order in which they start.
 
-Each service reads its settings from `LEPTON_<SERVICE>_<FIELD>`. What stands here is the wiring: addresses, files,
-credentials. A service's other settings keep their defaults, or what the user's own environment says
+Each service reads its settings from `LEPTON_<SERVICE>_<FIELD>`. This module sets only the wiring: addresses, files and
+credentials. A service's other settings have their defaults, or the values of the user's environment
 (`LEPTON_REGISTRY_LEASE_SECONDS=30 lepton up`).
 """
 
@@ -19,13 +19,13 @@ from lepton_local.servers import rclone_command, rclone_environment, valkey_comm
 from lepton_local.settings import LocalSettings, ObjectStore
 
 REGION = "us-east-1"
-# Work first, then doors, then the truth, then what it stands on (PROTOCOLS, 12).
+# Each component stops before those that it uses: a trainer that drains needs the registry.
 DRAIN_ORDER = ("trainer", "inference", "gateway", "registry", "objects", "queue")
 
 
 @dataclass(frozen=True)
-class Part:
-    """`stop_seconds`: how long it may drain after SIGTERM before its whole session is killed."""
+class Component:
+    """A process of the platform. `stop_seconds`: how long it may drain after SIGTERM before its session is killed."""
 
     name: str
     command: list[str]
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What the parts need to find each other."""
+    """What the components need to connect to each other."""
 
     home: Home
     ports: Mapping[str, int]
@@ -47,15 +47,15 @@ class Wiring:
     settings: LocalSettings
 
     def address(self, name: str) -> str:
-        """For the parts themselves."""
+        """The address for other components."""
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def listen(self, name: str) -> str:
-        """What the part itself binds."""
+        """The address on which the component listens."""
         return f"{port_hosts(self.settings)[name]}:{self.ports[name]}"
 
     def public(self, name: str) -> str:
-        """For clients."""
+        """The address for clients."""
         return f"{self.settings.public_host or LOOPBACK}:{self.ports[name]}"
 
     def broker_url(self, user: str) -> str:
@@ -71,14 +71,14 @@ class Wiring:
         return str(self.keys.token_files[service])
 
 
-def build_parts(wiring: Wiring) -> list[Part]:
-    makers: dict[str, Callable[[Wiring], Part]] = {
-        "queue": queue_part,
-        "objects": objects_part,
-        "registry": registry_part,
-        "gateway": gateway_part,
-        "inference": inference_part,
-        "trainer": trainer_part,
+def build_components(wiring: Wiring) -> list[Component]:
+    makers: dict[str, Callable[[Wiring], Component]] = {
+        "queue": queue_component,
+        "objects": objects_component,
+        "registry": registry_component,
+        "gateway": gateway_component,
+        "inference": inference_component,
+        "trainer": trainer_component,
     }
     if wiring.settings.broker_url:
         del makers["queue"]
@@ -88,7 +88,7 @@ def build_parts(wiring: Wiring) -> list[Part]:
 
 
 def port_hosts(settings: LocalSettings) -> dict[str, str]:
-    """The host on which each port is bound. Servers that run elsewhere have no port here."""
+    """The host on which each port is bound. External servers have no port here."""
     public = ALL_ADDRESSES if settings.public_host else LOOPBACK
     hosts = dict.fromkeys(("gateway_http", "gateway_grpc", "inference_http", "inference_grpc"), public)
     hosts["registry"] = LOOPBACK
@@ -99,9 +99,9 @@ def port_hosts(settings: LocalSettings) -> dict[str, str]:
     return hosts
 
 
-def queue_part(wiring: Wiring) -> Part:
+def queue_component(wiring: Wiring) -> Component:
     port = wiring.ports["queue"]
-    return Part(
+    return Component(
         name="queue",
         command=valkey_command(wiring.home.queue, port, wiring.keys.queue_passwords, wiring.settings.queue_max_bytes),
         environment={},
@@ -111,21 +111,23 @@ def queue_part(wiring: Wiring) -> Part:
     )
 
 
-def objects_part(wiring: Wiring) -> Part:
+def objects_component(wiring: Wiring) -> Component:
     port = wiring.ports["objects"]
-    return Part(
+    return Component(
         name="objects",
         command=rclone_command(wiring.home.objects, wiring.listen("objects")),
         environment=rclone_environment(wiring.keys.store_access_key, wiring.keys.store_secret_key),
-        ready=http_answers(port, "/", below_status=500),  # an unsigned request is refused, which is an answer
+        ready=http_answers(
+            port, "/", below_status=500
+        ),  # an unsigned request is refused, which shows that the server answers
         stop_seconds=10,
         ports={"s3": port},
     )
 
 
-def registry_part(wiring: Wiring) -> Part:
+def registry_component(wiring: Wiring) -> Component:
     port = wiring.ports["registry"]
-    return Part(
+    return Component(
         name="registry",
         command=_service("lepton_registry"),
         environment={
@@ -160,20 +162,22 @@ def _object_store(wiring: Wiring) -> dict[str, str]:
     return {f"LEPTON_REGISTRY_OBJECT_STORE__{name.upper()}": value for name, value in values.items()}
 
 
-def gateway_part(wiring: Wiring) -> Part:
+def gateway_component(wiring: Wiring) -> Component:
     environment = {
         "BROKER_URL": wiring.broker_url("services"),
         "INFERENCE_URL": f"http://{wiring.address('inference_http')}",
     }
-    return _part_for_clients(wiring, "gateway", environment, stop_seconds=10)
+    return _component_for_clients(wiring, "gateway", environment, stop_seconds=10)
 
 
-def inference_part(wiring: Wiring) -> Part:
-    return _part_for_clients(wiring, "inference", {"CACHE_DIR": str(wiring.home.cache)}, stop_seconds=20)
+def inference_component(wiring: Wiring) -> Component:
+    return _component_for_clients(wiring, "inference", {"CACHE_DIR": str(wiring.home.cache)}, stop_seconds=20)
 
 
-def _part_for_clients(wiring: Wiring, name: str, environment: Mapping[str, str], *, stop_seconds: float) -> Part:
-    """A service that clients call, over HTTP and gRPC, and that itself calls the registry."""
+def _component_for_clients(
+    wiring: Wiring, name: str, environment: Mapping[str, str], *, stop_seconds: float
+) -> Component:
+    """A service with clients over HTTP and gRPC, which itself calls the registry."""
     http, rpc = f"{name}_http", f"{name}_grpc"
     settings = {
         "HTTP_LISTEN": wiring.listen(http),
@@ -182,7 +186,7 @@ def _part_for_clients(wiring: Wiring, name: str, environment: Mapping[str, str],
         "SERVICE_TOKEN_FILE": wiring.token_file(name),
         **environment,
     }
-    return Part(
+    return Component(
         name=name,
         command=_service(f"lepton_{name}"),
         environment={f"LEPTON_{name.upper()}_{setting}": value for setting, value in settings.items()},
@@ -193,9 +197,9 @@ def _part_for_clients(wiring: Wiring, name: str, environment: Mapping[str, str],
     )
 
 
-def trainer_part(wiring: Wiring) -> Part:
+def trainer_component(wiring: Wiring) -> Component:
     ready_file = wiring.home.worker / "ready"
-    return Part(
+    return Component(
         name="trainer",
         command=_service("lepton_trainer"),
         environment={
@@ -206,12 +210,12 @@ def trainer_part(wiring: Wiring) -> Part:
             "LEPTON_TRAINER_READY_FILE": str(ready_file),
         },
         ready=file_appears(ready_file),
-        stop_seconds=30,  # time to report a last checkpoint before its run is released
+        stop_seconds=30,  # time to send a last checkpoint before the run is released
         after=("registry",),
         ready_file=ready_file,
     )
 
 
 def _service(package: str) -> list[str]:
-    # -P: a file in the working directory must not stand in for a module of the same name.
+    # -P: a file in the working directory must not replace a module of the same name.
     return [sys.executable, "-P", "-m", f"{package}.main"]

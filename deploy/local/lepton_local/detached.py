@@ -1,4 +1,4 @@
-"""A platform that goes on when the one who started it has gone."""
+"""Starts a platform that continues to run after the command has ended."""
 
 import subprocess
 import sys
@@ -14,13 +14,14 @@ from lepton_local.state import PlatformStatus, runner_lock
 
 
 def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
-    """A runner in a session of its own; its output goes to `logs/runner.log`.
+    """Starts a runner in its own session; its output is written to `logs/runner.log`.
 
-    Raises FAILED_PRECONDITION with the end of that log if it ends before it is up, TIMEOUT if it takes too long.
+    Raises FAILED_PRECONDITION with the end of that log if the runner ends before the platform is up, TIMEOUT if it
+    takes too long.
     """
     settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
     home.create()
-    with runner_lock(home):  # says so if one runs already
+    with runner_lock(home):  # raises ALREADY_EXISTS if a platform runs already
         pass
     log = home.logs / "runner.log"
     with log.open("wb") as output:
@@ -34,12 +35,12 @@ def start_detached(home: Home, environ: Mapping[str, str]) -> PlatformStatus:
         )
     try:
         status = wait_ready(home, runner.pid, lambda: runner.poll() is not None, settings.start_seconds + 10)
-    except BaseException:  # Ctrl-C while it starts
+    except BaseException:  # Ctrl-C during the start
         runner.terminate()
         raise
     if status is None:
         code = ErrorCode.TIMEOUT if runner.poll() is None else ErrorCode.FAILED_PRECONDITION
         runner.terminate()
         raise LeptonError(code, f"the platform did not start. The end of {log}:\n{tail(log)}")
-    runner.returncode = 0  # it outlives us on purpose: no warning that it is still running
+    runner.returncode = 0  # the runner outlives this process on purpose: prevents a ResourceWarning
     return status

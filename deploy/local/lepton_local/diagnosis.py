@@ -1,4 +1,4 @@
-"""What `lepton doctor` says about this machine's platform: what runs, what is wrong, what to do."""
+"""The checks of `lepton doctor` for the platform on this machine."""
 
 import shutil
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from redis.retry import Retry
 
 from lepton_local.home import Home, find_home
 from lepton_local.leftovers import find_marked
-from lepton_local.state import PartStatus, find_runner, read_status
+from lepton_local.state import ComponentStatus, find_runner, read_status
 
 LOW_DISK_BYTES = 2 * 1024**3
-# Refusals of the queue server that are older say nothing about now.
+# Refused logins that are older are not reported.
 RECENT_SECONDS = 3600
 ANSWER_SECONDS = 2.0
 FULL_SHARE = 0.9
@@ -23,7 +23,7 @@ FULL_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Finding:
-    """`hint`: what to do about it; empty where all is well."""
+    """`hint`: what to do about it; empty if `ok`."""
 
     subject: str
     ok: bool
@@ -34,37 +34,45 @@ class Finding:
 def diagnose(environ: Mapping[str, str]) -> list[Finding]:
     home = find_home(environ)
     if home.id is None:
-        return [Finding("platform", False, f"there is none in {home.folder}", "lepton up")]
-    return [*_parts(home), *_queue(home), _disk(home), _private(home)]
+        return [Finding("platform", False, f"there is no platform in {home.folder}", "lepton up")]
+    return [*_components(home), *_queue(home), _disk(home), _private(home)]
 
 
-def _parts(home: Home) -> list[Finding]:
+def _components(home: Home) -> list[Finding]:
     runner = find_runner(home)
     left = find_marked(home.marker)
     if runner is None and not left:
-        return [Finding("platform", False, f"nothing runs from {home.folder}", "lepton up")]
+        return [Finding("platform", False, f"no platform runs from {home.folder}", "lepton up")]
     if runner is None:
         names = ", ".join(sorted(left))
-        return [Finding("platform", False, f"its runner was killed; left behind: {names}", "lepton down, or lepton up")]
+        return [
+            Finding("platform", False, f"its runner was killed; still running: {names}", "lepton down, or lepton up")
+        ]
     status = read_status(home)
     if status is None or not status.ready:
         return [Finding("platform", False, f"starting or stopping (process {runner.pid})", f"logs: {home.logs}")]
-    return [Finding("platform", True, f"process {runner.pid}, home {home.folder}"), *map(_part, status.parts)]
+    return [Finding("platform", True, f"process {runner.pid}, home {home.folder}"), *map(_component, status.components)]
 
 
-def _part(part: PartStatus) -> Finding:
-    ports = ", ".join(f"{name} {port}" for name, port in part.ports.items())
-    where = f"process {part.pid}" + (f", {ports}" if ports else "")
-    crashed = f"; restarted {part.restarts} times, the last time it {part.last_exit}" if part.restarts else ""
-    if part.state != "ready" or part.pid is None or not psutil.pid_exists(part.pid):
-        return Finding(part.name, False, f"{part.state}{crashed}", f"its log says why: {part.log}")
-    return Finding(part.name, True, where + crashed)
+def _component(component: ComponentStatus) -> Finding:
+    ports = ", ".join(f"{name} {port}" for name, port in component.ports.items())
+    where = f"process {component.pid}" + (f", {ports}" if ports else "")
+    crashed = (
+        f"; restarted {component.restarts} times, the last time it {component.last_exit}" if component.restarts else ""
+    )
+    if component.state != "ready" or component.pid is None or not psutil.pid_exists(component.pid):
+        return Finding(component.name, False, f"{component.state}{crashed}", f"see its log: {component.log}")
+    return Finding(component.name, True, where + crashed)
 
 
 def _queue(home: Home) -> list[Finding]:
-    """Of the bundled queue server: refused logins and how full it is. Nothing where it does not run."""
+    """Checks the bundled queue server, if it runs: refused logins and memory."""
     status = read_status(home)
-    port = next((part.ports.get("redis") for part in status.parts if part.name == "queue"), None) if status else None
+    port = (
+        next((component.ports.get("redis") for component in status.components if component.name == "queue"), None)
+        if status
+        else None
+    )
     password = home.keys / "queue-operator.password"
     if port is None or not password.exists():
         return []
@@ -80,12 +88,12 @@ def _queue(home: Home) -> list[Finding]:
         try:
             return [*queue_logins(client), *queue_memory(client)]
         except redis.RedisError:
-            # That it does not answer is said above, where its component is.
+            # A server that does not answer is already reported as a component.
             return []
 
 
 def queue_logins(client: redis.Redis) -> list[Finding]:
-    """Logins that were refused within the last hour, as the server counts them."""
+    """Logins that the server refused within the last hour."""
     entries: Any = client.acl_log()
     recent = [entry for entry in entries if entry["reason"] == "auth" and float(entry["age-seconds"]) < RECENT_SECONDS]
     if not recent:
@@ -93,7 +101,7 @@ def queue_logins(client: redis.Redis) -> list[Finding]:
     count = sum(int(entry["count"]) for entry in recent)
     users = ", ".join(sorted({repr(str(entry["username"])) for entry in recent}))
     text = f"{count} logins were refused within the last hour, as {users}"
-    return [Finding("queue logins", False, text, "check user and password of the client: docs/queue-producers.md")]
+    return [Finding("queue logins", False, text, "check the client's user and password: docs/queue-producers.md")]
 
 
 def queue_memory(client: redis.Redis) -> list[Finding]:
@@ -101,7 +109,7 @@ def queue_memory(client: redis.Redis) -> list[Finding]:
     used, bound = int(memory["used_memory"]), int(memory["maxmemory"])
     if bound and used > FULL_SHARE * bound:
         text = f"{used / 1024**2:.0f} of {bound / 1024**2:.0f} MiB are in use; when it is full, messages are refused"
-        return [Finding("queue memory", False, text, "see why messages wait, or set LEPTON_LOCAL_QUEUE_MAX_BYTES")]
+        return [Finding("queue memory", False, text, "check why messages wait, or set LEPTON_LOCAL_QUEUE_MAX_BYTES")]
     return []
 
 
@@ -109,12 +117,12 @@ def _disk(home: Home) -> Finding:
     free = shutil.disk_usage(home.folder).free
     text = f"{free / 1024**3:.1f} GiB free at {home.folder}"
     if free < LOW_DISK_BYTES:
-        return Finding("disk", False, text, "make room: queue and database stop when the disk is full")
+        return Finding("disk", False, text, "free some space: queue and database stop when the disk is full")
     return Finding("disk", True, text)
 
 
 def _private(home: Home) -> Finding:
     shown = [path for path in (home.folder, home.keys) if path.stat().st_mode & 0o077]
     if shown:
-        return Finding("keys", False, f"others can look into {shown[0]}", f"chmod 700 {shown[0]}")
-    return Finding("keys", True, f"readable by their owner only: {home.keys}")
+        return Finding("keys", False, f"other users can read {shown[0]}", f"chmod 700 {shown[0]}")
+    return Finding("keys", True, f"readable only by their owner: {home.keys}")

@@ -1,4 +1,4 @@
-"""`lepton example`: sample data and job files that the documentation uses. Nothing is downloaded."""
+"""`lepton example`: the sample data and job files of the documentation. Nothing is downloaded."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from lepton_core.errors import ErrorCode, LeptonError
 
 SEED = 7
-DIGITS_HELD_OUT = 360  # of 1,797; 1,437 to train on
+DIGITS_HELD_OUT = 360  # of 1,797; the other 1,437 are for training
 TUMOURS_HELD_OUT = 114  # of 569
 
 
@@ -23,16 +23,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Written:
-    """What stands where, and the commands to try next."""
+    """The written files, and the commands to try next."""
 
     files: dict[str, str]
     next: list[str]
 
 
 def write_example(kind: Kind, folder: Path) -> Written:
-    """Write it below `folder`.
+    """Writes an example below `folder`.
 
-    Raises ALREADY_EXISTS rather than write over files.
+    Raises ALREADY_EXISTS instead of overwriting files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return {Kind.DIGITS: _digits, Kind.TABULAR: _tabular, Kind.SCRIPT: _script}[kind](folder)
@@ -59,7 +59,7 @@ def _digits(folder: Path) -> Written:
     _copy_sample("digits.yaml", folder)
     return Written(
         {
-            str(images): f"{len(train)} images to train on, {len(test)} held out",
+            str(images): f"{len(train)} images for training, {len(test)} held out",
             str(folder / "digits.yaml"): "the job",
             str(folder / "seven.png"): "a held-out 7",
         },
@@ -90,7 +90,7 @@ def _tabular(folder: Path) -> Written:
     _copy_sample("tabular.yaml", folder)
     return Written(
         {
-            str(table): f"{len(train)} rows to train on, {len(test)} held out, target column `diagnosis`",
+            str(table): f"{len(train)} rows for training, {len(test)} held out, target column `diagnosis`",
             str(folder / "tabular.yaml"): "the job",
             str(folder / "row.json"): f"a held-out row ({test[0][-1]})",
         },
@@ -111,7 +111,7 @@ def _script(folder: Path) -> Written:
 
 def _fresh(folder: Path) -> Path:
     if folder.exists():
-        raise LeptonError(ErrorCode.ALREADY_EXISTS, f"{folder} is there already; name another folder or remove it")
+        raise LeptonError(ErrorCode.ALREADY_EXISTS, f"{folder} already exists; use another folder or remove it")
     folder.mkdir()
     return folder
 

@@ -1,7 +1,6 @@
-"""Servers of the user's own, looked at before the platform starts: a wrong URL or password should be told at once.
+"""Checks the user's own servers before the platform starts, so that a wrong URL or password is reported at once.
 
-What may mend itself (a server that is down) is said and no more, since all parts wait for it. What waiting cannot mend
-is refused.
+A server that is down is only reported, since all components wait for it. An error that waiting cannot solve is raised.
 """
 
 from collections.abc import Callable
@@ -19,51 +18,51 @@ _QUEUE = f"{SETTINGS_PREFIX}_BROKER_URL"
 _STORE = f"{SETTINGS_PREFIX}_OBJECT_STORE"
 
 
-def look_at_given(settings: LocalSettings, say: Callable[[str], None]) -> None:
-    """Raises INVALID for a URL that is none, FAILED_PRECONDITION where the server refuses who asks."""
+def check_external_services(settings: LocalSettings, say: Callable[[str], None]) -> None:
+    """Raises INVALID for a malformed URL, FAILED_PRECONDITION if the server refuses the login."""
     if settings.broker_url:
-        _queue(settings.broker_url, say)
+        _check_queue(settings.broker_url, say)
     if settings.object_store.endpoint:
-        _store(settings, say)
+        _check_store(settings, say)
 
 
-def _queue(url: str, say: Callable[[str], None]) -> None:
+def _check_queue(url: str, say: Callable[[str], None]) -> None:
     try:
         client = redis.Redis.from_url(
             url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=Retry(NoBackoff(), 0)
         )
     except ValueError as error:
-        # Not the URL itself: its password would stand in the terminal.
-        raise invalid(_QUEUE, f"not the URL of a queue server: {error}", allowed="redis://… or rediss://…") from None
+        # Without the URL itself, which contains a password.
+        raise invalid(_QUEUE, f"is not the URL of a queue server: {error}", allowed="redis://… or rediss://…") from None
     with client:
         try:
             client.ping()
         except redis.AuthenticationError as error:
             raise _refused(str(error)) from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            say(f"{_QUEUE}: the queue server does not answer, and is waited for: {error}")
+            say(f"{_QUEUE}: waiting for the queue server, which does not answer: {error}")
         except redis.RedisError as error:
             raise _refused(str(error)) from None
 
 
-def _store(settings: LocalSettings, say: Callable[[str], None]) -> None:
-    given = settings.object_store
+def _check_store(settings: LocalSettings, say: Callable[[str], None]) -> None:
+    config = settings.object_store
     try:
         store = ObjectStore(
-            given.endpoint,
-            given.access_key,
-            given.secret_key,
-            bucket=given.bucket,
-            region=given.region,
-            public_url=given.public_url,
+            config.endpoint,
+            config.access_key,
+            config.secret_key,
+            bucket=config.bucket,
+            region=config.region,
+            public_url=config.public_url,
         )
         store.ensure_bucket()
     except LeptonError as error:
         if error.code is ErrorCode.UNAVAILABLE:
-            say(f"{_STORE}: cannot be used yet, and is waited for: {error.detail}")
+            say(f"{_STORE}: waiting for the object store, which cannot be used yet: {error.detail}")
             return
         raise LeptonError(error.code, f"{_STORE}: {error.detail}", error.fields) from None
 
 
-def _refused(why: str) -> LeptonError:
-    return LeptonError(ErrorCode.FAILED_PRECONDITION, f"{_QUEUE}: the queue server refuses: {why}")
+def _refused(reason: str) -> LeptonError:
+    return LeptonError(ErrorCode.FAILED_PRECONDITION, f"{_QUEUE}: the queue server refuses the login: {reason}")

@@ -1,4 +1,4 @@
-"""One prediction over gRPC, as any client of the Open Inference Protocol makes it."""
+"""One prediction over gRPC, by the Open Inference Protocol."""
 
 import struct
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Answer:
 
 
 def predict_image(address: str, api_key: str, model: str, image: Path, labels: list[str]) -> Answer:
-    """Raises LeptonError with the code that HTTP would have."""
+    """Raises LeptonError with the same code as over HTTP."""
     with open_sync_channel(address, api_key) as channel:
         stub = GRPCInferenceServiceStub(channel)
         metadata = stub.ModelMetadata(oip.ModelMetadataRequest(name=model))

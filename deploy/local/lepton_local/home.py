@@ -1,4 +1,4 @@
-"""Where a platform keeps everything: one folder, readable by its owner only."""
+"""The home of a platform: one folder with all its data, readable only by its owner."""
 
 import os
 import secrets
@@ -10,12 +10,12 @@ from lepton_core.errors import invalid
 from lepton_core.ids import is_ulid, new_ulid
 
 BUCKET = "lepton"
-# Database URLs and command lines carry these paths; what lies below still has to fit into the systems' limits.
+# Paths below the home must still fit into the limits of the operating system, for example of Unix sockets.
 MAX_PATH_CHARS = 200
 
 
 class Home:
-    """The paths of a platform's data. `create()` makes the folder and gives it an id that never changes."""
+    """The paths of a platform's data. `create()` makes the folder and its permanent id."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Home:
 
     @property
     def id(self) -> str | None:
-        """A ULID; None before the first start, or when the file is damaged."""
+        """A ULID; None before the first start, or if the file is damaged."""
         try:
             text = self._id.read_text(errors="replace").strip()
         except FileNotFoundError:
@@ -42,27 +42,28 @@ class Home:
 
     @property
     def marker(self) -> str:
-        """What every process of this platform carries in its environment.
+        """The value in the environment of every process of this platform, by which its processes are found.
 
-        With the folder's inode, since a copied home has the same id, and its platform must not take the
-        original's parts for its own.
+        It contains the folder's inode: a copied home has the same id, but its platform must not stop the components of
+        the original.
         """
         return f"{self.id}.{self.folder.stat().st_ino}"
 
     def create(self) -> None:
-        """Make the folders that are missing."""
+        """Makes the missing folders."""
         own = (self.keys, self.logs, self.queue, self.objects, self.registry, self.cache)
         for folder in (self.folder, *own, self.worker, self.objects / BUCKET):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in own:
             folder.chmod(0o700)
-        # Whether others get through is for the platform that runs here, and it may be another one.
+        # Access of other users is set by the running platform (`let_through`), not here.
         self.folder.chmod(stat.S_IMODE(self.folder.stat().st_mode) & 0o711)
         if self.id is None:
             write_private(self._id, new_ulid() + "\n")
 
     def let_through(self, *, others: bool) -> None:
-        """Whether other users get to the worker's folder, where their scripts run. They can list and read nothing."""
+        """Whether other users may pass through to the worker's folder, where their scripts run. They cannot list or
+        read the folders on the way."""
         self.folder.chmod(0o711 if others else 0o700)
 
 
@@ -73,12 +74,12 @@ def find_home(environ: Mapping[str, str], chosen: Path | None = None) -> Home:
     if len(str(folder)) > MAX_PATH_CHARS:
         raise invalid("LEPTON_HOME", "too long a path", str(folder), f"at most {MAX_PATH_CHARS} characters")
     if folder.exists() and not folder.is_dir():
-        raise invalid("LEPTON_HOME", "not a folder", str(folder), "a folder, or a path where one can be made")
+        raise invalid("LEPTON_HOME", "not a folder", str(folder), "a folder, or a path where a folder can be made")
     return Home(folder)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; nobody but its owner can read it at any moment."""
+    """Replaces a file atomically; only its owner can read it at any time."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

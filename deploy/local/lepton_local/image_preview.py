@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-# From dark to light; two characters a pixel make it about square.
+# From dark to light. Two characters for each pixel make the image about square.
 SHADES = " ·:-=+*#%@"
 LARGEST = 32
 

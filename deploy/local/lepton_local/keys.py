@@ -1,4 +1,4 @@
-"""Keys and tokens of a local platform: made at the first start, a file each, for their owner only, never printed."""
+"""Keys and tokens of a local platform: made at the first start, each in a file for its owner only, never printed."""
 
 import json
 import secrets
@@ -11,15 +11,15 @@ from lepton_core.identity.tokens import new_api_key, new_service_token, token_sh
 from lepton_core.ids import new_id
 from lepton_local.home import Home, write_private
 
-# Names of service tokens. The trainer's is the pool token of workers: it may announce and claim, nothing else.
+# Names of service tokens. The trainer's is the pool token of workers, which allows only to announce and claim.
 SERVICES = ("gateway", "inference", "trainer")
-# Users of the queue server. `operator` may do everything, and no part uses it.
+# Users of the queue server. `operator` has all permissions; no component uses it.
 QUEUE_USERS = ("operator", "services", "workers", "producers")
 
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """Files for the parts that take a path, values for the servers that we configure ourselves."""
+    """Paths for components that read files, and values for the servers that are configured here."""
 
     operator_key_file: Path
     service_tokens_file: Path
@@ -31,7 +31,7 @@ class Keys:
 
 
 def ensure_keys(home: Home) -> Keys:
-    """Make what is missing, keep what is there."""
+    """Makes missing keys, and keeps existing ones."""
     token_files = {service: home.keys / f"{service}.token" for service in SERVICES}
     tokens = {service: _secret(path, new_service_token(service)) for service, path in token_files.items()}
     operator_key_file = home.keys / "operator.key"
@@ -53,7 +53,7 @@ def ensure_keys(home: Home) -> Keys:
 
 
 def write_login(home: Home, gateway_url: str) -> None:
-    """Tell the SDK and the CLI where the platform is and with which key to call it."""
+    """Writes the login for SDK and CLI: the platform's URL and the API key."""
     key = (home.keys / "operator.key").read_text().strip()
     save_login(Login(gateway_url, key), {"LEPTON_HOME": str(home.folder)})
 
@@ -63,14 +63,14 @@ def _random() -> str:
 
 
 def _secret(path: Path, new: str) -> str:
-    """What the file holds; `new`, written there, if there is none. Raises FAILED_PRECONDITION for a damaged file."""
+    """The content of the file; if there is none, writes `new` to it. Raises FAILED_PRECONDITION for a damaged file."""
     try:
         found = path.read_text(errors="replace").strip()
     except FileNotFoundError:
         write_private(path, new + "\n")
         return new
-    # Else a part would refuse to start, or refuse every call, and say nothing of this file.
+    # Otherwise a component would fail to start, or refuse every call, without naming this file.
     if len(found) < len(new) or not found.isascii():
-        advice = "put it back from a copy, or remove it: the next start makes a new one"
+        advice = "restore it from a copy, or remove it: the next start makes a new one"
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"{path} is damaged; {advice}")
     return found

@@ -1,7 +1,7 @@
-"""Find and end the processes that a runner which was killed has left behind.
+"""Finds and ends leftovers: processes whose runner was killed.
 
-Every component carries `LEPTON_PLATFORM=<home's marker>/<component>` in its environment, and its children inherit it.
-Only processes with our home's marker are touched.
+Every component has `LEPTON_PLATFORM=<home's marker>/<component>` in its environment, and its children inherit it. Only
+processes with this home's marker are ended.
 """
 
 import signal
@@ -16,7 +16,7 @@ MARKER = "LEPTON_PLATFORM"
 
 
 def find_marked(marker: str) -> dict[str, list[psutil.Process]]:
-    """Living processes of this platform, by component."""
+    """Running processes of this platform, by component."""
     found: dict[str, list[psutil.Process]] = {}
     for process in find_with_variable(MARKER, lambda value: value.rpartition("/")[0] == marker):
         try:
@@ -28,18 +28,18 @@ def find_marked(marker: str) -> dict[str, list[psutil.Process]]:
 
 
 def kill_marked(marker: str, component: str) -> None:
-    """Until none is left: a process may start another one while we look."""
+    """Kills processes until none is left: one may start another in the meantime."""
     kill_until_none(lambda: find_with_variable(MARKER, f"{marker}/{component}".__eq__))
 
 
 def end_leftovers(marker: str, order: Iterable[str], stop_seconds: float, report: Callable[[str], None]) -> int:
-    """Drain what a dead runner left, in the usual order; how many processes there were."""
+    """Drains the leftovers of a dead runner, in the usual order; returns the number of processes."""
     found = find_marked(marker)
     for component in [*order, *(set(found) - set(order))]:
         processes = found.get(component, [])
         if not processes:
             continue
-        report(f"{component}: left behind by a runner that was killed; stopping it")
+        report(f"{component}: still running although its runner was killed; stopping it")
         signal_each(processes, signal.SIGTERM)
         _wait(processes, stop_seconds)
         kill_marked(marker, component)
@@ -47,7 +47,7 @@ def end_leftovers(marker: str, order: Iterable[str], stop_seconds: float, report
 
 
 def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:
-    """Until they have ended. Not psutil's own wait: orphans stay zombies until init collects them, often late."""
+    """Waits until they have ended. Zombies count as ended: init may reap orphans late, for which psutil would wait."""
     deadline = time.monotonic() + seconds
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)

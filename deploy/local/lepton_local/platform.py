@@ -10,14 +10,14 @@ from types import FrameType
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_local.components import DRAIN_ORDER, Part, Wiring, build_parts, port_hosts
+from lepton_local.components import DRAIN_ORDER, Component, Wiring, build_components, port_hosts
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
 from lepton_local.leftovers import end_leftovers
 from lepton_local.ports import choose_ports, is_free
 from lepton_local.processes import Supervisor, Watched
 from lepton_local.settings import LocalSettings
-from lepton_local.state import PartStatus, PlatformStatus, find_runner, read_status, runner_lock, write_status
+from lepton_local.state import ComponentStatus, PlatformStatus, find_runner, read_status, runner_lock, write_status
 
 ORPHAN_STOP_SECONDS = 10.0
 PORT_TRIES = 3
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 class Platform:
-    """One start of the platform. `say` gets a line at every change, `on_ready` the status once all parts serve."""
+    """One start of the platform. `say` gets a line at every change, `on_ready` the status when all components serve."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Platform:
         environ: Mapping[str, str],
         say: Say,
         on_ready: Callable[[PlatformStatus], None],
-        build: Callable[[Wiring], list[Part]] = build_parts,
+        build: Callable[[Wiring], list[Component]] = build_components,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -50,16 +50,16 @@ class Platform:
         self._wiring: Wiring | None = None
 
     def up(self) -> None:
-        """Returns when SIGTERM or SIGINT came and everything is drained; a second signal drops the deadlines.
+        """Runs until SIGTERM or SIGINT, then drains. A second signal kills at once what still drains.
 
-        Raises ALREADY_EXISTS if a platform runs from this home, and what `Supervisor.start` raises.
+        Raises ALREADY_EXISTS if a platform already runs from this home, and the errors of `Supervisor.start`.
         """
         self._home.create()
         with runner_lock(self._home), _stop_signals() as signals:
-            # The trainer opens its own folder; the way there is ours.
+            # The trainer sets the access to its own folder; the folders above it are ours.
             self._home.let_through(others=bool(self._environ.get("LEPTON_TRAINER_RUN_AS")))
             end_leftovers(self._home.marker, DRAIN_ORDER, ORPHAN_STOP_SECONDS, self._say)
-            self._look_at_given()
+            self._check_external_services()
             try:
                 if self._start(ensure_keys(self._home), signals.stop):
                     self._serve(signals.stop)
@@ -67,12 +67,12 @@ class Platform:
                 self._drain(lambda: signals.count > 1)
                 self._home.state.unlink(missing_ok=True)
 
-    def _look_at_given(self) -> None:
+    def _check_external_services(self) -> None:
         if self._settings.broker_url or self._settings.object_store.endpoint:
-            # Its clients take as long to load as all the rest here.
-            from lepton_local.external_services import look_at_given
+            # Imported here, since the clients' packages take as long to load as everything else here.
+            from lepton_local.external_services import check_external_services
 
-            look_at_given(self._settings, self._say)
+            check_external_services(self._settings, self._say)
 
     def _start(self, keys: Keys, stop: threading.Event) -> bool:
         for tries_left in reversed(range(PORT_TRIES)):
@@ -90,10 +90,10 @@ class Platform:
                 return self._supervisor.start(self._settings.start_seconds, stop)
             except LeptonError:
                 self._drain(lambda: False)
-                # Two platforms that start together may choose the same ports: the parts of one of them cannot bind.
+                # Two platforms that start at the same time may choose the same ports; one of them then cannot bind.
                 if not tries_left or all(is_free(port, hosts[name]) for name, port in ports.items()):
                     raise
-                self._say("a port was taken meanwhile; starting again on others")
+                self._say("another program has taken a port; starting again with other ports")
         raise AssertionError("unreachable")
 
     def _serve(self, stop: threading.Event) -> None:
@@ -101,7 +101,7 @@ class Platform:
         assert self._wiring is not None
         self._ready = True
         assert self._wiring is not None
-        # For this machine's own commands, whatever its public name leads to.
+        # For commands on this machine, so not the public name.
         write_login(self._home, f"http://{self._wiring.address('gateway_http')}")
         status = self._write_status()
         self._on_ready(status)
@@ -117,18 +117,18 @@ class Platform:
         self._say(line)
 
     def _changed(self, watched: Watched, text: str) -> None:
-        self._say(f"{watched.part.name}: {text}")
+        self._say(f"{watched.component.name}: {text}")
         self._write_status()
 
     def _write_status(self) -> PlatformStatus:
-        parts = self._supervisor.watched.values() if self._supervisor else ()
+        components = self._supervisor.watched.values() if self._supervisor else ()
         status = PlatformStatus(
             home=str(self._home.folder),
             pid=psutil.Process().pid,
             ready=self._ready,
             urls=self._urls(),
             moved=list(self._moved),
-            parts=[_status_of(each) for each in parts],
+            components=[_status_of(each) for each in components],
         )
         write_status(self._home, status)
         return status
@@ -150,12 +150,12 @@ class Platform:
         return urls
 
 
-def _status_of(each: Watched) -> PartStatus:
-    return PartStatus(
-        name=each.part.name,
+def _status_of(each: Watched) -> ComponentStatus:
+    return ComponentStatus(
+        name=each.component.name,
         state=each.state,
         pid=each.process.pid if each.process else None,
-        ports=dict(each.part.ports),
+        ports=dict(each.component.ports),
         restarts=each.restarts,
         last_exit=each.last_exit,
         log=str(each.log),
@@ -174,7 +174,7 @@ class _Signals:
 
 @contextmanager
 def _stop_signals() -> Iterator[_Signals]:
-    """SIGTERM, Ctrl-C and a closed terminal all ask for a drain."""
+    """SIGTERM, Ctrl-C and a closed terminal all request a drain."""
     signals = _Signals()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, signals.arrived) for number in numbers}
@@ -186,9 +186,9 @@ def _stop_signals() -> Iterator[_Signals]:
 
 
 def down(home: Home, say: Say, seconds: float = DOWN_SECONDS) -> bool:
-    """Drain the platform of this home, or what a killed runner left of it; False if there was nothing.
+    """Drains the platform of this home, or the leftovers of a killed runner. Returns False if nothing was running.
 
-    Raises TIMEOUT if its runner does not end.
+    Raises TIMEOUT if the runner does not end.
     """
     if home.id is None:
         return False
@@ -203,7 +203,9 @@ def down(home: Home, say: Say, seconds: float = DOWN_SECONDS) -> bool:
             process.terminate()
             asked = True
         if time.monotonic() > deadline:
-            raise LeptonError(ErrorCode.TIMEOUT, f"the runner (process {runner.pid}) still drains; logs: {home.logs}")
+            raise LeptonError(
+                ErrorCode.TIMEOUT, f"the runner (process {runner.pid}) is still draining; logs: {home.logs}"
+            )
         time.sleep(0.05)
     return True
 

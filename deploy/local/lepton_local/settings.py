@@ -1,4 +1,4 @@
-"""Settings of the local platform itself, `LEPTON_LOCAL_…`: mostly servers to use instead of the bundled ones."""
+"""Settings of the local platform, `LEPTON_LOCAL_…`: mostly servers to use instead of the bundled ones."""
 
 import re
 from typing import Self
@@ -12,52 +12,54 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 class ObjectStore(Settings):
-    """An S3 server and a bucket in it. `public_url`: how clients reach it, where that differs from `endpoint`."""
+    """An S3 server and a bucket. `public_url`: its URL for clients, if that differs from `endpoint`."""
 
-    endpoint: str = Field(default="", description="URL of an S3 server of your own; empty: the bundled one.")
+    endpoint: str = Field(default="", description="URL of your own S3 server; empty: the bundled one.")
     access_key: str = Field(default="", description="Its access key.")
     secret_key: str = Field(default="", description="Its secret key.")
     bucket: str = Field(
-        default="lepton", description="Bucket for this platform's database alone; made if it is missing."
+        default="lepton", description="Bucket, used only by this platform's database; it is made if it does not exist."
     )
     region: str = Field(default="us-east-1", description="Its region.")
-    public_url: str = Field(default="", description="How clients reach it, where that differs from the endpoint.")
+    public_url: str = Field(
+        default="", description="URL of the S3 server for clients, if that differs from the endpoint."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.endpoint and not (self.access_key and self.secret_key):
-            raise ValueError("an object store of your own needs endpoint, access_key and secret_key")
+            raise ValueError("your own object store needs endpoint, access_key and secret_key")
         return self
 
 
 class LocalSettings(Settings):
     """An empty URL means the bundled server.
 
-    `broker_url` is one user for all parts, since that server is not ours to give users.
-    `free_ports`: take any free ports at the first start instead of the default ones.
+    All components use the user of `broker_url`, since the platform makes no users on your own server.
+    `free_ports`: use any free ports at the first start instead of the default ones.
     """
 
     database_url: str = Field(
-        default="", description="A PostgreSQL of your own (`postgresql+psycopg://…`); empty: SQLite in the home."
+        default="", description="URL of your own PostgreSQL (`postgresql+psycopg://…`); empty: SQLite in the home."
     )
     broker_url: str = Field(
         default="",
-        description="A Redis or Valkey of your own (`redis://…/0`), in it a database for this platform alone: "
-        "another's gateway would take its submissions. Empty: the bundled server.",
+        description="URL of your own Redis or Valkey (`redis://…/0`), with a database that only this platform uses: "
+        "the gateway of another platform would read its submissions. Empty: the bundled server.",
     )
-    object_store: ObjectStore = Field(default=ObjectStore(), description="An S3 server of your own.")
+    object_store: ObjectStore = Field(default=ObjectStore(), description="Your own S3 server.")
     public_host: str = Field(
         default="",
-        description="Name or IPv4 address at which other machines reach this one; gateway, inference and the bundled "
-        "S3 server then listen on all its addresses. Empty: this machine alone.",
+        description="Name or IPv4 address by which other machines reach this one; gateway, inference and the bundled "
+        "S3 server then listen on all addresses. Empty: only this machine can reach them.",
     )
     free_ports: bool = Field(
-        default=False, description="Take any free ports at the first start instead of the default ones."
+        default=False, description="Use any free ports at the first start instead of the default ones."
     )
     queue_max_bytes: int = Field(
         default=1024**3,
         ge=64 * 1024**2,
-        description="Memory of the bundled queue server; when it is full, it refuses messages and forgets none.",
+        description="Memory of the bundled queue server; when it is full, it refuses new messages.",
     )
     start_seconds: float = Field(default=60.0, description="How long the start may take.")
 
@@ -65,5 +67,5 @@ class LocalSettings(Settings):
     @classmethod
     def _host_alone(cls, value: str) -> str:
         if value and not _HOST.fullmatch(value):
-            raise ValueError("not a host name or IPv4 address alone (no scheme, no port), e.g. gpu1.example.org")
+            raise ValueError("must be a host name or IPv4 address without scheme and port, such as gpu1.example.org")
         return value

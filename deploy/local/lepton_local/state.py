@@ -1,4 +1,4 @@
-"""What runs in a home: `platform.json` for `lepton doctor`, and the lock that says whether a runner lives."""
+"""The state of a home: `platform.json`, and the lock of its runner."""
 
 import contextlib
 import fcntl
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import psutil
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_local.home import Home, write_private
 
 
-class PartStatus(BaseModel):
+class ComponentStatus(BaseModel):
     name: str
     state: str
     pid: int | None
@@ -25,22 +25,25 @@ class PartStatus(BaseModel):
 
 
 class PlatformStatus(BaseModel):
-    """`ready`: all parts served once. URLs are those that clients use; the queue's is without its password.
+    """`ready`: all components have started. URLs are those for clients; the queue's is without the password.
 
-    `moved`: a sentence for each port that was in use, so that another one was taken.
+    `moved`: a sentence for each port that was in use, for which another one was chosen.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     home: str
     pid: int
     ready: bool
     urls: dict[str, str]
     moved: list[str] = []
-    parts: list[PartStatus]
+    # "parts" is the name in platform.json.
+    components: list[ComponentStatus] = Field(validation_alias="parts", serialization_alias="parts")
 
 
 @dataclass(frozen=True)
 class Runner:
-    """A living runner. The start time guards against a process id that was given out again."""
+    """A running runner. The start time detects a process id that was reused for another process."""
 
     pid: int
     created: float
@@ -54,7 +57,7 @@ class Runner:
 
 
 def write_status(home: Home, status: PlatformStatus) -> None:
-    write_private(home.state, status.model_dump_json(indent=2) + "\n")
+    write_private(home.state, status.model_dump_json(indent=2, by_alias=True) + "\n")
 
 
 def read_status(home: Home) -> PlatformStatus | None:
@@ -66,9 +69,9 @@ def read_status(home: Home) -> PlatformStatus | None:
 
 @contextlib.contextmanager
 def runner_lock(home: Home) -> Iterator[None]:
-    """One runner per home. The kernel frees the lock when the runner dies, however it dies.
+    """Allows one runner for each home. The kernel releases the lock when the runner ends in any way.
 
-    Raises ALREADY_EXISTS, saying where the other one is.
+    Raises ALREADY_EXISTS, naming the other one.
     """
     with home.lock.open("a+") as file:
         if not _try_lock(file):

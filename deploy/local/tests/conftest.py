@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_local.components import Part
+from lepton_local.components import Component
 from lepton_local.home import Home
 from lepton_local.leftovers import find_marked, kill_marked
 from lepton_local.processes import Supervisor, Watched
@@ -21,22 +21,22 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path / "home")
     home.create()
     yield home
-    for part in find_marked(home.marker):
-        kill_marked(home.marker, part)
+    for component in find_marked(home.marker):
+        kill_marked(home.marker, component)
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Callable[..., Part]:
-    """A small program as a part: it is ready once it has written its file."""
+def stand_in(tmp_path: Path) -> Callable[..., Component]:
+    """A small program as a component: it is ready once it has written its file."""
 
     def make(
         name: str, script: str = "signal.pause()", *, stop_seconds: float = 10, after: tuple[str, ...] = ()
-    ) -> Part:
+    ) -> Component:
         ready = tmp_path / f"{name}.ready"
         program = f"import os, signal, sys, time\n{script.replace('READY', repr(str(ready)))}"
         if "READY" not in script:
             program = f"import signal\nopen({str(ready)!r}, 'w').close()\n{program}"
-        return Part(
+        return Component(
             name=name,
             command=[sys.executable, "-c", program],
             environment={},
@@ -51,19 +51,19 @@ def stand_in(tmp_path: Path) -> Callable[..., Part]:
 
 @pytest.fixture
 def changes() -> list[tuple[str, str]]:
-    """What the supervisor reported: (part, text)."""
+    """What the supervisor reported: (component, text)."""
     return []
 
 
 @pytest.fixture
-def supervise(home: Home, changes: list[tuple[str, str]]) -> Iterator[Callable[[list[Part]], Supervisor]]:
+def supervise(home: Home, changes: list[tuple[str, str]]) -> Iterator[Callable[[list[Component]], Supervisor]]:
     started: list[Supervisor] = []
 
     def report(watched: Watched, text: str) -> None:
-        changes.append((watched.part.name, text))
+        changes.append((watched.component.name, text))
 
-    def make(parts: list[Part]) -> Supervisor:
-        started.append(Supervisor(parts, home, report=report, environ=os.environ))
+    def make(components: list[Component]) -> Supervisor:
+        started.append(Supervisor(components, home, report=report, environ=os.environ))
         return started[-1]
 
     yield make

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lepton_core.errors import LeptonError
-from lepton_local.components import objects_part, queue_part
+from lepton_local.components import objects_component, queue_component
 from lepton_local.home import Home
 from lepton_local.platform import Platform
 from lepton_local.settings import LocalSettings
@@ -17,7 +17,7 @@ try:
         os.environ,
         say=lambda line: print(line, flush=True),  # noqa: T201
         on_ready=lambda status: print("up", flush=True),  # noqa: T201
-        build=lambda wiring: [queue_part(wiring), objects_part(wiring)],
+        build=lambda wiring: [queue_component(wiring), objects_component(wiring)],
     ).up()
 except LeptonError as error:
     sys.exit(str(error))

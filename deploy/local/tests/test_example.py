@@ -54,5 +54,5 @@ def test_the_row_to_predict_has_the_table_s_columns_without_the_target(tmp_path:
 
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     write_example(Kind.SCRIPT, tmp_path)
-    with pytest.raises(LeptonError, match="is there already"):
+    with pytest.raises(LeptonError, match="already exists"):
         write_example(Kind.SCRIPT, tmp_path)

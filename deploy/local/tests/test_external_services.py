@@ -9,13 +9,13 @@ import pytest
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import free_port
 from lepton_fixtures.servers import S3Bucket, ValkeyServer
-from lepton_local.external_services import look_at_given
+from lepton_local.external_services import check_external_services
 from lepton_local.settings import LocalSettings, ObjectStore
 
 
 def said_of(**settings: Any) -> list[str]:
     said: list[str] = []
-    look_at_given(LocalSettings(**settings), said.append)
+    check_external_services(LocalSettings(**settings), said.append)
     return said
 
 

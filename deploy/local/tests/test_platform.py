@@ -55,7 +55,7 @@ def status_of(home: Home) -> PlatformStatus:
 
 def queue_of(home: Home) -> redis.Redis:
     password = ensure_keys(home).queue_passwords["services"]
-    port = next(part.ports["redis"] for part in status_of(home).parts if part.name == "queue")
+    port = next(component.ports["redis"] for component in status_of(home).components if component.name == "queue")
     return redis.Redis(port=port, username="services", password=password, decode_responses=True)
 
 
@@ -85,7 +85,7 @@ def test_a_second_runner_says_that_one_is_running_and_where(home: Home, run: Run
     for word in (str(home.folder), f"process {first.pid}", status_of(home).urls["gateway"], "lepton down"):
         assert word in output
     assert first.poll() is None
-    assert all(part.state == "ready" for part in status_of(home).parts)
+    assert all(component.state == "ready" for component in status_of(home).components)
 
 
 def test_down_stops_a_running_platform(home: Home, run: Run) -> None:
@@ -97,7 +97,7 @@ def test_down_stops_a_running_platform(home: Home, run: Run) -> None:
 
 def test_parts_of_a_killed_runner_are_ended_by_the_next_one(home: Home, run: Run) -> None:
     first = run()
-    left = {part.pid for part in status_of(home).parts}
+    left = {component.pid for component in status_of(home).components}
     first.kill()
     first.wait()
     assert {process.pid for found in find_marked(home.marker).values() for process in found} == left
@@ -106,7 +106,7 @@ def test_parts_of_a_killed_runner_are_ended_by_the_next_one(home: Home, run: Run
     second = run()
     assert is_up(home, second.pid)
     marked = {process.pid for found in find_marked(home.marker).values() for process in found}
-    assert marked == {part.pid for part in status_of(home).parts}
+    assert marked == {component.pid for component in status_of(home).components}
     assert marked.isdisjoint(left)
 
 
@@ -187,11 +187,11 @@ def test_others_get_through_the_home_only_while_scripts_run_as_another_user(
 
 def test_a_crashed_server_is_restarted_and_reported(home: Home, run: Run) -> None:
     runner = run()
-    pid = next(part.pid for part in status_of(home).parts if part.name == "queue")
+    pid = next(component.pid for component in status_of(home).components if component.name == "queue")
     psutil.Process(pid).kill()
 
     def recovered() -> bool:
-        queue = next(part for part in status_of(home).parts if part.name == "queue")
+        queue = next(component for component in status_of(home).components if component.name == "queue")
         return queue.state == "ready" and queue.restarts == 1 and queue.last_exit == "was killed by SIGKILL"
 
     wait_until(recovered, what="the queue server to be back")

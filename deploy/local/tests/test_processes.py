@@ -1,4 +1,4 @@
-"""The supervisor, with small real processes as parts."""
+"""The supervisor, with small real processes as components."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.processes import wait_until
 from lepton_local import processes
-from lepton_local.components import Part
+from lepton_local.components import Component
 from lepton_local.home import Home
 from lepton_local.leftovers import find_marked
 from lepton_local.processes import MAX_LOG_BYTES, State, Supervisor, rotate
 
-Make = Callable[..., Part]
-Supervise = Callable[[list[Part]], Supervisor]
+Make = Callable[..., Component]
+Supervise = Callable[[list[Component]], Supervisor]
 Changes = list[tuple[str, str]]
 
 
@@ -70,7 +70,7 @@ def test_a_killed_part_is_reported_and_restarted(stand_in: Make, supervise: Supe
         wait_until(lambda: supervisor.watched["gateway"].state is State.READY, what="readiness after the restart")
     assert pid_of(supervisor, "gateway") != killed
     assert pid_of(supervisor, "registry") == other
-    assert any(part == "gateway" and "killed by SIGKILL" in text for part, text in changes)
+    assert any(component == "gateway" and "killed by SIGKILL" in text for component, text in changes)
 
 
 def test_a_part_that_keeps_crashing_waits_longer_each_time(
@@ -98,7 +98,7 @@ def test_drain_follows_the_order_and_waits_for_each(
     supervisor = supervise([stand_in(name, last_words.replace("NAME", name)) for name in names])
     start(supervisor)
     supervisor.drain(["trainer", "gateway", "registry"], lambda: False)
-    assert [part for part, text in changes if text == "stopped"] == ["trainer", "gateway", "registry"]
+    assert [component for component, text in changes if text == "stopped"] == ["trainer", "gateway", "registry"]
     for before, after in (("trainer", "gateway"), ("gateway", "registry")):
         assert changes.index((before, "stopped")) < changes.index((after, "stopping"))
     assert all((home.folder / f"said-{name}").exists() for name in names)
@@ -107,7 +107,7 @@ def test_drain_follows_the_order_and_waits_for_each(
 def test_a_part_that_ignores_sigterm_is_killed_with_its_children(
     stand_in: Make, supervise: Supervise, changes: Changes, home: Home
 ) -> None:
-    # The child has a session of its own: killing the part's process group would not reach it.
+    # The child has a session of its own: killing the component's process group would not reach it.
     stubborn = (
         "import subprocess\nsignal.signal(15, signal.SIG_IGN)\n"
         "child_program = 'import signal; signal.signal(15, signal.SIG_IGN); signal.pause()'\n"

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
 from lepton_fixtures.processes import wait_until
-from lepton_local.components import Part, Wiring, objects_part, port_hosts, queue_part
+from lepton_local.components import Component, Wiring, objects_component, port_hosts, queue_component
 from lepton_local.diagnosis import queue_logins, queue_memory
 from lepton_local.home import BUCKET, Home
 from lepton_local.keys import Keys, ensure_keys
@@ -44,10 +44,10 @@ class Servers:
 
 
 @pytest.fixture
-def servers(home: Home, supervise: Callable[[list[Part]], Supervisor]) -> Servers:
+def servers(home: Home, supervise: Callable[[list[Component]], Supervisor]) -> Servers:
     keys = ensure_keys(home)
     wiring = Wiring(home, choose_ports(port_hosts(LocalSettings()), home.ports, any_free=True), keys, LocalSettings())
-    supervisor = supervise([queue_part(wiring), objects_part(wiring)])
+    supervisor = supervise([queue_component(wiring), objects_component(wiring)])
     assert supervisor.start(20, threading.Event())
     return Servers(supervisor, keys, wiring)
 
@@ -203,7 +203,7 @@ def test_no_secret_is_readable_by_others_or_stands_on_a_command_line(servers: Se
     for watched in servers.supervisor.watched.values():
         assert watched.process is not None
         arguments = " ".join(psutil.Process(watched.process.pid).cmdline())
-        text = arguments + watched.log.read_text(errors="replace") + repr(watched.part) + repr(servers.wiring)
+        text = arguments + watched.log.read_text(errors="replace") + repr(watched.component) + repr(servers.wiring)
         assert not any(secret in text for secret in secrets)
 
 

@@ -1,4 +1,4 @@
-"""A plain PyTorch program: tells two spirals apart. It runs as `python train.py`, by torchrun, or as a Lepton job.
+"""A plain PyTorch program that classifies two spirals. It runs as `python train.py`, by torchrun, or as a Lepton job.
 
 The line with `lepton.log` is optional: it shows the metrics live, and does nothing outside of a job.
 """
