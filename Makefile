@@ -1,7 +1,7 @@
 # The one entry point: people, CI and the README call the same targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup hashes sbom proto lint types test test-faults test-install up quickstart bench clean
+.PHONY: help setup hashes sbom proto lint types test test-faults test-install test-soak up quickstart bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -94,14 +94,18 @@ lint: setup .venv-proto/.stamp  ## style, import arrows, contracts, and whatever
 types: setup  ## mypy, strict, over every package
 	$(BIN)/mypy $(PACKAGES:%=-p %)
 
-test: setup  ## everything but the two long suites
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --ignore=tests/faults --ignore=tests/install
+test: setup  ## everything but the long suites below
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --ignore=tests/faults --ignore=tests/install --ignore=tests/soak
 
 test-faults: setup  ## kill, cut off and corrupt real processes
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile tests/faults
 
 test-install: setup  ## each dist alone, in clean virtual environments
 	$(BIN)/pytest tests/install
+
+# Not in CI: each run takes other choices. LEPTON_SOAK_SECONDS and LEPTON_SOAK_SEED: see tests/soak.
+test-soak: setup  ## minutes of random kills and floods; each accepted job ends once
+	$(BIN)/pytest tests/soak
 
 up: setup  ## the platform on this machine, until Ctrl-C
 	$(BIN)/lepton up

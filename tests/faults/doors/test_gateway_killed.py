@@ -5,30 +5,26 @@ from __future__ import annotations
 import json
 import random
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 from celery import Celery
-from google.protobuf import json_format
 from redis import Redis
 
 from lepton import Client
-from lepton_core.errors import LeptonError
 from lepton_core.queue import SUBMISSION_QUEUE, SUBMISSION_STREAM, SUBMIT_TASK, reply_stream
 from lepton_fixtures.archives import zipped
 from lepton_fixtures.callers import Caller, key
 from lepton_fixtures.databases import postgres_database
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import wait_until
-from lepton_proto.v1 import jobs_pb2
+from lepton_fixtures.submissions import Submission, message, runs_named
 
 CLIENTS = 12
 KEYS_A_ROUND = 240
@@ -60,67 +56,17 @@ def mortal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-@dataclass
-class Submission:
-    """One key, sent until it was answered. `created` is what the answer said; None over gRPC, which does not tell."""
-
-    name: str
-    by_grpc: bool
-    key: str = field(default_factory=lambda: str(uuid.uuid4()))
-    run: str = ""
-    created: bool | None = None
-    tries: int = 0
-
-    @property
-    def answer_was_lost(self) -> bool:
-        """Its run was there before the answer that it got."""
-        return self.created is False and self.tries > 1
-
-    def send(self, caller: Caller) -> bool:
-        """Whether there was an answer."""
-        self.tries += 1
-        try:
-            if self.by_grpc:
-                self.run = self._over_grpc(caller)
-            else:
-                self.run, self.created = self._over_http(caller)
-        except (httpx.TransportError, LeptonError):
-            return False
-        return True
-
-    def _over_http(self, caller: Caller) -> tuple[str, bool]:
-        body = {**JOB, "name": self.name}
-        answer = caller.gateway.post("/v1/jobs", json=body, headers={"idempotency-key": self.key})
-        assert answer.status_code in (200, 202), answer.text
-        return answer.json()["id"], answer.status_code == 202
-
-    def _over_grpc(self, caller: Caller) -> str:
-        spec = jobs_pb2.JobSpec(name=self.name, train_json=json.dumps(JOB["train"]))
-        json_format.ParseDict({field: JOB[field] for field in ("recipe", "data", "resources")}, spec)
-        request = jobs_pb2.SubmitRequest(spec=spec, idempotency_key=self.key)
-        return str(caller.rpc(caller.jobs.Submit, request).run.id)
-
-
-def runs_named(platform: RunningPlatform, prefix: str) -> Counter[str]:
-    """How many runs of each name there are."""
-    found: Counter[str] = Counter()
-    token = ""
-    with httpx.Client(base_url=platform.url("gateway"), headers={"authorization": key(platform.api_key)}) as http:
-        while True:
-            page = http.get("/v1/runs", params={"page_size": 1000, "page_token": token}).json()
-            found.update(run["name"] for run in page["runs"] if run["name"].startswith(prefix))
-            token = page["next_page_token"]
-            if not token:
-                return found
+def waiting(name: str) -> dict[str, Any]:
+    return {**JOB, "name": name}
 
 
 def round_with_a_kill(platform: RunningPlatform, caller: Caller, number: int) -> list[Submission]:
     """Many keys at once; the gateway dies when a part of them was answered; all are answered in the end."""
-    sent = [Submission(f"job-{number}-{index}", by_grpc=index % 3 == 0) for index in range(KEYS_A_ROUND)]
+    sent = [Submission(waiting(f"job-{number}-{index}"), by_grpc=index % 3 == 0) for index in range(KEYS_A_ROUND)]
     answered = threading.Semaphore(0)
 
     def insist(submission: Submission) -> None:
-        wait_until(lambda: submission.send(caller), 60, f"an answer to {submission.name}")
+        submission.insist(caller)
         answered.release()
 
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -156,7 +102,7 @@ def test_the_python_client_asks_again_by_itself(mortal: RunningPlatform) -> None
     names = [f"client-{index}" for index in range(60)]
 
     def submit(client: Client, name: str) -> str:
-        return client.jobs.submit({**JOB, "name": name}, progress=False).id
+        return client.jobs.submit(waiting(name), progress=False).id
 
     with ThreadPoolExecutor(8) as pool:
         client = mortal.client()
@@ -168,8 +114,8 @@ def test_the_python_client_asks_again_by_itself(mortal: RunningPlatform) -> None
 
 
 def test_messages_thrice_out_of_order_and_through_kills_are_one_run_each(mortal: RunningPlatform) -> None:
-    once = [message(f"once-{index}") for index in range(30)]
-    thrice = [message(f"thrice-{index}") for index in range(30)]
+    once = [message(waiting(f"once-{index}")) for index in range(30)]
+    thrice = [message(waiting(f"thrice-{index}")) for index in range(30)]
     order = once + thrice * 3
     random.Random(7).shuffle(order)
     celery = Celery(broker=mortal.queue_url("producers"))
@@ -185,20 +131,16 @@ def test_messages_thrice_out_of_order_and_through_kills_are_one_run_each(mortal:
                 wait_until(lambda: redis.xrange(replies, count=1), 60, "the first replies")
                 mortal.wait_back("gateway", mortal.kill("gateway"))
 
-        def runs_told() -> dict[str, set[str]]:
-            told: dict[str, set[str]] = {}
+        def runs_of_replies() -> dict[str, set[str]]:
+            runs: dict[str, set[str]] = {}
             for _, fields in cast("Any", redis.xrange(replies)):
                 assert fields["status"] == "accepted", fields
-                told.setdefault(fields["message_id"], set()).add(fields["run_id"])
-            return told
+                runs.setdefault(fields["message_id"], set()).add(fields["run_id"])
+            return runs
 
         # What a killed gateway had in hand is taken over by the next one when it has lain idle for 30 s.
-        wait_until(lambda: len(runs_told()) == len(once) + len(thrice), 120, "a reply to every message")
-        assert all(len(runs) == 1 for runs in runs_told().values())
+        wait_until(lambda: len(runs_of_replies()) == len(once) + len(thrice), 120, "a reply to every message")
+        assert all(len(runs) == 1 for runs in runs_of_replies().values())
     celery.close()
     for prefix, messages in (("once-", once), ("thrice-", thrice)):
         assert runs_named(mortal, prefix) == Counter(each["job"]["name"] for each in messages)
-
-
-def message(name: str) -> dict[str, Any]:
-    return {"message_id": f"m-{uuid.uuid4()}", "job": {**JOB, "name": name}}
