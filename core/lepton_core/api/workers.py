@@ -17,7 +17,7 @@ class Worker(Resource):
     seen_at_us: int = 0
     alive: bool = Field(False, description="Seen within the last minute.")
     current_attempt_id: str = ""
-    draining: bool = Field(False, description="Gets no more work until it is started anew.")
+    draining: bool = Field(False, description="Gets no more work until it is restarted.")
     isolates_scripts: bool = Field(False, description="Runs scripts as an operating-system user other than its own.")
 
 

@@ -93,7 +93,7 @@ class ArtifactServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PutInline(self, request, context):
-        """Small files (at most 256 KiB each), at most 16 MiB a batch.
+        """Small files: at most 256 KiB each, and at most 16 MiB in a batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +124,7 @@ class ArtifactServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportDamage(self, request, context):
-        """A reader found other bytes than the digest says; confirmed by the registry before it acts.
+        """Reports bytes that do not match their digest. The registry reads them again before it acts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

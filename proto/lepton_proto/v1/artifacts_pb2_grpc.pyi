@@ -35,13 +35,13 @@ class ArtifactServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ArtifactServiceAsyncStub: ...
     FindMissing: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.FindMissingRequest, _artifacts_pb2.FindMissingResponse]
     PutInline: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.PutInlineRequest, _artifacts_pb2.PutInlineResponse]
-    """Small files (at most 256 KiB each), at most 16 MiB a batch."""
+    """Small files: at most 256 KiB each, and at most 16 MiB in a batch."""
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.CreateUploadRequest, _artifacts_pb2.CreateUploadResponse]
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.CompleteUploadRequest, _artifacts_pb2.CompleteUploadResponse]
     GetUpload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.GetUploadRequest, _artifacts_pb2.GetUploadResponse]
     Locate: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.LocateRequest, _artifacts_pb2.LocateResponse]
     ReportDamage: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.ReportDamageRequest, _artifacts_pb2.ReportDamageResponse]
-    """A reader found other bytes than the digest says; confirmed by the registry before it acts."""
+    """Reports bytes that do not match their digest. The registry reads them again before it acts."""
     CommitManifest: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.CommitManifestRequest, _artifacts_pb2.CommitManifestResponse]
     """Commits a folder: all files must be present. The same files give the same digest."""
     GetManifest: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.GetManifestRequest, _artifacts_pb2.GetManifestResponse]
@@ -53,13 +53,13 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     FindMissing: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.FindMissingRequest, _artifacts_pb2.FindMissingResponse]  # type: ignore[assignment]
     PutInline: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.PutInlineRequest, _artifacts_pb2.PutInlineResponse]  # type: ignore[assignment]
-    """Small files (at most 256 KiB each), at most 16 MiB a batch."""
+    """Small files: at most 256 KiB each, and at most 16 MiB in a batch."""
     CreateUpload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.CreateUploadRequest, _artifacts_pb2.CreateUploadResponse]  # type: ignore[assignment]
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.CompleteUploadRequest, _artifacts_pb2.CompleteUploadResponse]  # type: ignore[assignment]
     GetUpload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.GetUploadRequest, _artifacts_pb2.GetUploadResponse]  # type: ignore[assignment]
     Locate: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.LocateRequest, _artifacts_pb2.LocateResponse]  # type: ignore[assignment]
     ReportDamage: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.ReportDamageRequest, _artifacts_pb2.ReportDamageResponse]  # type: ignore[assignment]
-    """A reader found other bytes than the digest says; confirmed by the registry before it acts."""
+    """Reports bytes that do not match their digest. The registry reads them again before it acts."""
     CommitManifest: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.CommitManifestRequest, _artifacts_pb2.CommitManifestResponse]  # type: ignore[assignment]
     """Commits a folder: all files must be present. The same files give the same digest."""
     GetManifest: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.GetManifestRequest, _artifacts_pb2.GetManifestResponse]  # type: ignore[assignment]
@@ -80,7 +80,7 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifacts_pb2.PutInlineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifacts_pb2.PutInlineResponse, _abc.Awaitable[_artifacts_pb2.PutInlineResponse]]:
-        """Small files (at most 256 KiB each), at most 16 MiB a batch."""
+        """Small files: at most 256 KiB each, and at most 16 MiB in a batch."""
 
     @_abc_1.abstractmethod
     def CreateUpload(
@@ -116,7 +116,7 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifacts_pb2.ReportDamageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifacts_pb2.ReportDamageResponse, _abc.Awaitable[_artifacts_pb2.ReportDamageResponse]]:
-        """A reader found other bytes than the digest says; confirmed by the registry before it acts."""
+        """Reports bytes that do not match their digest. The registry reads them again before it acts."""
 
     @_abc_1.abstractmethod
     def CommitManifest(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AttemptServiceStub(object):
-    """For workers. Claim needs the pool's token, everything else the attempt's.
+    """For workers. Claim needs the pool's token, all other calls the attempt's.
     """
 
     def __init__(self, channel):
@@ -58,11 +58,11 @@ class AttemptServiceStub(object):
 
 
 class AttemptServiceServicer(object):
-    """For workers. Claim needs the pool's token, everything else the attempt's.
+    """For workers. Claim needs the pool's token, all other calls the attempt's.
     """
 
     def Claim(self, request, context):
-        """Answers an empty assignment when there is no work. The same claim_id again gives the same attempt.
+        """Returns an empty assignment if there is no work. A repeated claim_id returns the same attempt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +81,7 @@ class AttemptServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Finish(self, request, context):
-        """Ends the attempt, with all that belongs to it, in one transaction.
+        """Ends the attempt and commits its results in one transaction.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +119,7 @@ def add_AttemptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AttemptService(object):
-    """For workers. Claim needs the pool's token, everything else the attempt's.
+    """For workers. Claim needs the pool's token, all other calls the attempt's.
     """
 
     @staticmethod

@@ -27,33 +27,33 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AttemptServiceStub:
-    """For workers. Claim needs the pool's token, everything else the attempt's."""
+    """For workers. Claim needs the pool's token, all other calls the attempt's."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AttemptServiceAsyncStub: ...
     Claim: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.ClaimRequest, _attempts_pb2.ClaimResponse]
-    """Answers an empty assignment when there is no work. The same claim_id again gives the same attempt."""
+    """Returns an empty assignment if there is no work. A repeated claim_id returns the same attempt."""
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.HeartbeatRequest, _attempts_pb2.HeartbeatResponse]
     CommitCheckpoint: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.CommitCheckpointRequest, _attempts_pb2.CommitCheckpointResponse]
     Finish: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.FinishRequest, _attempts_pb2.FinishResponse]
-    """Ends the attempt, with all that belongs to it, in one transaction."""
+    """Ends the attempt and commits its results in one transaction."""
 
 @_typing.type_check_only
 class AttemptServiceAsyncStub(AttemptServiceStub):
-    """For workers. Claim needs the pool's token, everything else the attempt's."""
+    """For workers. Claim needs the pool's token, all other calls the attempt's."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Claim: _aio.UnaryUnaryMultiCallable[_attempts_pb2.ClaimRequest, _attempts_pb2.ClaimResponse]  # type: ignore[assignment]
-    """Answers an empty assignment when there is no work. The same claim_id again gives the same attempt."""
+    """Returns an empty assignment if there is no work. A repeated claim_id returns the same attempt."""
     Heartbeat: _aio.UnaryUnaryMultiCallable[_attempts_pb2.HeartbeatRequest, _attempts_pb2.HeartbeatResponse]  # type: ignore[assignment]
     CommitCheckpoint: _aio.UnaryUnaryMultiCallable[_attempts_pb2.CommitCheckpointRequest, _attempts_pb2.CommitCheckpointResponse]  # type: ignore[assignment]
     Finish: _aio.UnaryUnaryMultiCallable[_attempts_pb2.FinishRequest, _attempts_pb2.FinishResponse]  # type: ignore[assignment]
-    """Ends the attempt, with all that belongs to it, in one transaction."""
+    """Ends the attempt and commits its results in one transaction."""
 
 class AttemptServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For workers. Claim needs the pool's token, everything else the attempt's."""
+    """For workers. Claim needs the pool's token, all other calls the attempt's."""
 
     @_abc_1.abstractmethod
     def Claim(
@@ -61,7 +61,7 @@ class AttemptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _attempts_pb2.ClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_attempts_pb2.ClaimResponse, _abc.Awaitable[_attempts_pb2.ClaimResponse]]:
-        """Answers an empty assignment when there is no work. The same claim_id again gives the same attempt."""
+        """Returns an empty assignment if there is no work. A repeated claim_id returns the same attempt."""
 
     @_abc_1.abstractmethod
     def Heartbeat(
@@ -83,6 +83,6 @@ class AttemptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _attempts_pb2.FinishRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_attempts_pb2.FinishResponse, _abc.Awaitable[_attempts_pb2.FinishResponse]]:
-        """Ends the attempt, with all that belongs to it, in one transaction."""
+        """Ends the attempt and commits its results in one transaction."""
 
 def add_AttemptServiceServicer_to_server(servicer: AttemptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -65,7 +65,7 @@ class DatasetServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def CreateDatasetVersion(self, request, context):
-        """Makes the dataset if it is new. The files of the latest version again: that version, created = false.
+        """Makes the dataset if it is new. The same files as the latest version: returns that version with created = false.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

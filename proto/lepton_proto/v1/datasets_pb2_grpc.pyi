@@ -32,7 +32,7 @@ class DatasetServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatasetServiceAsyncStub: ...
     CreateDatasetVersion: _grpc.UnaryUnaryMultiCallable[_datasets_pb2.CreateDatasetVersionRequest, _datasets_pb2.CreateDatasetVersionResponse]
-    """Makes the dataset if it is new. The files of the latest version again: that version, created = false."""
+    """Makes the dataset if it is new. The same files as the latest version: returns that version with created = false."""
     GetDataset: _grpc.UnaryUnaryMultiCallable[_datasets_pb2.GetDatasetRequest, _datasets_pb2.GetDatasetResponse]
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_datasets_pb2.ListDatasetsRequest, _datasets_pb2.ListDatasetsResponse]
     GetDatasetVersion: _grpc.UnaryUnaryMultiCallable[_datasets_pb2.GetDatasetVersionRequest, _datasets_pb2.GetDatasetVersionResponse]
@@ -43,7 +43,7 @@ class DatasetServiceStub:
 class DatasetServiceAsyncStub(DatasetServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDatasetVersion: _aio.UnaryUnaryMultiCallable[_datasets_pb2.CreateDatasetVersionRequest, _datasets_pb2.CreateDatasetVersionResponse]  # type: ignore[assignment]
-    """Makes the dataset if it is new. The files of the latest version again: that version, created = false."""
+    """Makes the dataset if it is new. The same files as the latest version: returns that version with created = false."""
     GetDataset: _aio.UnaryUnaryMultiCallable[_datasets_pb2.GetDatasetRequest, _datasets_pb2.GetDatasetResponse]  # type: ignore[assignment]
     ListDatasets: _aio.UnaryUnaryMultiCallable[_datasets_pb2.ListDatasetsRequest, _datasets_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     GetDatasetVersion: _aio.UnaryUnaryMultiCallable[_datasets_pb2.GetDatasetVersionRequest, _datasets_pb2.GetDatasetVersionResponse]  # type: ignore[assignment]
@@ -57,7 +57,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _datasets_pb2.CreateDatasetVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_datasets_pb2.CreateDatasetVersionResponse, _abc.Awaitable[_datasets_pb2.CreateDatasetVersionResponse]]:
-        """Makes the dataset if it is new. The files of the latest version again: that version, created = false."""
+        """Makes the dataset if it is new. The same files as the latest version: returns that version with created = false."""
 
     @_abc_1.abstractmethod
     def GetDataset(

@@ -104,14 +104,14 @@ class DeploymentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateDeployment(self, request, context):
-        """Points an existing deployment at another reference.
+        """Changes an existing deployment to another reference.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackDeployment(self, request, context):
-        """A new revision that serves what an earlier one served, pinned (revision 0: the one before the current).
+        """Makes a new revision with the version of an earlier one, and pins it (revision 0: the one before the current).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,7 +137,7 @@ class DeploymentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportRevision(self, request, context):
-        """For inference: how a revision fared.
+        """For inference: reports that a revision is ready or has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

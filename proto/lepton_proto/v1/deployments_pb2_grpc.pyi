@@ -36,15 +36,15 @@ class DeploymentServiceStub:
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.GetDeploymentRequest, _deployments_pb2.GetDeploymentResponse]
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ListDeploymentsRequest, _deployments_pb2.ListDeploymentsResponse]
     UpdateDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.UpdateDeploymentRequest, _deployments_pb2.UpdateDeploymentResponse]
-    """Points an existing deployment at another reference."""
+    """Changes an existing deployment to another reference."""
     RollbackDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.RollbackDeploymentRequest, _deployments_pb2.RollbackDeploymentResponse]
-    """A new revision that serves what an earlier one served, pinned (revision 0: the one before the current)."""
+    """Makes a new revision with the version of an earlier one, and pins it (revision 0: the one before the current)."""
     DeleteDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.DeleteDeploymentRequest, _deployments_pb2.DeleteDeploymentResponse]
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ListRevisionsRequest, _deployments_pb2.ListRevisionsResponse]
     WatchServing: _grpc.UnaryStreamMultiCallable[_deployments_pb2.WatchServingRequest, _deployments_pb2.WatchServingResponse]
     """For inference: the full state of all projects on connect, after each change and every 30 s."""
     ReportRevision: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ReportRevisionRequest, _deployments_pb2.ReportRevisionResponse]
-    """For inference: how a revision fared."""
+    """For inference: reports that a revision is ready or has failed."""
 
 @_typing.type_check_only
 class DeploymentServiceAsyncStub(DeploymentServiceStub):
@@ -54,15 +54,15 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     GetDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.GetDeploymentRequest, _deployments_pb2.GetDeploymentResponse]  # type: ignore[assignment]
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ListDeploymentsRequest, _deployments_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
     UpdateDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.UpdateDeploymentRequest, _deployments_pb2.UpdateDeploymentResponse]  # type: ignore[assignment]
-    """Points an existing deployment at another reference."""
+    """Changes an existing deployment to another reference."""
     RollbackDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.RollbackDeploymentRequest, _deployments_pb2.RollbackDeploymentResponse]  # type: ignore[assignment]
-    """A new revision that serves what an earlier one served, pinned (revision 0: the one before the current)."""
+    """Makes a new revision with the version of an earlier one, and pins it (revision 0: the one before the current)."""
     DeleteDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.DeleteDeploymentRequest, _deployments_pb2.DeleteDeploymentResponse]  # type: ignore[assignment]
     ListRevisions: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ListRevisionsRequest, _deployments_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     WatchServing: _aio.UnaryStreamMultiCallable[_deployments_pb2.WatchServingRequest, _deployments_pb2.WatchServingResponse]  # type: ignore[assignment]
     """For inference: the full state of all projects on connect, after each change and every 30 s."""
     ReportRevision: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ReportRevisionRequest, _deployments_pb2.ReportRevisionResponse]  # type: ignore[assignment]
-    """For inference: how a revision fared."""
+    """For inference: reports that a revision is ready or has failed."""
 
 class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -93,7 +93,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployments_pb2.UpdateDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.UpdateDeploymentResponse, _abc.Awaitable[_deployments_pb2.UpdateDeploymentResponse]]:
-        """Points an existing deployment at another reference."""
+        """Changes an existing deployment to another reference."""
 
     @_abc_1.abstractmethod
     def RollbackDeployment(
@@ -101,7 +101,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployments_pb2.RollbackDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.RollbackDeploymentResponse, _abc.Awaitable[_deployments_pb2.RollbackDeploymentResponse]]:
-        """A new revision that serves what an earlier one served, pinned (revision 0: the one before the current)."""
+        """Makes a new revision with the version of an earlier one, and pins it (revision 0: the one before the current)."""
 
     @_abc_1.abstractmethod
     def DeleteDeployment(
@@ -131,6 +131,6 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployments_pb2.ReportRevisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.ReportRevisionResponse, _abc.Awaitable[_deployments_pb2.ReportRevisionResponse]]:
-        """For inference: how a revision fared."""
+        """For inference: reports that a revision is ready or has failed."""
 
 def add_DeploymentServiceServicer_to_server(servicer: DeploymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobServiceStub(object):
-    """The gateway's gRPC door.
+    """The gateway's gRPC API.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class JobServiceStub(object):
 
 
 class JobServiceServicer(object):
-    """The gateway's gRPC door.
+    """The gateway's gRPC API.
     """
 
     def Submit(self, request, context):
@@ -134,7 +134,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService(object):
-    """The gateway's gRPC door.
+    """The gateway's gRPC API.
     """
 
     @staticmethod

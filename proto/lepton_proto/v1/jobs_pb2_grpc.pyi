@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
-    """The gateway's gRPC door."""
+    """The gateway's gRPC API."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class JobServiceStub:
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
-    """The gateway's gRPC door."""
+    """The gateway's gRPC API."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Submit: _aio.UnaryUnaryMultiCallable[_jobs_pb2.SubmitRequest, _jobs_pb2.SubmitResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """The run now, and again after each change, until it has ended."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The gateway's gRPC door."""
+    """The gateway's gRPC API."""
 
     @_abc_1.abstractmethod
     def Submit(

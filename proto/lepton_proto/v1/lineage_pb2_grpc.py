@@ -45,7 +45,7 @@ class LineageServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def GetLineage(self, request, context):
-        """The closure of one node, in one query. References such as "digits@champion" and prediction ids are understood.
+        """The closure of a node. The node may be a reference such as "digits@champion", or a prediction id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,13 +32,13 @@ class LineageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LineageServiceAsyncStub: ...
     GetLineage: _grpc.UnaryUnaryMultiCallable[_lineage_pb2.GetLineageRequest, _lineage_pb2.GetLineageResponse]
-    """The closure of one node, in one query. References such as "digits@champion" and prediction ids are understood."""
+    """The closure of a node. The node may be a reference such as "digits@champion", or a prediction id."""
 
 @_typing.type_check_only
 class LineageServiceAsyncStub(LineageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetLineage: _aio.UnaryUnaryMultiCallable[_lineage_pb2.GetLineageRequest, _lineage_pb2.GetLineageResponse]  # type: ignore[assignment]
-    """The closure of one node, in one query. References such as "digits@champion" and prediction ids are understood."""
+    """The closure of a node. The node may be a reference such as "digits@champion", or a prediction id."""
 
 class LineageServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -47,6 +47,6 @@ class LineageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lineage_pb2.GetLineageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lineage_pb2.GetLineageResponse, _abc.Awaitable[_lineage_pb2.GetLineageResponse]]:
-        """The closure of one node, in one query. References such as "digits@champion" and prediction ids are understood."""
+        """The closure of a node. The node may be a reference such as "digits@champion", or a prediction id."""
 
 def add_LineageServiceServicer_to_server(servicer: LineageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,14 +50,15 @@ class MetricServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def AppendMetrics(self, request, context):
-        """Whole journal records starting at offset; answers the offset it has committed. Resending is harmless.
+        """Sends whole journal records from offset on; returns the committed offset. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryMetrics(self, request, context):
-        """Points of a run in order of arrival, each earlier attempt only up to the checkpoint its successor resumed from.
+        """Points of a run in order of arrival; of an earlier attempt only those up to the checkpoint from which the next one
+        resumed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

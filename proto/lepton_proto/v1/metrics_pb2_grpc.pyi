@@ -32,17 +32,21 @@ class MetricServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MetricServiceAsyncStub: ...
     AppendMetrics: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.AppendMetricsRequest, _metrics_pb2.AppendMetricsResponse]
-    """Whole journal records starting at offset; answers the offset it has committed. Resending is harmless."""
+    """Sends whole journal records from offset on; returns the committed offset. May be repeated."""
     QueryMetrics: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.QueryMetricsRequest, _metrics_pb2.QueryMetricsResponse]
-    """Points of a run in order of arrival, each earlier attempt only up to the checkpoint its successor resumed from."""
+    """Points of a run in order of arrival; of an earlier attempt only those up to the checkpoint from which the next one
+    resumed.
+    """
 
 @_typing.type_check_only
 class MetricServiceAsyncStub(MetricServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     AppendMetrics: _aio.UnaryUnaryMultiCallable[_metrics_pb2.AppendMetricsRequest, _metrics_pb2.AppendMetricsResponse]  # type: ignore[assignment]
-    """Whole journal records starting at offset; answers the offset it has committed. Resending is harmless."""
+    """Sends whole journal records from offset on; returns the committed offset. May be repeated."""
     QueryMetrics: _aio.UnaryUnaryMultiCallable[_metrics_pb2.QueryMetricsRequest, _metrics_pb2.QueryMetricsResponse]  # type: ignore[assignment]
-    """Points of a run in order of arrival, each earlier attempt only up to the checkpoint its successor resumed from."""
+    """Points of a run in order of arrival; of an earlier attempt only those up to the checkpoint from which the next one
+    resumed.
+    """
 
 class MetricServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -51,7 +55,7 @@ class MetricServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_pb2.AppendMetricsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_pb2.AppendMetricsResponse, _abc.Awaitable[_metrics_pb2.AppendMetricsResponse]]:
-        """Whole journal records starting at offset; answers the offset it has committed. Resending is harmless."""
+        """Sends whole journal records from offset on; returns the committed offset. May be repeated."""
 
     @_abc_1.abstractmethod
     def QueryMetrics(
@@ -59,6 +63,8 @@ class MetricServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_pb2.QueryMetricsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_pb2.QueryMetricsResponse, _abc.Awaitable[_metrics_pb2.QueryMetricsResponse]]:
-        """Points of a run in order of arrival, each earlier attempt only up to the checkpoint its successor resumed from."""
+        """Points of a run in order of arrival; of an earlier attempt only those up to the checkpoint from which the next one
+        resumed.
+        """
 
 def add_MetricServiceServicer_to_server(servicer: MetricServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -100,14 +100,14 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ImportModelVersion(self, request, context):
-        """Imports a package made elsewhere; every file is checked for what its name says it is.
+        """Imports a package made elsewhere. Each file's content must match the kind that its name says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetAlias(self, request, context):
-        """Compare and set: expected_version 0 means "whatever it is".
+        """Compare-and-set; expected_version 0: any version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

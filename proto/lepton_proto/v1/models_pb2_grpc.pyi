@@ -37,9 +37,9 @@ class ModelServiceStub:
     """By reference: "digits@champion", "digits@2", "digits@latest" or an id."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]
     ImportModelVersion: _grpc.UnaryUnaryMultiCallable[_models_pb2.ImportModelVersionRequest, _models_pb2.ImportModelVersionResponse]
-    """Imports a package made elsewhere; every file is checked for what its name says it is."""
+    """Imports a package made elsewhere. Each file's content must match the kind that its name says."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.SetAliasRequest, _models_pb2.SetAliasResponse]
-    """Compare and set: expected_version 0 means "whatever it is"."""
+    """Compare-and-set; expected_version 0: any version."""
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.DeleteAliasRequest, _models_pb2.DeleteAliasResponse]
 
 @_typing.type_check_only
@@ -51,9 +51,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """By reference: "digits@champion", "digits@2", "digits@latest" or an id."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
     ImportModelVersion: _aio.UnaryUnaryMultiCallable[_models_pb2.ImportModelVersionRequest, _models_pb2.ImportModelVersionResponse]  # type: ignore[assignment]
-    """Imports a package made elsewhere; every file is checked for what its name says it is."""
+    """Imports a package made elsewhere. Each file's content must match the kind that its name says."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.SetAliasRequest, _models_pb2.SetAliasResponse]  # type: ignore[assignment]
-    """Compare and set: expected_version 0 means "whatever it is"."""
+    """Compare-and-set; expected_version 0: any version."""
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.DeleteAliasRequest, _models_pb2.DeleteAliasResponse]  # type: ignore[assignment]
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,7 +92,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ImportModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ImportModelVersionResponse, _abc.Awaitable[_models_pb2.ImportModelVersionResponse]]:
-        """Imports a package made elsewhere; every file is checked for what its name says it is."""
+        """Imports a package made elsewhere. Each file's content must match the kind that its name says."""
 
     @_abc_1.abstractmethod
     def SetAlias(
@@ -100,7 +100,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.SetAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.SetAliasResponse, _abc.Awaitable[_models_pb2.SetAliasResponse]]:
-        """Compare and set: expected_version 0 means "whatever it is"."""
+        """Compare-and-set; expected_version 0: any version."""
 
     @_abc_1.abstractmethod
     def DeleteAlias(

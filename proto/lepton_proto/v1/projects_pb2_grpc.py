@@ -193,7 +193,7 @@ class KeyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyKey(self, request, context):
-        """For services only: which principal a presented key is. UNAUTHENTICATED if none.
+        """For services only: returns the principal of a key. UNAUTHENTICATED if the key is not valid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,7 @@ class KeyServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_projects_pb2.ListKeysRequest, _projects_pb2.ListKeysResponse]
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_projects_pb2.RevokeKeyRequest, _projects_pb2.RevokeKeyResponse]
     VerifyKey: _grpc.UnaryUnaryMultiCallable[_projects_pb2.VerifyKeyRequest, _projects_pb2.VerifyKeyResponse]
-    """For services only: which principal a presented key is. UNAUTHENTICATED if none."""
+    """For services only: returns the principal of a key. UNAUTHENTICATED if the key is not valid."""
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
@@ -75,7 +75,7 @@ class KeyServiceAsyncStub(KeyServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_projects_pb2.ListKeysRequest, _projects_pb2.ListKeysResponse]  # type: ignore[assignment]
     RevokeKey: _aio.UnaryUnaryMultiCallable[_projects_pb2.RevokeKeyRequest, _projects_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     VerifyKey: _aio.UnaryUnaryMultiCallable[_projects_pb2.VerifyKeyRequest, _projects_pb2.VerifyKeyResponse]  # type: ignore[assignment]
-    """For services only: which principal a presented key is. UNAUTHENTICATED if none."""
+    """For services only: returns the principal of a key. UNAUTHENTICATED if the key is not valid."""
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -105,6 +105,6 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _projects_pb2.VerifyKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_projects_pb2.VerifyKeyResponse, _abc.Awaitable[_projects_pb2.VerifyKeyResponse]]:
-        """For services only: which principal a presented key is. UNAUTHENTICATED if none."""
+        """For services only: returns the principal of a key. UNAUTHENTICATED if the key is not valid."""
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RunServiceStub(object):
-    """What the gateway asks about runs.
+    """Calls of the gateway about runs.
     """
 
     def __init__(self, channel):
@@ -83,18 +83,18 @@ class RunServiceStub(object):
 
 
 class RunServiceServicer(object):
-    """What the gateway asks about runs.
+    """Calls of the gateway about runs.
     """
 
     def SubmitRuns(self, request, context):
-        """Each is accepted or refused by itself; what arrives together shares a call and a commit.
+        """Each submission is accepted or refused separately; simultaneous ones share a call and a commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindRunByKey(self, request, context):
-        """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest.
+        """Whether a key is already known, asked before validation. NOT_FOUND if it is new, CONFLICT for another digest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +200,7 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService(object):
-    """What the gateway asks about runs.
+    """Calls of the gateway about runs.
     """
 
     @staticmethod

@@ -27,16 +27,16 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunServiceStub:
-    """What the gateway asks about runs."""
+    """Calls of the gateway about runs."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
     SubmitRuns: _grpc.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunsRequest, _runs_pb2.SubmitRunsResponse]
-    """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
+    """Each submission is accepted or refused separately; simultaneous ones share a call and a commit."""
     FindRunByKey: _grpc.UnaryUnaryMultiCallable[_runs_pb2.FindRunByKeyRequest, _runs_pb2.FindRunByKeyResponse]
-    """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
+    """Whether a key is already known, asked before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
     GetRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.GetRunRequest, _runs_pb2.GetRunResponse]
     ListRuns: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ListRunsRequest, _runs_pb2.ListRunsResponse]
     CancelRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.CancelRunRequest, _runs_pb2.CancelRunResponse]
@@ -48,13 +48,13 @@ class RunServiceStub:
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
-    """What the gateway asks about runs."""
+    """Calls of the gateway about runs."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitRuns: _aio.UnaryUnaryMultiCallable[_runs_pb2.SubmitRunsRequest, _runs_pb2.SubmitRunsResponse]  # type: ignore[assignment]
-    """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
+    """Each submission is accepted or refused separately; simultaneous ones share a call and a commit."""
     FindRunByKey: _aio.UnaryUnaryMultiCallable[_runs_pb2.FindRunByKeyRequest, _runs_pb2.FindRunByKeyResponse]  # type: ignore[assignment]
-    """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
+    """Whether a key is already known, asked before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
     GetRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.GetRunRequest, _runs_pb2.GetRunResponse]  # type: ignore[assignment]
     ListRuns: _aio.UnaryUnaryMultiCallable[_runs_pb2.ListRunsRequest, _runs_pb2.ListRunsResponse]  # type: ignore[assignment]
     CancelRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.CancelRunRequest, _runs_pb2.CancelRunResponse]  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class RunServiceAsyncStub(RunServiceStub):
     WatchRun: _aio.UnaryStreamMultiCallable[_runs_pb2.WatchRunRequest, _runs_pb2.WatchRunResponse]  # type: ignore[assignment]
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What the gateway asks about runs."""
+    """Calls of the gateway about runs."""
 
     @_abc_1.abstractmethod
     def SubmitRuns(
@@ -73,7 +73,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.SubmitRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.SubmitRunsResponse, _abc.Awaitable[_runs_pb2.SubmitRunsResponse]]:
-        """Each is accepted or refused by itself; what arrives together shares a call and a commit."""
+        """Each submission is accepted or refused separately; simultaneous ones share a call and a commit."""
 
     @_abc_1.abstractmethod
     def FindRunByKey(
@@ -81,7 +81,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.FindRunByKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.FindRunByKeyResponse, _abc.Awaitable[_runs_pb2.FindRunByKeyResponse]]:
-        """Whether a key is already known: answered before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
+        """Whether a key is already known, asked before validation. NOT_FOUND if it is new, CONFLICT for another digest."""
 
     @_abc_1.abstractmethod
     def GetRun(

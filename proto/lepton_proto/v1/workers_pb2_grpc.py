@@ -55,7 +55,7 @@ class WorkerServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def RegisterWorker(self, request, context):
-        """Announces a worker and its recipes; frees the leases of its earlier incarnations.
+        """Announces a worker and its recipes; ends the attempts of its earlier incarnations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -68,7 +68,7 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DrainWorker(self, request, context):
-        """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start.
+        """Gives the worker no more work until its next start, and makes it write a checkpoint and release its attempt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

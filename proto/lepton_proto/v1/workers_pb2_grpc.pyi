@@ -32,19 +32,19 @@ class WorkerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     RegisterWorker: _grpc.UnaryUnaryMultiCallable[_workers_pb2.RegisterWorkerRequest, _workers_pb2.RegisterWorkerResponse]
-    """Announces a worker and its recipes; frees the leases of its earlier incarnations."""
+    """Announces a worker and its recipes; ends the attempts of its earlier incarnations."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_workers_pb2.DrainWorkerRequest, _workers_pb2.DrainWorkerResponse]
-    """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
+    """Gives the worker no more work until its next start, and makes it write a checkpoint and release its attempt."""
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterWorker: _aio.UnaryUnaryMultiCallable[_workers_pb2.RegisterWorkerRequest, _workers_pb2.RegisterWorkerResponse]  # type: ignore[assignment]
-    """Announces a worker and its recipes; frees the leases of its earlier incarnations."""
+    """Announces a worker and its recipes; ends the attempts of its earlier incarnations."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]  # type: ignore[assignment]
     DrainWorker: _aio.UnaryUnaryMultiCallable[_workers_pb2.DrainWorkerRequest, _workers_pb2.DrainWorkerResponse]  # type: ignore[assignment]
-    """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
+    """Gives the worker no more work until its next start, and makes it write a checkpoint and release its attempt."""
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -53,7 +53,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workers_pb2.RegisterWorkerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workers_pb2.RegisterWorkerResponse, _abc.Awaitable[_workers_pb2.RegisterWorkerResponse]]:
-        """Announces a worker and its recipes; frees the leases of its earlier incarnations."""
+        """Announces a worker and its recipes; ends the attempts of its earlier incarnations."""
 
     @_abc_1.abstractmethod
     def ListWorkers(
@@ -68,6 +68,6 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workers_pb2.DrainWorkerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workers_pb2.DrainWorkerResponse, _abc.Awaitable[_workers_pb2.DrainWorkerResponse]]:
-        """Gives the worker no more work, and tells it to checkpoint and release what it runs. Ends with its next start."""
+        """Gives the worker no more work until its next start, and makes it write a checkpoint and release its attempt."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
