@@ -46,6 +46,10 @@ class AttemptPolicy(Protocol):
         """Digests of the folders that the attempt may read. Raises STALE_ATTEMPT if the attempt has ended."""
         ...
 
+    def lock_running(self, conn: sa.Connection, attempt_id: str, /) -> bool:
+        """Whether the attempt runs. If so, it cannot end before the transaction does."""
+        ...
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -18,6 +18,7 @@ from lepton_registry.database.engine import now_us, open_database
 from lepton_registry.database.leadership import Leadership, NotLeader
 from lepton_registry.datasets import store as datasets
 from lepton_registry.models import store as models
+from lepton_registry.runs.attempt_access import AttemptAccess
 from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
 PROJECT, OTHER = "prj_a", "prj_b"
@@ -152,7 +153,9 @@ async def test_objects_that_no_row_names_go_and_strangers_stay(objects, collect)
 
 
 async def test_an_upload_that_is_not_completed_in_time_ends(database, objects, collect):
-    uploads = Uploads(database, objects, retention=DEFAULT_RETENTION.model_copy(update={"upload_seconds": -1}))
+    uploads = Uploads(
+        database, objects, AttemptAccess(), retention=DEFAULT_RETENTION.model_copy(update={"upload_seconds": -1})
+    )
     ticket = await uploads.create(PROJECT, digest_of(b"x"), 10)
     assert (await collect()).uploads == 1
     row = (await uploads.get(PROJECT, ticket.row.id)).row

@@ -8,13 +8,15 @@ import urllib.request
 from random import Random
 
 import pytest
+import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
-from lepton_registry.artifacts import blobs, upload_tokens
+from lepton_registry.artifacts import attempt_files, blobs, upload_tokens
 from lepton_registry.artifacts.read_urls import ReadUrls
 from lepton_registry.artifacts.uploads import Uploads
+from lepton_registry.runs.attempt_access import AttemptAccess
 
 PROJECT, OTHER = "prj_a", "prj_b"
 PART = 5 * 1024 * 1024
@@ -31,7 +33,7 @@ def objects(s3) -> ObjectStore:
 
 @pytest.fixture
 def uploads(database, objects) -> Uploads:
-    return Uploads(database, objects, min_part_bytes=PART, retry_seconds=0.05)
+    return Uploads(database, objects, AttemptAccess(), min_part_bytes=PART, retry_seconds=0.05)
 
 
 def send(url: str, data: bytes) -> str:
@@ -71,6 +73,32 @@ async def test_parts_become_an_artifact_that_no_url_can_change(database, objects
     refused.value.close()
     assert refused.value.code == 404
     assert (await uploads.complete(PROJECT, row.id, parts)).row.state == "committed", "asking again is harmless"
+
+
+async def test_a_file_that_is_verified_after_its_attempt_has_ended_is_noted_for_nobody(database, uploads, scene):
+    worker = await scene.worker()
+
+    async def noted(attempt) -> list[str]:
+        statement = sa.select(attempt_files.SENT.c.digest).where(attempt_files.SENT.c.attempt_id == attempt.id)
+        return await database.read(lambda conn: list(conn.scalars(statement)))
+
+    for ended in (False, True):
+        data = BIG + bytes([ended])
+        attempt = await scene.started(worker)
+        ticket = await uploads.create(PROJECT, digest_of(data), len(data), attempt_id=attempt.id, may_know=False)
+        parts = await send_parts(ticket, data)
+        if ended:
+            await scene.finish(attempt.id, "failed", final=True)
+        await uploads.complete(PROJECT, ticket.row.id, parts)
+        assert (await settled(uploads, ticket.row.id)).state == "committed"
+        assert await noted(attempt) == ([] if ended else [digest_of(data)])
+        if ended:
+            await database.write(
+                lambda conn, id_=attempt.id: attempt_files.record(conn, AttemptAccess(), id_, [DIGEST])
+            )
+        else:
+            await scene.finish(attempt.id, "failed", final=True)
+        assert await noted(attempt) == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +180,7 @@ async def test_a_restarted_registry_goes_on_where_the_old_one_fell(database, obj
     await database.write(lambda conn: upload_tokens.complete(conn, PROJECT, ticket.row.id, parts))
     if crashed == "after":
         objects.complete_multipart(ticket.row.object_key, ticket.row.multipart_id, parts)
-    restarted = Uploads(database, objects, retry_seconds=0.05)
+    restarted = Uploads(database, objects, AttemptAccess(), retry_seconds=0.05)
     running = asyncio.create_task(restarted.run())
     assert (await settled(restarted, ticket.row.id)).state == "committed"
     running.cancel()
@@ -164,7 +192,7 @@ async def test_an_outage_of_the_store_delays_and_loses_nothing(database, start_s
     server = start_s3()
     objects = ObjectStore(server.endpoint, server.access_key, server.secret_key, bucket="lepton")
     objects.ensure_bucket()
-    uploads = Uploads(database, objects, min_part_bytes=PART, retry_seconds=0.05)
+    uploads = Uploads(database, objects, AttemptAccess(), min_part_bytes=PART, retry_seconds=0.05)
     ticket = await uploads.create(PROJECT, DIGEST, len(BIG))
     parts = await send_parts(ticket, BIG)
     objects.complete_multipart(ticket.row.object_key, ticket.row.multipart_id, parts)

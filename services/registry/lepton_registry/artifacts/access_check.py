@@ -57,6 +57,13 @@ class AccessCheck:
         folders = self._attempts.folders(conn, principal.attempt_id)
         return attempt_files.held(conn, principal.project, principal.attempt_id, folders, digests)
 
+    async def sent(self, principal: Principal, digests: Sequence[str]) -> None:
+        """Notes the files that an attempt has sent."""
+        if principal.kind is PrincipalKind.ATTEMPT:
+            await self._database.write(
+                lambda conn: attempt_files.record(conn, self._attempts, principal.attempt_id, digests)
+            )
+
     async def lists(self, principal: Principal, manifest_digest: str) -> None:
         """Raises unless the caller may list the folder's files."""
         if principal.kind is not PrincipalKind.ATTEMPT:

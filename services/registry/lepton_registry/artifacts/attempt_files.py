@@ -14,12 +14,18 @@ from lepton_registry.artifacts import store
 from lepton_registry.artifacts.blobs import PRESENT, chunks, refuse
 from lepton_registry.artifacts.tables import AttemptFileRow
 from lepton_registry.database.engine import insert_new_rows, table
+from lepton_registry.module import AttemptPolicy
 
 SENT = table(AttemptFileRow)
 
 
-def record(conn: sa.Connection, attempt_id: str, digests: Iterable[str]) -> None:
-    """Records that the attempt has sent the bytes of these files, which match the digests."""
+def record(conn: sa.Connection, attempts: AttemptPolicy, attempt_id: str, digests: Iterable[str]) -> None:
+    """Records that the attempt has sent the bytes of these files, which match the digests.
+
+    Does nothing for an attempt that has ended meanwhile: its rows are deleted only once.
+    """
+    if not attempts.lock_running(conn, attempt_id):
+        return
     insert_new_rows(conn, SENT, [{"attempt_id": attempt_id, "digest": digest} for digest in sorted(set(digests))])
 
 

@@ -16,7 +16,7 @@ COLLECT_SECONDS = 600.0
 
 
 def build(parts: Parts) -> Built:
-    uploads = Uploads(parts.database, parts.objects, retention=parts.settings.retention)
+    uploads = Uploads(parts.database, parts.objects, parts.attempts, retention=parts.settings.retention)
     access = AccessCheck(parts.database, parts.attempts)
     servicer = ArtifactServicer(parts.database, parts.objects, uploads, parts.read_urls, access)
     collector = Collector(

@@ -11,7 +11,7 @@ from lepton_core.objects.ranges import range_header
 from lepton_core.objects.store import ObjectStore
 from lepton_proto.v1 import artifacts_pb2 as pb
 from lepton_proto.v1 import artifacts_pb2_grpc as rpc
-from lepton_registry.artifacts import attempt_files, packs, store
+from lepton_registry.artifacts import packs, store
 from lepton_registry.artifacts.access_check import AccessCheck
 from lepton_registry.artifacts.manifest import build_manifest
 from lepton_registry.artifacts.read_urls import ReadUrls, check_count, check_digests
@@ -43,9 +43,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
         principal = await self._sender()
         files = [(file.digest, file.data) for file in request.files]
         stored = await packs.put_inline(self._database, self._objects, principal.project, files)
-        if attempt_id := principal.attempt_id:
-            sent = [digest for digest, _ in files]
-            await self._database.write(lambda conn: attempt_files.record(conn, attempt_id, sent))
+        await self._access.sent(principal, [digest for digest, _ in files])
         return pb.PutInlineResponse(artifacts=[pb.Artifact(digest=item.digest, bytes=item.bytes) for item in stored])
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: Context) -> pb.CreateUploadResponse:

@@ -12,6 +12,7 @@ from lepton_registry.artifacts import attempt_files, blobs
 from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.artifacts.tables import UploadRow
 from lepton_registry.database.engine import now_us, table
+from lepton_registry.module import AttemptPolicy
 
 UPLOADS = table(UploadRow)
 OPEN, VERIFYING, COMMITTED, FAILED = "open", "verifying", "committed", "failed"
@@ -85,13 +86,14 @@ def complete(
     raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"upload {upload_id} has failed: {now.error}; start a new one")
 
 
-def commit(conn: sa.Connection, upload: sa.Row[Any]) -> bool:
+def commit(conn: sa.Connection, attempts: AttemptPolicy, upload: sa.Row[Any]) -> bool:
     """Makes the verified upload an artifact. False if no row then uses the upload's object."""
     moved = sa.update(UPLOADS).where(UPLOADS.c.id == upload.id, UPLOADS.c.state == VERIFYING).values(state=COMMITTED)
     if conn.execute(moved).rowcount:
-        blobs.add(conn, upload.project, [Stored(upload.digest, upload.bytes, upload.object_key, 0)])
+        # Before the artifact's row is locked: the end of an attempt takes its locks in this order.
         if upload.attempt_id:
-            attempt_files.record(conn, upload.attempt_id, [upload.digest])
+            attempt_files.record(conn, attempts, upload.attempt_id, [upload.digest])
+        blobs.add(conn, upload.project, [Stored(upload.digest, upload.bytes, upload.object_key, 0)])
     stored = blobs.find(conn, upload.project, upload.digest)
     return stored is not None and stored.object_key == upload.object_key
 

@@ -21,6 +21,7 @@ from lepton_registry.artifacts import upload_tokens
 from lepton_registry.artifacts.blobs import Stored
 from lepton_registry.artifacts.keys import fresh_key
 from lepton_registry.database.engine import Database, now_us
+from lepton_registry.module import AttemptPolicy
 from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Uploads:
         self,
         database: Database,
         objects: ObjectStore,
+        attempts: AttemptPolicy,
         *,
         max_bytes: int = 1 << 40,
         min_part_bytes: int = MIN_PART_BYTES,
@@ -60,6 +62,7 @@ class Uploads:
     ) -> None:
         self._database = database
         self._objects = objects
+        self._attempts = attempts
         self._max_bytes = max_bytes
         self._min_part_bytes = min_part_bytes
         self._url_seconds = retention.part_url_seconds
@@ -152,7 +155,7 @@ class Uploads:
                 await self._database.write(lambda conn: upload_tokens.fail(conn, row.id, fault))
                 used = False
             else:
-                used = await self._database.write(lambda conn: upload_tokens.commit(conn, row))
+                used = await self._database.write(lambda conn: upload_tokens.commit(conn, self._attempts, row))
             if not used:
                 await asyncio.to_thread(self._objects.delete, row.object_key)
         except LeptonError as error:

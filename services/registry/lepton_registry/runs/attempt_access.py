@@ -18,6 +18,9 @@ class AttemptAccess:
     def find(self, conn: sa.Connection, attempt_id: str, /) -> sa.Row[Any] | None:
         return attempts.find(conn, attempt_id)
 
+    def lock_running(self, conn: sa.Connection, attempt_id: str, /) -> bool:
+        return attempts.lock_running(conn, attempt_id) is not None
+
     def folders(self, conn: sa.Connection, attempt_id: str, /) -> frozenset[str]:
         """The digests of the folders that the attempt may read: its run's data and code, and its resume checkpoint.
 

@@ -26,10 +26,17 @@ def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
 
     This is the fence: a worker whose lease was lost may still run and send, so every write of a worker checks it.
     """
-    row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
-    if row is None or row.state != AttemptState.RUNNING:
-        raise stale(attempt_id, row.state if row else "unknown")
+    row = lock_running(conn, attempt_id)
+    if row is None:
+        found = find(conn, attempt_id)
+        raise stale(attempt_id, found.state if found else "unknown")
     return row
+
+
+def lock_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
+    """The attempt, locked until the transaction ends; None when it does not run."""
+    row = conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update()).first()
+    return row if row is not None and row.state == AttemptState.RUNNING else None
 
 
 def lock_run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
