@@ -16,7 +16,7 @@ from lepton_core.errors import LeptonError
 from lepton_core.ids import digest_of
 from lepton_fixtures.processes import wait_until
 from lepton_trainer.files.cache import InputCache
-from lepton_trainer.files.disk import FASTEST_BYTES_PER_SECOND, DiskBudget, pause_seconds
+from lepton_trainer.files.disk import folder_bytes
 from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
 from lepton_trainer.processes.process_tree import MARKER, find_marked, kill_marked
 
@@ -140,32 +140,13 @@ def test_the_cache_drops_what_was_not_used_for_longest(tmp_path: Path) -> None:
     assert [cache.has(digest) for digest in digests] == [False, True, True]
 
 
-def test_disk_budget_and_reserve(tmp_path: Path) -> None:
-    (tmp_path / "big").write_bytes(b"x" * 100_000)
-    DiskBudget(tmp_path, 1 << 20, 0).check()
-    with pytest.raises(LeptonError, match=r"max_disk_bytes.* is 48\.8 KiB"):
-        DiskBudget(tmp_path, 50_000, 0).check()
-    with pytest.raises(LeptonError, match="disk full"):
-        DiskBudget(tmp_path, 1 << 20, 1 << 60).check()
-
-
-@pytest.mark.parametrize("gibibytes", [1, 3, 50])
-def test_a_disk_budget_is_exceeded_by_less_than_a_tenth_at_the_fastest(gibibytes: int) -> None:
-    """The program writes without pause; each look comes when the one before said."""
-    budget = gibibytes << 30
-    used = 0.0
-    while used <= budget:
-        used += pause_seconds(int(used), budget) * FASTEST_BYTES_PER_SECOND
-    assert used < 1.1 * budget
-
-
 def test_folders_nested_without_end_are_told_and_removed(tmp_path: Path) -> None:
     """A script that leaves them must not stop the worker, nor hide from its disk budget what it wrote there."""
     nested = tmp_path / "nested"
     code = "import os, sys\nfor name in [sys.argv[1], *['ddd'] * 3000]:\n    os.mkdir(name)\n    os.chdir(name)"
     subprocess.run([sys.executable, "-c", code, str(nested)], check=True)
     with pytest.raises(LeptonError, match="too deep"):
-        DiskBudget(tmp_path, 1 << 40, 0).check()
+        folder_bytes(tmp_path)
     remove_folder(nested)
     assert not nested.exists()
 

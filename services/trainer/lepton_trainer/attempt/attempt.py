@@ -118,10 +118,7 @@ class Attempt:
                 self._control.request(Stop.FAULT, text, final=True)
             if now >= disk_look_at:
                 pause = self._check_disk()
-                # Walking a large folder takes its time: at most half of ours, and a tenth while there is no hurry.
-                walked = time.monotonic() - now
-                share = 10 if pause >= LONGEST_PAUSE_SECONDS else 1
-                disk_look_at = time.monotonic() + max(pause, share * walked)
+                disk_look_at = time.monotonic() + pause
             if self._guards.first_failed is not None:
                 failed_at = failed_at or now
                 if now - failed_at > PEER_SECONDS:
