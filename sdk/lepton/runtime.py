@@ -164,8 +164,8 @@ def _keep_refused(job: "_Job", model: Any, written: Path) -> str:
         shutil.rmtree(written)
     except Exception as error:  # noqa: BLE001 - must not hide the reason for the refusal
         return f"its files could not be kept: {type(error).__name__}: {str(error)[:200]}"
-    listing = f"lepton run checkpoints {job.attempt.run_id}"
-    return f"its files are kept as the checkpoint of step {step}: {listing}"
+    command = f"lepton run checkpoints {job.attempt.run_id} --get {step}"
+    return f"its files are kept as the checkpoint of step {step}: {command}"
 
 
 def data_dir() -> Path:

@@ -91,6 +91,15 @@ def test_models_are_compared_downloaded_and_pushed_back(client: Client, trained:
     assert (imported.model, imported.version, imported.run_id) == ("imported", 1, "")
 
 
+def test_a_checkpoint_is_fetched_whole(platform: RunningPlatform, client: Client, trained: Run, tmp_path: Path) -> None:
+    best = trained.fetch_checkpoint(tmp_path / "best", progress=False)
+    assert best.score == max(each.score for each in trained.checkpoints() if each.score is not None)
+    assert {"weights.safetensors", "state.pt"} <= {file.name for file in (tmp_path / "best").iterdir()}
+    platform.cli("run", "checkpoints", trained.id, "--get", str(best.step), "--to", str(tmp_path / "again"))
+    for file in (tmp_path / "best").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_a_key_may_do_what_its_role_says_until_it_is_revoked(platform: RunningPlatform, client: Client) -> None:
     made = client.keys.create("reader", role="viewer", ttl_seconds=60)
     assert made.secret not in repr(made)

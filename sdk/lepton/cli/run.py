@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,9 +17,11 @@ from lepton.cli.job import accepted
 from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watch import made, scores, standing, summary, watch_run
+from lepton.resources.checkpoints import best_checkpoint, find_checkpoint
 from lepton.resources.logs import LogPiece
 from lepton.resources.runs import Run, resume_steps
 from lepton_core.api import Attempt, Checkpoint, RunState
+from lepton_core.errors import invalid
 from lepton_core.plain_text import plain, plain_log
 
 app = typer.Typer(no_args_is_help=True)
@@ -180,26 +183,49 @@ def metrics(
 
 
 @app.command()
-def checkpoints(run_id: RunId, as_json: Json = False) -> None:
-    """List the stored checkpoints of a run, with their scores. A higher score is better."""
+def checkpoints(
+    run_id: RunId,
+    which: Annotated[
+        str, typer.Option("--get", metavar="STEP|best|last", help="Write the files of this checkpoint into a folder.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--to", help="Where --get writes. [default: RUN-step-N]", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the stored checkpoints of a run, with their scores, or fetch one. A higher score is better.
+
+    With --get, each file is verified by its SHA-256. Files that exist with the right bytes are not fetched again.
+    Nothing is deleted.
+    """
+    if folder is not None and not which:
+        raise invalid("--to", "given without --get", str(folder), "--get STEP, --get best or --get last beside it")
     with connect() as client:
-        found = client.runs.checkpoints(client.runs.find_id(run_id))
+        run = client.runs.find_id(run_id)
+        found = client.runs.checkpoints(run)
+        if which:
+            chosen = find_checkpoint(run, found, which)
+            target = folder or Path(f"{run}-step-{chosen.step}")
+            client.runs.pull_checkpoint(chosen, target, progress=not (quiet or as_json))
+            text = f"checkpoint of step {chosen.step} in {target}"
+            render.show({**chosen.model_dump(mode="json"), "folder": str(target)}, as_json, lambda: Text(text))
+            return
     columns = ("CHECKPOINT", "#STEP", "#EPOCH", "#SCORE", "BEST", "COMMITTED")
     empty = "No checkpoints (yet)."
     render.show(found, as_json, lambda: render.table(columns, checkpoint_rows(found), empty=empty))
 
 
 def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
-    """One row for each checkpoint. The first with the highest score is marked as the best."""
-    scored = [each for each in found if each.score is not None]
-    best = max(scored, key=lambda each: each.score or 0.0).id if scored else ""
+    """One row for each checkpoint. The best is marked."""
+    best = best_checkpoint(found)
     return [
         (
             each.id,
             each.step,
             each.epoch,
             "" if each.score is None else each.score,
-            "best" if each.id == best else "",
+            "best" if each is best else "",
             render.when(each.created_at_us),
         )
         for each in found

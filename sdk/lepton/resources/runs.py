@@ -5,12 +5,15 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+from lepton.resources.checkpoints import find_checkpoint
 from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.resources.models import Models
 from lepton.transport.http import Transport, new_key, part
 from lepton.transport.progress import shown
 from lepton.transport.sse import followed
+from lepton.transport.transfer import pull_files, read_manifest
 from lepton_core.api import (
     Attempt,
     Cause,
@@ -211,6 +214,10 @@ class Run:
         """The committed checkpoints, in the order in which they were made."""
         return self._runs.checkpoints(self.id)
 
+    def fetch_checkpoint(self, folder: str | Path, which: int | str = "best", *, progress: bool = True) -> Checkpoint:
+        """Writes the files of one of its checkpoints into `folder`: see `Runs.fetch_checkpoint`."""
+        return self._runs.fetch_checkpoint(self.id, folder, which, progress=progress)
+
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
         """Pieces of the log as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
         return self._runs.logs(self.id, follow=follow, stream=stream)
@@ -273,6 +280,23 @@ class Runs:
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
         """The committed checkpoints of a run, in the order in which they were made."""
         return self._transport.get(f"{_path(run_id)}/checkpoints", ListCheckpointsResponse).checkpoints
+
+    def fetch_checkpoint(
+        self, run_id: str, folder: str | Path, which: int | str = "best", *, progress: bool = True
+    ) -> Checkpoint:
+        """Writes the files of a checkpoint into `folder`, each verified by its SHA-256. Nothing in it is deleted.
+
+        `which` is a step, `"best"` (by score) or `"last"`. Raises NOT_FOUND with the steps that are stored.
+        """
+        found = find_checkpoint(run_id, self.checkpoints(run_id), which)
+        self.pull_checkpoint(found, folder, progress=progress)
+        return found
+
+    def pull_checkpoint(self, checkpoint: Checkpoint, folder: str | Path, *, progress: bool = True) -> None:
+        """As `fetch_checkpoint`, of a checkpoint from `checkpoints`."""
+        files = read_manifest(self._transport, checkpoint.manifest_digest)
+        title = f"checkpoint of step {checkpoint.step}"
+        pull_files(self._transport, files, Path(folder), title=title, progress=progress)
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
         """The recorded points in order, of the metric `key` or of all metrics. Raises NOT_FOUND if the run has recorded
