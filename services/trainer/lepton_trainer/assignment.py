@@ -1,4 +1,4 @@
-"""What a worker hands to the supervisor that it starts for one attempt. Plain data: its import has to be quick."""
+"""The data that a worker passes to the supervisor of an attempt. The import must be fast, so it has no dependencies."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Policy:
-    """The worker's settings that bound an attempt."""
+    """The worker's settings that limit an attempt."""
 
     heartbeat_seconds: float
     self_fence_seconds: float
@@ -31,7 +31,7 @@ class Resume:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt, as the registry gave it out."""
+    """An attempt, as claimed from the registry."""
 
     run_id: str
     attempt_id: str
@@ -59,7 +59,8 @@ class ScriptUser:
 
 @dataclass(frozen=True)
 class Order:
-    """`claimed_at` is the boot time at which the claim was sent: the lease's first renewal."""
+    """`claimed_at` is the time since boot at which the claim was sent, which counts as the first renewal of the
+    lease."""
 
     assignment: Assignment
     policy: Policy
@@ -71,12 +72,12 @@ class Order:
     recipe_entry: str
     ranks: int
     claimed_at: float
-    # Of a script that runs apart from the worker; None: the programs run as the worker's own user.
+    # The user of an isolated script; None: the programs run as the worker's own user.
     user: ScriptUser | None = None
 
     @property
     def owner(self) -> int | None:
-        """Whose the files are that the programs leave; None: nobody's in particular."""
+        """The user who must own the files that the programs leave; None: not checked."""
         return self.user.uid if self.user else None
 
     @property

@@ -50,7 +50,7 @@ def main() -> int:
         with metrics.serving(settings.metrics_listen):
             worker.run()
     except LeptonError as error:
-        _log.error("the trainer has to stop: %s", error)
+        _log.error("the trainer must stop: %s", error)
         return 1
     finally:
         if listener is not None:
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # The queue's threads may hang on a broker that is gone; all that matters is done.
+    # All work is done, but the queue's threads may hang if the broker does not answer.
     code = main()
     sys.stderr.flush()
     os._exit(code)

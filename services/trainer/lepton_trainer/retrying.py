@@ -1,4 +1,4 @@
-"""Wait out what is only unavailable: a registry that restarts, a store that is down. It never fails a run."""
+"""Retries calls during an outage, such as a restart of the registry or the store, which must not fail a run."""
 
 import logging
 import random
@@ -13,20 +13,21 @@ Answer = TypeVar("Answer")
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
-# A server's own fault may pass, as when its disk was full for a moment; it must not hold a run for ever.
+# An internal error of a server may be temporary, such as a full disk, but must not block a run for ever.
 INTERNAL_ERROR_TRIES = 12
-# What says that the attempt is no longer ours to write to.
+# The codes that mean that this attempt may no longer write.
 REFUSALS = frozenset(
     {ErrorCode.STALE_ATTEMPT, ErrorCode.NOT_FOUND, ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED}
 )
 
 
 class AbandonedError(Exception):
-    """The attempt is no longer ours; there is nobody left to retry for."""
+    """The attempt is lost, so there is no reason to retry."""
 
 
 def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
-    """`call` until it answers. Raises its error when waiting cannot help, AbandonedError once the attempt is lost."""
+    """Calls `call` until it succeeds. Raises its error if a retry cannot help, AbandonedError when the attempt is
+    lost."""
     delay = FIRST_DELAY_SECONDS
     tries = 0
     while True:
@@ -42,10 +43,10 @@ def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
             if not (error.retryable or _may_pass(error, tries)):
                 raise
             if tries == 1:
-                _log.warning("%s: %s; trying again until it works", what, error.detail)
+                _log.warning("%s: %s; trying again", what, error.detail)
             delay = max(delay, error.retry_after_seconds or 0.0)
-        # Jitter, so that many workers do not come back in step.
-        control.abandoned.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
+        # Jitter, so that many workers do not retry at the same time.
+        control.abandoned.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 - not used for a secret
         delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
 

@@ -69,14 +69,14 @@ def test_a_package_adds_a_recipe_by_its_entry_point_and_a_broken_one_is_left_out
     found = load_catalogue()
     assert found["their.recipe", "7"].entry == "their:Recipe"
     assert sorted(found) == [("tabular", "2"), ("their.recipe", "7"), ("vision.classifier", "2")]
-    assert "recipe broken (their_recipe.nothing) is left out" in caplog.text
+    assert "recipe broken (their_recipe.nothing) is skipped" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
         ({"properties": {"a": {"pattern": "(a+)+$"}}}, "pattern"),
-        ({"properties": {"a": {"$ref": "https://example.com/schema.json"}}}, "leads elsewhere"),
+        ({"properties": {"a": {"$ref": "https://example.com/schema.json"}}}, "is external"),
         ({"description": "x" * MAX_RECIPE_SCHEMA_BYTES}, "bytes"),
     ],
 )

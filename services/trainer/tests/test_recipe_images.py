@@ -179,7 +179,7 @@ def test_all_files_that_are_no_images_are_named_at_once_or_dropped(tmp_path: Pat
     assert note.startswith("data: 2 files dropped (on_bad: drop): a/notes.txt: not an image")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "cut.png").write_bytes(good[:40])
-    with pytest.raises(LeptonError, match="class 'c' holds no image that can be read"):
+    with pytest.raises(LeptonError, match="class 'c' has no readable image"):
         read_images(tmp_path, Settings(on_bad="drop"))
 
 

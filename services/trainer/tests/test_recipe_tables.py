@@ -186,7 +186,7 @@ def test_a_text_in_a_column_of_numbers_names_file_and_row(tmp_path: Path) -> Non
         ("a,target\n1,2\n1,2,3,4\n", "table.csv, row 2 (line 3) has 4 values"),
         ("a,target\n1,x\n2,x\n", "every row has the value"),
         ("a,target\n1,\n2,\n", "no value in any row"),
-        ("target\n1\n2\n", "no column is left"),
+        ("target\n1\n2\n", "there is no column"),
     ],
 )
 def test_tables_that_cannot_be_used(text: str, words: str, tmp_path: Path) -> None:

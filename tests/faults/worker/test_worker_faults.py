@@ -171,7 +171,7 @@ def test_while_the_object_store_is_away_the_job_waits(stack: Stack, tmp_path: Pa
     stack.servers["objects"].kill()
     stack.start("trainer")
     # Far longer than a try, and than the fence: the lease is renewed all the while.
-    wait_until(lambda: "trying again until it works" in stack.log("trainer"), 30, "the store to be missed")
+    wait_until(lambda: "trying again" in stack.log("trainer"), 30, "the store to be missed")
     supervisors = stack.processes()["supervisor"]
     assert not psutil.wait_procs(supervisors, timeout=10)[0]
     stack.servers["objects"].start()

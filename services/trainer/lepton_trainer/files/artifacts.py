@@ -1,4 +1,4 @@
-"""The wires of an attempt for files by digest: gRPC to the registry, HTTP to the object store."""
+"""Transport of an attempt for files by digest: gRPC to the registry, HTTP to the object store."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -17,21 +17,21 @@ PAGE = 5000
 
 
 class ArtifactWire:
-    """Sender and Receiver of `lepton_core.objects.transfer`. What the store refuses or cannot do now is UNAVAILABLE:
-    asking the registry again gives fresh URLs."""
+    """Sender and Receiver of `lepton_core.objects.transfer`. Errors of the store are UNAVAILABLE: a retry gets new URLs
+    from the registry."""
 
     def __init__(self, channel: SyncChannel) -> None:
         self._artifacts = ArtifactServiceStub(channel)
 
     @cached_property
     def _store(self) -> "Store":
-        # An attempt whose inputs lie in the cache starts sooner without an HTTP client.
+        # Made when first needed: an attempt whose inputs are in the cache starts faster without an HTTP client.
         from lepton_trainer.files.store import Store
 
         return Store()
 
     def manifest(self, digest: str) -> list[FileEntry]:
-        """All files of a folder."""
+        """All files of a manifest."""
         files: list[FileEntry] = []
         after = ""
         while True:
@@ -43,7 +43,7 @@ class ArtifactWire:
                 return files
 
     def report_damage(self, digest: str) -> bool:
-        """Whether the registry found the damage too."""
+        """Reports a damaged file; returns whether the registry confirms it."""
         return bool(self._artifacts.ReportDamage(artifacts_pb2.ReportDamageRequest(digest=digest)).confirmed)
 
     def locate(self, digests: Sequence[str]) -> list[Location]:

@@ -1,4 +1,4 @@
-"""Input files by digest, kept between attempts. Checked at each use: an attempt's programs could reach them."""
+"""Input files by digest, kept between attempts. They are verified at each use, since programs could change them."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ class InputCache:
         self.folder = folder
 
     def name(self, digest: str) -> str:
-        """Where a file lies, relative to the folder."""
+        """The path of a file, relative to the cache's folder."""
         text = check_digest(digest, "digest").removeprefix("sha256:")
         return f"{text[:2]}/{text}"
 
@@ -23,9 +23,9 @@ class InputCache:
         return (self.folder / self.name(digest)).is_file()
 
     def place(self, digest: str, destination: Path) -> bool:
-        """A copy (never a link: the attempt may write to it) at `destination`.
+        """Copies the file to `destination`; not by a link, since the attempt may write to it.
 
-        False if the kept bytes are damaged; they are dropped.
+        Returns False if the cached bytes are damaged; they are deleted.
         """
         path = self.folder / self.name(digest)
         found = hashlib.sha256()
@@ -34,7 +34,7 @@ class InputCache:
                 found.update(chunk)
                 copy.write(chunk)
         if f"sha256:{found.hexdigest()}" == digest:
-            # The time of last use: what was not used for longest is dropped first.
+            # The modification time is the time of the last use.
             with contextlib.suppress(OSError):
                 os.utime(path)
             return True
@@ -43,7 +43,7 @@ class InputCache:
         return False
 
     def shrink(self, max_bytes: int) -> None:
-        """Drop what was not used for longest until the rest fits."""
+        """Deletes the least recently used files until the others fit."""
         files = []
         for path in self.folder.glob("*/*"):
             with contextlib.suppress(FileNotFoundError):

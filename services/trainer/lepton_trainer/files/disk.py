@@ -1,4 +1,4 @@
-"""Disk: what an attempt's folder holds, and what is left for everybody else on the machine."""
+"""Disk usage of an attempt's folder, and the free space of the disk."""
 
 import errno
 import os
@@ -12,9 +12,9 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes allocated below the folder, without following links; files that vanish meanwhile count as nothing.
+    """Bytes allocated below the folder, without following links; files that vanish meanwhile are not counted.
 
-    Raises TOO_LARGE for folders nested so deep that no path leads there: what lies below would not be counted.
+    Raises TOO_LARGE for folders nested so deeply that their files cannot be counted.
     """
     total = 0
     pending = [str(folder)]
@@ -25,7 +25,9 @@ def folder_bytes(folder: Path) -> int:
                     total += _entry_bytes(entry, pending)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                detail = "the run nested folders too deep for what they hold to be counted (limits.max_disk_bytes)"
+                detail = (
+                    "the run has nested folders so deeply that their size cannot be counted (limits.max_disk_bytes)"
+                )
                 raise LeptonError(ErrorCode.TOO_LARGE, detail) from None
     return total
 
@@ -39,7 +41,7 @@ def _entry_bytes(entry: os.DirEntry[str], pending: list[str]) -> int:
         return 0
     if stat.S_ISDIR(status.st_mode):
         pending.append(entry.path)
-    # Blocks, not length: a sparse file takes what was written to it.
+    # Blocks instead of the length, which is larger for a sparse file.
     return status.st_blocks * 512
 
 
@@ -48,14 +50,14 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-# The fastest that a program was seen to write, into the page cache, is 3.3 GiB/s; a slower one makes the bound tighter.
+# The fastest measured rate of a program, to the page cache, is 3.3 GiB/s; a slower one exceeds the limit by less.
 FASTEST_BYTES_PER_SECOND = 4 << 30
 LONGEST_PAUSE_SECONDS = 2.0
 SHORTEST_PAUSE_SECONDS = 0.0005
-# Share of the budget that may be filled between two checks when the budget is nearly used up.
+# Part of the budget that may be filled between two checks when the budget is nearly used up.
 LEAST_SHARE = 0.05
-# Pauses after a walk through the folder, in times of the walk: it takes at most half of the time, and a tenth while
-# the budget is far from used up.
+# Pauses after a walk through the folder, in multiples of its duration: the walks take at most half of the time, and a
+# tenth while much of the budget is free.
 WALK_PAUSES = 1
 FAR_WALK_PAUSES = 10
 
@@ -70,7 +72,7 @@ def pause_seconds(used: int, max_bytes: int) -> float:
 
 
 class DiskBudget:
-    """A full shared disk would stop the database and the queue together, so an attempt is ended before."""
+    """Ends an attempt before the disk is full, since a full shared disk would stop both database and queue."""
 
     def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int) -> None:
         self._folder = folder
@@ -78,22 +80,22 @@ class DiskBudget:
         self._reserve_bytes = reserve_bytes
 
     def check(self) -> float:
-        """Seconds until the next check is due.
+        """Checks the usage. Returns the seconds until the next check.
 
-        Raises TOO_LARGE when the attempt exceeds its budget, UNAVAILABLE when it eats the reserve.
+        Raises TOO_LARGE if the attempt exceeds its budget, UNAVAILABLE if the free space is less than the reserve.
         """
         started = time.monotonic()
         free = free_bytes(self._folder)
         if free < self._reserve_bytes:
             detail = (
                 f"disk full: {shown_bytes(free)} are free on the worker's disk, "
-                f"and a reserve of {shown_bytes(self._reserve_bytes)} has to stay free"
+                f"but a reserve of {shown_bytes(self._reserve_bytes)} must stay free"
             )
             raise LeptonError(ErrorCode.UNAVAILABLE, detail)
         used = folder_bytes(self._folder)
         if used > self._max_bytes:
             detail = (
-                f"the run filled {shown_bytes(used)} of disk; its limit (limits.max_disk_bytes) "
+                f"the run used {shown_bytes(used)} of disk; its limit (limits.max_disk_bytes) "
                 f"is {shown_bytes(self._max_bytes)}"
             )
             raise LeptonError(ErrorCode.TOO_LARGE, detail)

@@ -1,4 +1,4 @@
-"""The worker's own folder: its lock, its identity, the workspaces of its attempts, its cache of inputs."""
+"""The worker's own folder: lock, identity, workspaces of attempts, and cache of inputs."""
 
 import contextlib
 import fcntl
@@ -18,10 +18,11 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerFolder:
-    """Raises FAILED_PRECONDITION when another worker runs in the folder. The lock lasts as long as the process."""
+    """Raises FAILED_PRECONDITION if another worker uses the folder. The lock lasts as long as the process."""
 
     def __init__(self, home: Path, *, passable: bool = False) -> None:
-        """`passable`: other users get through to workspaces that are open to them; they still cannot list or read."""
+        """`passable`: other users may pass through to workspaces that they may use; they cannot list or read the
+        folder."""
         self.home = home.absolute()
         self.attempts = self.home / "attempts"
         self.cache = self.home / "cache"
@@ -34,11 +35,12 @@ class WorkerFolder:
         self.worker_id = self._identity()
 
     def release(self) -> None:
-        """Give up the lock before the process ends."""
+        """Releases the lock before the process ends."""
         os.close(self._lock)
 
     def _identity(self) -> str:
-        """Random, made once: processes of an earlier life carry it, and the registry knows us by it."""
+        """A random id, made once. Processes of earlier starts have it in their environment, and the registry uses
+        it."""
         file = self.home / "worker-id"
         with contextlib.suppress(FileNotFoundError):
             known = file.read_text().strip()
@@ -49,7 +51,7 @@ class WorkerFolder:
         return worker_id
 
     def next_incarnation(self) -> int:
-        """Microseconds now, and always more than the last one, whatever the clock does."""
+        """The current time in microseconds, but always more than the last one, even if the clock is set back."""
         file = self.home / "incarnation"
         last = 0
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -60,7 +62,7 @@ class WorkerFolder:
 
     @property
     def script_user(self) -> int | None:
-        """Id of the user as which scripts of this worker ran, in this life or an earlier one."""
+        """Id of the user as which scripts of this worker ran, since this start or before."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int((self.home / "script-user").read_text())
         return None
@@ -75,7 +77,7 @@ class WorkerFolder:
         return workspace
 
     def clear(self) -> None:
-        """Remove what a worker that was killed left behind: workspaces, and files on their way into the cache."""
+        """Removes what a killed worker has left: workspaces, and incomplete files of the cache."""
         for workspace in self.attempts.iterdir():
             remove_folder(workspace)
         for part in self.cache.glob("*/.*"):
@@ -83,7 +85,7 @@ class WorkerFolder:
 
 
 def remove_folder(folder: Path) -> None:
-    """Also what its owner has made unreadable, or nested without end. Links inside are removed, not followed."""
+    """Removes a folder, also one that is unreadable or very deeply nested. Links are removed, not followed."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
         return
@@ -100,8 +102,8 @@ def remove_folder(folder: Path) -> None:
 
 
 def _remove_deep(folder: Path) -> None:
-    """Python's own walk takes a stack frame and an open file for each level: a program could make a folder that stops
-    the worker here, and again at each of its starts."""
+    """Without recursion: Python's own function needs a stack frame and an open file for each level, so a program could
+    make a folder on which the worker fails, again at each start."""
     done = subprocess.run(["rm", "-rf", "--", str(folder)], check=False, capture_output=True, text=True)
     if done.returncode:
         _log.warning("%s is not removed: %s", folder, done.stderr.strip()[-500:])
@@ -121,6 +123,6 @@ def _locked(file: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        detail = f"another worker runs in {file.parent}; each worker needs a folder of its own (LEPTON_TRAINER_HOME)"
+        detail = f"another worker runs in {file.parent}; each worker needs its own folder (LEPTON_TRAINER_HOME)"
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, detail) from None
     return descriptor

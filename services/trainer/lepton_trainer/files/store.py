@@ -1,4 +1,4 @@
-"""The object store by presigned URLs. What it refuses or cannot do now is UNAVAILABLE: fresh URLs may help."""
+"""The object store by presigned URLs. All its errors are UNAVAILABLE, since new URLs may help."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _CHUNK_BYTES = 1 << 20
 
 class Store:
     def __init__(self) -> None:
-        # The store is reached directly; a proxy from the environment would be somebody else's.
+        # Without the environment's proxy: presigned URLs are sent only to the store.
         self._http = httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""An attempt's inputs and outputs on their way: through the cache in, through the eyes of a sceptic out."""
+"""Transfers an attempt's inputs, through the cache, and its outputs, which are checked as untrusted files."""
 
 import contextlib
 import sys
@@ -19,23 +19,23 @@ from lepton_trainer.retrying import AbandonedError, retry
 
 
 class Transfers:
-    """Waits out whatever is unavailable; raises AbandonedError once the attempt is lost."""
+    """Retries while something is unavailable; raises AbandonedError when the attempt is lost."""
 
     def __init__(self, wire: ArtifactWire, control: Control) -> None:
         self._wire = wire
         self._control = control
 
     def fetch_folder(self, manifest_digest: str, folder: Path, cache: InputCache) -> None:
-        """The files of a manifest, below `folder`. Raises CORRUPT when the store holds other bytes."""
+        """Writes the files of a manifest below `folder`. Raises CORRUPT if stored bytes do not match their digest."""
         files = retry(partial(self._wire.manifest, manifest_digest), self._control, "reading a manifest")
         for file in files:
-            # The registry checked it; here it becomes a path on this machine.
+            # Checked again, although the registry did, since it becomes a path on this machine.
             check_path(file.path, "path")
         pending = files
         while pending:
             digests = {file.digest: file.bytes for file in pending}
             retry(partial(self._fill, digests, cache), self._control, "fetching inputs")
-            # What turns out to be damaged in the cache was dropped from it, and is fetched again.
+            # Files that were damaged in the cache have been deleted from it, and are fetched again.
             pending = [file for file in pending if not self._place(file, folder, cache)]
 
     def _fill(self, digests: dict[str, int], cache: InputCache) -> None:
@@ -45,7 +45,7 @@ class Transfers:
             fetch(missing, cache.folder, self._wire)
         except LeptonError as error:
             if error.code is ErrorCode.CORRUPT and error.fields and not self._wire.report_damage(error.fields[0].value):
-                # The registry reads the right bytes: ours were damaged on the way.
+                # The stored bytes are right, so the damage happened during the transfer: fetch again.
                 raise LeptonError(ErrorCode.UNAVAILABLE, error.detail) from error
             raise
 
@@ -57,15 +57,16 @@ class Transfers:
         return cache.place(file.digest, destination)
 
     def upload(self, root: Path, folder: str, paths: Collection[str], owner: int | None = None) -> list[FileEntry]:
-        """Send files that an attempt left below `root/folder`, where the platform lacks them; their entries.
+        """Sends the files that an attempt left below `root/folder`, if the platform does not have them. Returns
+        entries.
 
-        Each is opened once, without following links, and what is sent is what was opened: its digest says so.
+        Each file is opened once, without following links, so the bytes that are hashed and sent are of the same file.
         """
         with contextlib.ExitStack() as opened:
             files: list[LocalFile] = []
             for path in paths:
                 descriptor = opened.enter_context(open_file(root, f"{folder}/{path}", owner))
-                # Elsewhere than on Linux a descriptor's path shares its position, which parts sent side by side need.
+                # Only on Linux does opening a descriptor's path give a position of its own, which parallel parts need.
                 source = descriptor_path(descriptor) if sys.platform == "linux" else root / folder / path
                 files.append(hashed(source, path))
             retry(partial(send, files, self._wire), self._control, f"uploading {folder}")

@@ -1,7 +1,7 @@
-"""Files that an attempt's processes wrote, read as hostile input: no links followed, kinds, names and sizes checked.
+"""Reads files that an attempt's processes wrote as untrusted input: no links; types, names and sizes are checked.
 
-Everything is opened component by component from the workspace, so that a folder swapped for a link while we look leads
-nowhere. What is opened can be handed on as `/dev/fd/<n>`, which names exactly that file.
+Paths are opened component by component from the workspace, so that a folder that is replaced by a link meanwhile is not
+followed. An open file can be passed on as `/dev/fd/<n>`, which is exactly that file.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 
 MAX_JSON_BYTES = 4 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a FIFO would wait for a writer.
+# O_NONBLOCK: otherwise opening a FIFO waits for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -34,10 +34,10 @@ def refused(path: str, why: str) -> LeptonError:
 
 @contextlib.contextmanager
 def open_file(root: Path, relative: str, owner: int | None = None) -> Iterator[int]:
-    """A descriptor of a regular file below `root`. FileNotFoundError if there is none, INVALID for anything else.
+    """A descriptor of a regular file below `root`. Raises FileNotFoundError if there is none, INVALID for other types.
 
-    `owner`: the user id that it must belong to. A script that runs as another user may have linked a file here that it
-    cannot read; that one stays its owner's, also when its other name has gone meanwhile.
+    `owner`: the user id that must own it. A script that runs as another user may hard-link a file that it cannot read;
+    such a file has another owner, also after its other name was removed.
     """
     *folders, name = relative.split("/")
     with open_folder(root, "/".join(folders)) as folder:
@@ -46,11 +46,11 @@ def open_file(root: Path, relative: str, owner: int | None = None) -> Iterator[i
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise refused(relative, "not a regular file")
-        # A second name may lie anywhere on the disk, and what it names need not be the attempt's.
+        # A second name may be anywhere on the disk, so the file may belong to something else.
         if found.st_nlink > 1:
-            raise refused(relative, "a hard link; files must be the attempt's own")
+            raise refused(relative, "a hard link; it must be a file of the attempt")
         if owner is not None and found.st_uid != owner:
-            raise refused(relative, "another user's file; files must be the attempt's own")
+            raise refused(relative, "another user's file; it must be a file of the attempt")
         yield descriptor
     finally:
         os.close(descriptor)
@@ -85,7 +85,7 @@ def read_bytes(root: Path, relative: str, max_bytes: int, owner: int | None = No
 
 
 def read_tail(root: Path, relative: str, max_bytes: int) -> bytes:
-    """The last bytes of a file; empty when it is missing or no file of ours."""
+    """The last bytes of a file; empty if it is missing or not allowed."""
     with contextlib.suppress(OSError, LeptonError), open_file(root, relative) as descriptor:
         size = os.fstat(descriptor).st_size
         return os.pread(descriptor, max_bytes, max(0, size - max_bytes))
@@ -93,7 +93,7 @@ def read_tail(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def read_json_object(root: Path, relative: str, owner: int | None = None) -> dict[str, Any] | None:
-    """None when the file does not exist. INVALID for anything but one JSON object without NaN or infinity."""
+    """None if the file does not exist. Raises INVALID unless it is one JSON object without NaN or infinity."""
     try:
         data = read_bytes(root, relative, MAX_JSON_BYTES, owner)
     except FileNotFoundError:
@@ -108,13 +108,13 @@ def read_json_object(root: Path, relative: str, owner: int | None = None) -> dic
 
 
 def list_files(root: Path, folder: str, limits: FolderLimits) -> dict[str, int]:
-    """Path (relative to `folder`) and size of every file below it, in order; empty when it does not exist."""
+    """Path (relative to `folder`) and size of every file below it, sorted; empty if the folder does not exist."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), open_folder(root, folder) as top:
         _walk(top, "", found, limits)
     total = sum(found.values())
     if total > limits.bytes:
-        raise refused(folder, f"{total} bytes in all; at most {limits.bytes} are allowed")
+        raise refused(folder, f"{total} bytes in total; at most {limits.bytes} are allowed")
     return dict(sorted(found.items()))
 
 
@@ -159,5 +159,5 @@ def _opened(name: str, flags: int, folder: int, shown: str) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        # ELOOP or ENOTDIR: a link, or a file where a folder should be.
-        raise refused(shown, f"cannot be opened as what it should be: {error.strerror}") from None
+        # ELOOP or ENOTDIR: a link, or a file instead of a folder.
+        raise refused(shown, f"cannot be opened as a regular file or folder: {error.strerror}") from None

@@ -1,7 +1,7 @@
-"""The recipes this worker can run, found by the entry point `lepton.recipes`. Imports no torch.
+"""The recipes that this worker can run, found by the entry point `lepton.recipes`. Imports no torch.
 
-An entry point names a recipe's settings module, which says NAME, VERSION, TITLE, RECIPE (the class to import later, as
-"package.module:Class") and Settings; beside it stands schema.json, the committed JSON Schema of those settings.
+An entry point names a recipe's settings module, which has NAME, VERSION, TITLE, RECIPE (the class to import later, as
+"package.module:Class") and Settings. Beside it is schema.json, the committed JSON Schema of the settings.
 """
 
 import importlib.metadata
@@ -29,28 +29,29 @@ class RecipeEntry:
     version: str
     title: str
     schema: Mapping[str, Any]
-    # "package.module:Class", imported by the ranks alone
+    # "package.module:Class", imported only by the ranks
     entry: str
 
 
 def load_catalogue() -> dict[tuple[str, str], RecipeEntry]:
-    """By (name, version). A package that cannot be read is left out and logged: it must not stop the worker."""
+    """Recipes by (name, version). A package that cannot be loaded is skipped and logged, and does not stop the
+    worker."""
     found: dict[tuple[str, str], RecipeEntry] = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry = read_entry(point.load())
-        except Exception as error:  # noqa: BLE001 - a third party's module may raise anything
-            _log.error("recipe %s (%s) is left out: %s", point.name, point.value, error)
+        except Exception as error:  # noqa: BLE001 - a third party's module may raise any error
+            _log.error("recipe %s (%s) is skipped: %s", point.name, point.value, error)
             continue
         if (entry.name, entry.version) in found:
-            _log.error("recipe %s (%s) is left out: another package announces it", point.name, point.value)
+            _log.error("recipe %s (%s) is skipped: another package has the same recipe", point.name, point.value)
             continue
         found[entry.name, entry.version] = entry
     return found
 
 
 def read_entry(settings: ModuleType) -> RecipeEntry:
-    """What a settings module announces. Raises INVALID for a schema that the catalogue would refuse."""
+    """The recipe of a settings module. Raises INVALID for a schema that the catalogue would refuse."""
     text = importlib.resources.files(settings.__package__ or "").joinpath(SCHEMA_FILE).read_bytes()
     if len(text) > MAX_RECIPE_SCHEMA_BYTES:
         raise LeptonError(ErrorCode.INVALID, f"{SCHEMA_FILE} has {len(text)} bytes; allowed: {MAX_RECIPE_SCHEMA_BYTES}")
@@ -62,13 +63,13 @@ def read_entry(settings: ModuleType) -> RecipeEntry:
 
 
 def _problems(node: Any) -> Iterator[str]:
-    """What other services must not be made to run: patterns (they can take for ever) and references elsewhere."""
+    """Refuses patterns, which can take for ever, and external references, since other services use the schema."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("pattern", "patternProperties"):
                 yield f"{key!r} is not allowed"
             if key == "$ref" and not str(value).startswith("#"):
-                yield f"$ref {value!r} leads elsewhere; only '#…' is allowed"
+                yield f"$ref {value!r} is external; only '#…' is allowed"
             yield from _problems(value)
     elif isinstance(node, list):
         for value in node:

@@ -1,6 +1,6 @@
 """Writes schema.json beside a recipe's settings: `python -m lepton_trainer.recipes.generate [module …]`.
 
-The schema is committed, not made at start: a newer pydantic would write another one under the same version.
+The schema is committed, not made at the start: a newer pydantic could generate a different one for the same version.
 """
 
 import importlib

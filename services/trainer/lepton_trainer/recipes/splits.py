@@ -1,4 +1,4 @@
-"""A seeded, repeatable share of the examples, held out for evaluation where the data brings no split of its own."""
+"""Holds out a seeded, repeatable part of the examples for evaluation, if the data has no split of its own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Indices = NDArray[np.int64]
 
 
 def random_split(count: int, fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices of (training, held-out) examples, each in rising order; both have at least one."""
+    """Indices of (training, held-out) examples, each in ascending order; both have at least one."""
     if count < 2:
         raise invalid("data", "too few examples to hold some out", count, "at least 2")
     order = np.random.default_rng(seed).permutation(count)
@@ -21,7 +21,7 @@ def random_split(count: int, fraction: float, seed: int) -> tuple[Indices, Indic
 
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Holds out the same share of each class, at least one. Every class must have two examples or more."""
+    """Holds out the same part of each class, at least one example. Every class must have two examples or more."""
     generator = np.random.default_rng(seed)
     held: list[Indices] = []
     for label in np.unique(classes):
@@ -32,12 +32,13 @@ def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> tuple
 
 
 def count_classes(labels: Sequence[str], classes: NDArray[Any]) -> dict[str, int]:
-    """Label → how many of `classes` (indices into the labels) have it, zero included."""
+    """Label → number of examples; `classes` are indices into the labels. Also labels without examples are included."""
     return dict(zip(labels, np.bincount(classes, minlength=len(labels)).tolist(), strict=True))
 
 
 def ordered_labels(labels: Sequence[str] | set[str]) -> tuple[str, ...]:
-    """Whole or decimal numbers by value, then by spelling; everything else by spelling. The same in every process."""
+    """Sort key: numbers by value, then by spelling; other labels by spelling. The order is the same in every
+    process."""
     distinct = sorted(set(labels))
     try:
         return tuple(sorted(distinct, key=lambda label: (float(label), label)))

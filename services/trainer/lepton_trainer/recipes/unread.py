@@ -1,4 +1,4 @@
-"""Files of the data that a recipe passes over: what nobody meant, and what lies where it is not looked for."""
+"""Reports the files of the data that a recipe does not read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ _SHOWN = 5
 
 
 def unread_note(data_dir: Path, read: Iterable[Path]) -> tuple[str, ...]:
-    """A line for the run's log if not every file was read; hidden files are named last."""
+    """A line for the run's log, empty if every file was read. Hidden files are named last."""
     files = {path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()}
     unread = sorted(files - {path.relative_to(data_dir) for path in read}, key=lambda path: (hidden(path), path))
     if not unread:

@@ -1,1 +1,1 @@
-"""The training engine: what a rank does with a recipe, data and a workspace. The only part that imports torch."""
+"""The training engine, which trains a recipe on data in a workspace. Only this package and recipes import torch."""

@@ -1,6 +1,6 @@
-"""The best epoch so far, by the task's score: what is registered when the job keeps the best.
+"""The best epoch so far by the task's score, which is registered if the job keeps the best one.
 
-Its weights travel in every checkpoint, so that a later attempt has them however early the best epoch was.
+Its weights are in every checkpoint, so that later attempts have them.
 """
 
 import math
@@ -19,7 +19,7 @@ BEST_FILE = "best.safetensors"
 
 @dataclass(frozen=True)
 class Best:
-    """`weights`: the state of the model, on the processor. `epoch` counts from 1."""
+    """`weights`: the model's state, on the CPU. `epoch` counts from 1."""
 
     epoch: int
     step: int
@@ -27,21 +27,22 @@ class Best:
     weights: Mapping[str, Tensor]
 
     def is_behind(self, evaluation: Evaluation) -> bool:
-        """Whether that one is better: by its score, and of equal ones by its loss. Few held-out examples tie often."""
+        """Whether that evaluation is better by its score, or for equal scores, which are frequent with few held-out
+        examples, by its loss."""
         if evaluation.score != self.evaluation.score:
             return evaluation.score > self.evaluation.score
         worst = math.inf
         return evaluation.metrics.get("holdout_loss", worst) < self.evaluation.metrics.get("holdout_loss", worst)
 
     def save(self, folder: Path, step: int) -> dict[str, Any]:
-        """Its part of a checkpoint's state. The weights are written unless they are the checkpoint's own."""
+        """The best epoch's part of a checkpoint's state. Writes the weights unless they are those of the checkpoint."""
         if self.step != step:
             save_file(dict(self.weights), folder / BEST_FILE)
         return {"epoch": self.epoch, "step": self.step, "evaluation": asdict(self.evaluation)}
 
 
 def load_best(state: Mapping[str, Any], folder: Path, own_weights: Mapping[str, Tensor]) -> Best | None:
-    """From a checkpoint's state and files; None for one that has none."""
+    """Reads it from a checkpoint's state and files; None if the checkpoint has none."""
     found = state.get("best")
     if found is None:
         return None
@@ -50,5 +51,5 @@ def load_best(state: Mapping[str, Any], folder: Path, own_weights: Mapping[str, 
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the processor, apart from the model's own tensors, which go on changing."""
+    """A copy on the CPU, since training changes the model's own tensors."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}

@@ -1,7 +1,7 @@
-"""Saves and restores all that the next step depends on: weights, optimizer, place in the data, random generators.
+"""Saves and restores the whole training state: weights, optimizer, position in the data, random generators.
 
-Weights are safetensors; the rest is our own state, read back with weights_only=True. A folder is written under a
-temporary name, synced, then renamed: what has the final name is complete.
+Weights are safetensors; the rest is loaded with weights_only=True. A folder is written under a temporary name, synced,
+then renamed, so a folder with the final name is complete.
 """
 
 import os
@@ -29,7 +29,7 @@ STATE_FILE = "state.pt"
 
 
 class Restored(NamedTuple):
-    """`losses` wait for their metric point. `best` is None where the checkpoint has none."""
+    """`losses` are not yet in a metric point. `best` is None if the checkpoint has none."""
 
     step: int
     losses: list[float]
@@ -37,7 +37,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """Keeps the last two and the best of this attempt; the worker ships them from here."""
+    """Keeps the last two checkpoints and the best one of this attempt; the worker uploads them from here."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Checkpoints:
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._saved: list[Path] = []
         self._best_score: float | None = None
-        # None also when the best one was made by an earlier attempt
+        # None also if the best checkpoint is from an earlier attempt
         self._best: Path | None = None
 
     def save(
@@ -64,11 +64,11 @@ class Checkpoints:
         score: float | None = None,
         best: Best | None = None,
     ) -> None:
-        """All ranks call it together. `losses` wait for their metric point; `score` (higher is better) is given for a
-        checkpoint that was evaluated. `best` is what the job would register if it ended here.
+        """All ranks must call it together. `losses` are not yet in a metric point; `score` (higher is better) is set if
+        the checkpoint was evaluated. `best` is the epoch that would be registered if the training ended now.
         """
         self._parallel.synchronize_buffers(self._model)
-        # All ranks take part, also where each holds only a shard.
+        # A collective call of all ranks, since each may have only a shard.
         weights = self._parallel.model_state(self._model)
         optimizer = self._parallel.optimizer_state(self._model, self._optimizer)
         generators = self._group.gather(_generator_state(self._group.device))
@@ -98,7 +98,7 @@ class Checkpoints:
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
             self._parallel.load(self._model, self._optimizer, weights, state["optimizer"])
             best = load_best(state, folder, weights)
-        except Exception as error:  # damaged files raise all kinds of errors, of torch, pickle and safetensors
+        except Exception as error:  # damaged files raise many kinds of errors, of torch, pickle and safetensors
             raise LeptonError(ErrorCode.CORRUPT, f"the checkpoint in {folder.name} cannot be read: {error}") from error
         self._sampler.load(state["sampler"])
         self._best_score = state["best_score"]

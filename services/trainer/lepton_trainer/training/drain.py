@@ -1,4 +1,4 @@
-"""SIGTERM to a rank means: leave at the next step boundary, with a checkpoint."""
+"""Handles SIGTERM, which asks a rank to write a checkpoint and stop at the end of a step."""
 
 import signal
 from types import FrameType, TracebackType
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Drain:
-    """While entered, SIGTERM only sets a flag; the ranks agree on it in their next exchange."""
+    """In this context, SIGTERM only sets a flag, which the ranks exchange in their next collective call."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -19,7 +19,7 @@ class Drain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What follows the training takes seconds, and a finished run is worth more than a released one.
+        # After the training, SIGTERM is ignored: the rest takes seconds, and the run is then finished, not released.
         signal.signal(signal.SIGTERM, signal.SIG_IGN if kind is None else self._previous)
 
     def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler

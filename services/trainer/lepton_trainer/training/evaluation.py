@@ -1,4 +1,4 @@
-"""How good a model is on the examples it was not trained on. The ranks divide the work and add up totals."""
+"""Evaluates a model on the held-out examples. The ranks share the work and add up their totals."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ EVALUATION_BATCH = 512
 
 @torch.no_grad()
 def evaluate(recipe: Recipe[Any], model: nn.Module, data: Prepared, group: ProcessGroup) -> Evaluation:
-    """Every rank gets the same answer. The model's buffers must be the same on all ranks.
+    """Returns the same result on every rank. The model's buffers must be equal on all ranks.
 
-    All ranks call forward equally often, also one that has no example left: a sharded model gathers its weights there.
+    All ranks call forward equally often, also without examples: a sharded model gathers its weights in forward.
     """
     was_training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""The trained model as ONNX, proven to give what PyTorch gives."""
+"""Exports the trained model to ONNX, and compares its outputs with PyTorch's."""
 
 import copy
 from pathlib import Path
@@ -18,13 +18,14 @@ CHECKED_EXAMPLES = 32
 
 
 def export_onnx(serving: nn.Module, signature: Signature, examples: Examples, path: Path) -> float:
-    """Writes `path` with a dynamic batch. Answers the largest difference to PyTorch's output on real examples.
+    """Writes `path` with a dynamic batch dimension. Returns the largest difference to PyTorch's output on real
+    examples.
 
-    Raises INTERNAL when it is beyond tolerance, for a batch of several or of one.
+    Raises INTERNAL if it exceeds the tolerance, for a batch of several examples or of one.
     """
     serving = copy.deepcopy(serving).cpu().eval()
     inputs = tuple(tensor.cpu() for tensor in examples.take(torch.arange(min(len(examples), CHECKED_EXAMPLES))).inputs)
-    # An example batch of one would be taken for a constant.
+    # The exporter would treat a batch of one as a constant.
     example = tuple(tensor[:2] if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in inputs)
     names = [tensor.name for tensor in signature.model_inputs]
     with quiet_exporter():

@@ -1,4 +1,4 @@
-"""Which examples a rank sees, in which order: seeded, divided among the ranks, resumable at any step."""
+"""Distributes the examples over ranks and steps: seeded, and resumable at any step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor) -> Batch:
-        """The examples at these indices (int64, on the processor), on the rank's device."""
+        """The examples with these indices (int64, on the CPU), on the rank's device."""
         ...
 
     def to(self, device: torch.device) -> "Examples": ...
@@ -28,7 +28,7 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class TensorExamples:
-    """A data set that is held in memory: `inputs` in the order of the signature's model_inputs."""
+    """A preprocessed data set in memory: `inputs` in the order of the signature's model_inputs."""
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
@@ -48,7 +48,8 @@ class TensorExamples:
 
 @dataclass(frozen=True)
 class PipedExamples:
-    """A data set too large to hold preprocessed: raw arrays in memory, each batch preprocessed when it is due."""
+    """A data set that is too large to keep preprocessed: the raw arrays are in memory, and each batch is preprocessed
+    when it is needed."""
 
     raw: Mapping[str, Array]
     targets: Tensor
@@ -69,9 +70,9 @@ class PipedExamples:
 
 
 class Sampler:
-    """Walks through an epoch in batches of the whole job; rank r takes every world-th example of each, from r on.
+    """Iterates over an epoch in batches of the whole job; rank r takes every world-th example of each batch, from r on.
 
-    The walk depends on the seed alone, not on the number of ranks, so that a run may resume on another number.
+    The order depends only on the seed, not on the number of ranks, so that a run may resume with another number.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
@@ -83,7 +84,7 @@ class Sampler:
             )
         self._count, self._batch_size, self._seed = count, batch_size, seed
         self._rank, self._world_size = rank, world_size
-        # A last batch that would leave a rank without an example is left out; the next epoch draws anew.
+        # A last batch with fewer examples than ranks is skipped; the next epoch has another order.
         full, rest = divmod(count, batch_size)
         self.steps_per_epoch = full + (1 if rest >= world_size else 0)
         self.epoch = 0
@@ -91,13 +92,13 @@ class Sampler:
 
     @property
     def seen(self) -> int:
-        """Examples of this epoch that the batches so far held, over all ranks."""
+        """Number of examples in the batches of this epoch so far, over all ranks."""
         return min(self.position * self._batch_size, self._count)
 
     def batches(self) -> Iterator[tuple[Tensor, float]]:
-        """From the present position to the end of the epoch: this rank's indices, and the weight of its mean loss.
+        """Yields, until the end of the epoch, this rank's indices of each batch and the weight of its mean loss.
 
-        The weight makes the mean over ranks the mean over examples, also where the last batch divides unevenly.
+        With the weight, the mean over ranks is the mean over examples, also if the ranks have unequal parts of a batch.
         """
         order = torch.randperm(self._count, generator=_generator(self._seed, self.epoch))
         while self.position < self.steps_per_epoch:
@@ -122,7 +123,7 @@ class Sampler:
 
 
 def share(count: int, rank: int, world_size: int, batch_size: int) -> Iterator[Tensor]:
-    """Indices of every world-th example from `rank` on, in batches: how ranks divide an evaluation.
+    """Batches of indices for an evaluation: every world-th example from `rank` on.
 
     Every rank gets equally many batches; the last one may be empty.
     """

@@ -26,9 +26,9 @@ def write_package(
     evaluation: Evaluation,
     epoch: int,
 ) -> None:
-    """Writes package/, evaluation.json and statistics.json; the folder appears when it is complete.
+    """Writes package/, evaluation.json and statistics.json; the folder gets its name when it is complete.
 
-    `model`: a whole one, as `Trainer.kept_model` gives it. `epoch`: which one it and its evaluation are of, from 1.
+    `model`: not sharded, from `Trainer.kept_model`. `epoch`: the epoch of the model and its evaluation, from 1.
     """
     folder = workspace.package.with_name(".package.writing")
     if folder.exists():

@@ -1,4 +1,4 @@
-"""Where a rank stands among the others: its device, the process group, and the collectives the engine needs."""
+"""A rank's number and device, the process group, and the collective calls of the engine."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# A rank may wait this long for one that reads data or writes a checkpoint.
+# How long a rank waits for another one that reads data or writes a checkpoint.
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
 # The destructor of a gloo group joins its threads while it holds the interpreter's lock, and a thread that still has a
@@ -25,7 +25,7 @@ class ProcessGroup:
     world_size: int
     local_rank: int
     device: torch.device
-    # "nccl", "gloo", or "" for a rank that is alone
+    # "nccl", "gloo", or "" for a single rank
     backend: str
     threads: int
 
@@ -34,13 +34,13 @@ class ProcessGroup:
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Adds up `tensor` over the ranks, in place."""
+        """Sums `tensor` over the ranks, in place."""
         if self.world_size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Every rank's tensor (of one shape), on the processor, in the order of the ranks."""
+        """The tensors of all ranks (of equal shape), on the CPU, in the order of the ranks."""
         if self.world_size == 1:
             return [tensor.cpu()]
         local = tensor.to(self.device)
@@ -49,7 +49,7 @@ class ProcessGroup:
         return [part.cpu() for part in parts]
 
     def describe(self) -> dict[str, Any]:
-        """For environment.json: what this run computed on."""
+        """The devices of this run, for environment.json."""
         on_cuda = self.device.type == "cuda"
         return {
             "device": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",
@@ -66,13 +66,14 @@ class ProcessGroup:
 
 
 def join(threads_per_rank: int | None = None) -> ProcessGroup:
-    """Reads what torchrun set: one CUDA device a rank if there are enough, else the processor with gloo."""
+    """Joins the process group by the variables of torchrun: a CUDA device for each rank if there are enough, else the
+    CPU with gloo."""
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    # cuBLAS is deterministic only with a fixed workspace, and reads this when it starts.
+    # cuBLAS is deterministic only with a fixed workspace; it reads this variable at its start.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if world_size == local_size:
-        # All ranks on one machine: nothing listens on the network.
+        # All ranks are on one machine, so gloo uses loopback.
         loopback = "lo0" if sys.platform == "darwin" else "lo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
@@ -82,7 +83,7 @@ def join(threads_per_rank: int | None = None) -> ProcessGroup:
     )
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    # It would write over all fresh memory, two percent of a small network's step, to show who reads it unwritten.
+    # Off: it fills new memory to detect reads of uninitialised values, which costs 2 % of a small network's step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= local_size

@@ -1,4 +1,4 @@
-"""What a recipe must say so that the engine can train it."""
+"""The interface of a recipe for the training engine."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -18,19 +18,19 @@ Settings = TypeVar("Settings", bound=TrainSettings)
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data, read, checked, split and preprocessed; the same on every rank."""
+    """The data after reading, checks, split and preprocessing; equal on every rank."""
 
     task: Task
     train: Examples
     holdout: Examples
     signature: Signature
-    # statistics.json: what the training data looked like, for comparison with what is served later
+    # statistics.json: statistics of the training data, for a later comparison with served data
     statistics: dict[str, Any] = field(default_factory=dict)
-    # "data" of card.json: where it came from, how much of it, how it was split
+    # "data" of card.json: source, size and split of the data
     description: dict[str, Any] = field(default_factory=dict)
-    # "limits" of card.json: what a user of the model has to know, in sentences
+    # "limits" of card.json: sentences that a user of the model must know
     limits: tuple[str, ...] = ()
-    # what the run's log says about the data, in sentences: how much there is, what was left out
+    # sentences about the data for the run's log: its size, and what was left out
     notes: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Prepared":
@@ -38,7 +38,7 @@ class Prepared:
 
 
 class Recipe(ABC, Generic[Settings]):
-    """Made on every rank, from checked settings. Loss and serving head are the task's by default."""
+    """Made on every rank, from checked settings. By default, loss and serving head are those of the task."""
 
     settings_model: ClassVar[type[TrainSettings]]
 
@@ -47,22 +47,22 @@ class Recipe(ABC, Generic[Settings]):
 
     @abstractmethod
     def prepare(self, data_dir: Path) -> Prepared:
-        """Raises INVALID, naming file and row, for data it cannot use. Must give the same on every rank."""
+        """Raises INVALID, with file and row, for data that it cannot use. The result must be equal on every rank."""
 
     @abstractmethod
     def model(self, data: Prepared) -> nn.Module:
-        """A fresh model: model_inputs of the signature → logits (batch, labels), or scaled values (batch,)."""
+        """A new model: model_inputs of the signature → logits (batch, labels), or scaled values (batch,)."""
 
     def augment(self, batch: Batch) -> Batch:
-        """Varies a training batch, using torch's default generator (its state is in the checkpoints)."""
+        """Augments a training batch, with torch's default generator, whose state is in the checkpoints."""
         return batch
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """The mean over the batch, a scalar: the task's own loss, unless a recipe has another."""
+        """The mean over the batch, a scalar; by default the task's loss."""
         return task.loss(outputs, targets)
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        # Norms and biases are not decayed: it would only shrink what they exist to set.
+        # No weight decay for norms and biases, which set the scale and offset of activations.
         decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [
@@ -72,5 +72,5 @@ class Recipe(ABC, Generic[Settings]):
         return torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
 
     def serving(self, model: nn.Module, data: Prepared) -> nn.Module:
-        """What is exported: the model with its answer in the signature's terms."""
+        """The module to export: the model with the outputs of the signature."""
         return data.task.serving_head(model)

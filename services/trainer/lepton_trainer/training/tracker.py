@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metric points and progress, through the journals beside it."""
+"""Reports metric points and progress of a training, by journals in the workspace."""
 
 import time
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ FLUSH_SECONDS = 0.5
 
 
 class Tracker:
-    """Rank 0 writes for all: what it is given is already the mean over the ranks. Other ranks' calls do nothing."""
+    """Only rank 0 writes; values must already be means over the ranks. Calls of other ranks do nothing."""
 
     def __init__(self, workspace: Workspace, rank: int) -> None:
         self._metrics = JournalWriter(workspace.metrics_journal(rank)) if rank == 0 else None
@@ -22,7 +22,7 @@ class Tracker:
             self._metrics.append({"s": step, "t": time.time_ns() // 1000, "k": dict(values)})
 
     def progress(self, epoch: int, epochs: int, step: int, steps: int) -> None:
-        """Writes at most twice a second, and with it what `metrics` has buffered."""
+        """Writes progress at most twice a second, together with buffered metrics."""
         now = time.monotonic()
         if self._control and (now - self._flushed_at >= FLUSH_SECONDS or step == steps):
             self._control.append(ProgressRecord(epoch=epoch, epochs=epochs, step=step, steps=steps).model_dump())
@@ -30,7 +30,7 @@ class Tracker:
             self._flushed_at = now
 
     def checkpoint(self, step: int, epoch: int, folder: str, metrics: Mapping[str, float], score: float | None) -> None:
-        """Records a checkpoint that is complete on disk, with the metrics that belong before it."""
+        """Records that a checkpoint is complete on disk, after the metrics before it."""
         if self._metrics and self._control:
             self._metrics.flush(sync=True)
             offsets = {self._metrics.path.name: self._metrics.offset}

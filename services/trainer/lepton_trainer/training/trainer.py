@@ -27,27 +27,27 @@ from lepton_trainer.training.tasks import Evaluation
 from lepton_trainer.training.tracker import Tracker
 
 WARMUP_SHARE = 0.1
-# The longest time between two exchanges of the ranks, and so until they notice a request to stop.
+# The longest time between two exchanges of the ranks, and so until they detect a request to stop.
 SYNC_SECONDS = 1.0
 
 
 class Released(Exception):
-    """The ranks left at a step boundary, after a checkpoint, because they were asked to."""
+    """The ranks stopped after a step and a checkpoint, on request."""
 
 
 class NotFinite(LeptonError):
-    """The training left the numbers; the same settings would do it again."""
+    """A value became NaN or infinite; the same settings would do it again."""
 
     def __init__(self, what: str, value: float | str, step: int, epoch: int) -> None:
         super().__init__(
             ErrorCode.FAILED_PRECONDITION,
             f"the {what} is not a finite number ({value}) at step {step}, in epoch {epoch}; "
-            "a lower learning_rate or a look at the data for extreme values may help",
+            "try a lower learning_rate, or check the data for extreme values",
         )
 
 
 class Trainer:
-    """Trains one recipe on one prepared data set. Every rank has one, and all of them take the same path."""
+    """Trains a recipe on prepared data. Every rank has a Trainer, and all make the same decisions."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Trainer:
         workspace: Workspace,
         parallel: Parallel | None = None,
     ) -> None:
-        """Without `parallel` every rank holds the whole model."""
+        """Without `parallel`, every rank has the whole model."""
         self.recipe, self.data, self.group, self.workspace = recipe, data, group, workspace
         self.parallel = parallel or Replicated(group)
         self.settings: TrainSettings = recipe.settings
         _seed(self.settings.seed)
         self.model = recipe.model(data).to(group.device)
-        # From here on each rank draws its own numbers.
+        # From here on, each rank has its own random numbers.
         _seed(self.settings.seed * 1_000 + 1 + group.rank)
         self.replica = self.parallel.wrap(self.model)
         self.optimizer = recipe.optimizer(self.model)
@@ -78,23 +78,23 @@ class Trainer:
         self.step: int = 0
         self.steps: int = self.settings.epochs * self.sampler.steps_per_epoch
         self.evaluation: Evaluation | None = None
-        # What is registered, if the job keeps the best so far.
+        # The best epoch so far, which is registered if the job keeps the best.
         self.best: Best | None = None
-        # What is registered, once the training has ended: its epoch, and the whole state of the model (rank 0's).
+        # The epoch and the unsharded model state to register, set at the end of the training (the state on rank 0).
         self.kept_epoch = 0
         self._kept_weights: Mapping[str, Tensor] = {}
-        # What the ranks exchange in one collective: the losses since the last one, the seconds these steps took,
-        # and whether this rank was asked to stop.
+        # Exchanged by the ranks in one collective call: the losses since the last one, the seconds of these steps, and
+        # whether this rank must stop.
         self._exchange = torch.zeros(self.settings.metrics_every_steps + 2, device=group.device)
         self._exchanged_step = 0
         self._exchanged_time = 0.0
         self._steps_to_exchange = 1
-        # Losses, as means over the ranks, that no metric point holds yet.
+        # Losses, as means over the ranks, that are not yet in a metric point.
         self._losses: list[float] = []
         self._samples_per_second = 0.0
 
     def run(self, resume: ResumePoint | None = None) -> Evaluation:
-        """Raises Released after a drain, NotFinite when the training diverges."""
+        """Raises Released after a drain, NotFinite if the training diverges."""
         if resume:
             self.step, self._losses, best = self.checkpoints.restore(self.workspace.folder(resume.dir))
             self.best = best if self.settings.keep == "best" else None
@@ -107,15 +107,15 @@ class Trainer:
         return self._keep()
 
     def kept_model(self) -> nn.Module:
-        """What is registered, once `run` has returned: a model of its own on the processor, which is whole however the
-        ranks shared the trained one. For rank 0 alone; it needs no other rank.
+        """The model to register, after `run` has returned: a new, unsharded model on the CPU. Only for rank 0; it makes
+        no collective call.
         """
         model = self.recipe.model(self.data)
         model.load_state_dict(dict(self._kept_weights))
         return model
 
     def _keep(self) -> Evaluation:
-        """Chooses what is registered; its evaluation."""
+        """Chooses the epoch to register; returns its evaluation."""
         epochs = self.settings.epochs
         if self.best is None:
             self.kept_epoch = epochs
@@ -156,12 +156,12 @@ class Trainer:
         if self.settings.max_gradient_norm is not None:
             self.parallel.clip(self.model, self.settings.max_gradient_norm)
         self.optimizer.step()
-        # Kept as a tensor: reading a number would make the processor wait for the device in every step.
+        # Kept as a tensor: reading its value would make the CPU wait for the device in every step.
         self._exchange[self.step - self._exchanged_step] = loss.detach()
         self.step += 1
 
     def _sync(self) -> None:
-        """The ranks share their losses, and agree whether to stop."""
+        """Exchanges losses between the ranks, and whether to stop."""
         count = self.step - self._exchanged_step
         if count == 0:
             return
@@ -172,7 +172,7 @@ class Trainer:
             if not math.isfinite(loss):
                 raise NotFinite("loss", loss, self._exchanged_step + index, self.sampler.epoch + 1)
         self._losses += losses[:count]
-        # Slow steps need more exchanges, or a drain would wait long. All ranks compute the same number.
+        # Slow steps need more frequent exchanges, or a drain would take long. All ranks compute the same number.
         self._steps_to_exchange = max(1, min(self.settings.metrics_every_steps, int(SYNC_SECONDS * count / seconds)))
         self._exchange.zero_()
         self._exchanged_step, self._exchanged_time = self.step, time.perf_counter()
@@ -182,7 +182,7 @@ class Trainer:
             raise Released(f"released at step {self.step} of {self.steps}, with a checkpoint")
 
     def _report(self) -> None:
-        """A metric point every `metrics_every_steps` and at the end of an epoch: where, does not depend on speed."""
+        """Writes a metric point every `metrics_every_steps` and at the end of an epoch, independent of the speed."""
         at_end = self.step % self.sampler.steps_per_epoch == 0
         if at_end or self.step % self.settings.metrics_every_steps == 0:
             self.tracker.metrics(self.step, {"loss": sum(self._losses) / len(self._losses)})
@@ -206,13 +206,13 @@ class Trainer:
         self._checkpoint(self.evaluation.metrics, self.evaluation.score)
 
     def _keep_best(self, evaluation: Evaluation) -> None:
-        """Every rank decides alike, since all have the same evaluation."""
+        """All ranks decide the same, since they have the same evaluation."""
         if self.settings.keep == "best" and (self.best is None or self.best.is_behind(evaluation)):
             weights = copied(self.parallel.model_state(self.model))
             self.best = Best(self.sampler.epoch + 1, self.step, evaluation, weights)
 
     def _checkpoint(self, metrics: dict[str, float], score: float | None = None) -> None:
-        # A finite loss may still have had gradients that were not; what is kept must be good.
+        # The loss may be finite although gradients were not, so the weights are checked before they are kept.
         total = float(self.parallel.weight_sum(self.model))
         if not math.isfinite(total):
             raise NotFinite("sum of the weights", total, self.step, self.sampler.epoch + 1)
@@ -224,7 +224,7 @@ class Trainer:
         return every > 0 and self.step % every == 0 and not at_end
 
     def _learning_rate(self) -> float:
-        """Rises linearly over the first tenth of the steps, then falls along a cosine. A function of the step alone."""
+        """Rises linearly over the first tenth of the steps, then falls along a cosine. Depends only on the step."""
         highest = float(self.settings.learning_rate)
         warmup = max(1, math.ceil(self.steps * WARMUP_SHARE))
         if self.step < warmup:
@@ -240,5 +240,5 @@ class Trainer:
 
 def _seed(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - recipes may use libraries that draw from numpy's global generator
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - recipes may use libraries with numpy's global generator
     torch.manual_seed(seed)

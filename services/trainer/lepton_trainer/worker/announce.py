@@ -1,4 +1,4 @@
-"""What this worker can run: its recipes, with their settings' schemas, without importing torch; its GPUs."""
+"""What this worker announces: its recipes with the schemas of their settings, found without torch, and its GPUs."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def _announced(entry: RecipeEntry) -> AnnouncedRecipe:
 
 
 def count_gpus(environ: Mapping[str, str], devices: Path) -> int:
-    """NVIDIA GPUs that a process started here would see; counted by their device files."""
+    """Number of NVIDIA GPUs that a process started here can use, counted by their device files."""
     present = sum(1 for entry in devices.iterdir() if _GPU_DEVICE.fullmatch(entry.name))
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:

@@ -1,8 +1,8 @@
-"""The operating-system user as which script jobs run, so that they cannot read what the worker can.
+"""The operating-system user as which scripts run, so that they cannot read the worker's files.
 
-Looked up and tried out when the worker starts: what would fail there later stops it now, with a reason. Only root can
-have one. Another user with the right to change users would have to hand it on to the guards, and with it to what they
-start: the kernel takes capabilities away only from processes that cease to be root's.
+It is checked and tried when the worker starts, so that a wrong configuration stops the worker with a reason. The worker
+must run as root. Another user with the capability to change users would have to pass it to the guards, and so to the
+scripts: the kernel removes capabilities only from processes that change from root to another user.
 """
 
 import importlib.util
@@ -24,12 +24,12 @@ from lepton_trainer.processes.isolation import PROGRAM_UMASK, hand_over, make_fo
 from lepton_trainer.processes.user_processes import processes_of
 
 FIELD = "LEPTON_TRAINER_RUN_AS"
-ALLOWED = "an operating-system user made for scripts alone: no login, no files, a group of its own"
-# What root needs of its powers (numbers of capabilities): a container may have taken them away.
+ALLOWED = "an operating-system user that is only for scripts: without login and files, with its own group"
+# Numbers of the capabilities that the worker needs: in a container, root may not have them.
 _NEEDED = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
 TRIAL_SECONDS = 60.0
 
-# As the user, in a workspace: what every script does, and what none may be able to do.
+# Runs as the user in a workspace: does what every script needs, and checks what no script may do.
 _TRIAL = """
 import importlib.util, os, sys
 from pathlib import Path
@@ -47,7 +47,8 @@ assert not readable, f"the user can read {readable[0]}; take that right away (ch
 
 
 def find_script_user(name: str) -> ScriptUser | None:
-    """None for an empty name. Raises INVALID for a user that scripts cannot, or should not, run as."""
+    """The user of that name; None for an empty name. Raises INVALID for a user as which scripts cannot or must not
+    run."""
     if not name:
         return None
     try:
@@ -67,17 +68,17 @@ def find_script_user(name: str) -> ScriptUser | None:
     missing = [power for power, number in _NEEDED.items() if not _powers() >> number & 1]
     if missing:
         lacking = ", ".join(f"CAP_{power}" for power in missing)
-        raise _refused(name, f"this worker is root without the powers of root that this takes: {lacking}")
+        raise _refused(name, f"this worker runs as root, but without the needed capabilities: {lacking}")
     return ScriptUser(found.pw_name, found.pw_uid, found.pw_gid)
 
 
 def try_out(user: ScriptUser, attempts: Path, secret_files: list[Path]) -> None:
-    """Runs a program in a workspace as the user. Raises INVALID naming what stands in the way."""
+    """Runs a program in a workspace as the user. Raises INVALID with the reason if that fails."""
     workspace = attempts / f"trial-{secrets.token_hex(4)}"
     for place in (attempts, *_needed_places()):
         closed = first_closed(place, user)
         if closed is not None:
-            why = f"the user cannot reach {place}, since {closed} is closed to it: chmod o+x, or another place"
+            why = f"the user cannot access {place}, since {closed} is closed to it: use chmod o+x or another path"
             raise _refused(user.name, why)
     workspace.mkdir(mode=0o700)
     try:
@@ -109,26 +110,26 @@ def try_out(user: ScriptUser, attempts: Path, secret_files: list[Path]) -> None:
 
 
 def require_unused(user: ScriptUser, seconds: float = 5.0) -> None:
-    """Raises INVALID if other processes of the user are still there after `seconds`.
+    """Raises INVALID if other processes of the user still run after `seconds`.
 
-    Scripts would have power over them, and they over scripts. Asked before the worker uses the user for the first time:
-    nobody can tell whose they are, so they are not killed. From then on every process of the user is a script's.
+    Such processes and scripts could control each other. Called before the worker uses the user for the first time: the
+    processes may belong to anybody, so they are not killed. After that, every process of the user is a script's.
     """
     until = time.monotonic() + seconds
     while found := processes_of(user.uid):
         if time.monotonic() > until:
             shown = ", ".join(map(str, found[:5]))
             raise _refused(
-                user.name, f"other processes run as this user (process {shown}); nothing but this worker may use it"
+                user.name, f"other processes run as this user (process {shown}); only this worker may use it"
             )
         time.sleep(0.05)
 
 
 def reserve(user: ScriptUser) -> socket.socket:
-    """Holds the user for this worker until it is closed, or the process ends.
+    """Reserves the user for this worker until it is closed or the process ends.
 
-    Raises INVALID if another worker has it: their scripts could read each other's workspaces. The name is one of the
-    system's, not of a file, so it needs no place that all workers of a machine share, and nothing is left of it.
+    Raises INVALID if another worker uses it: the scripts of both could read each other's workspaces. The name is in the
+    system's abstract namespace, not a file, so workers need no common folder, and nothing is left to remove.
     """
     held = socket.socket(socket.AF_UNIX)
     try:
@@ -140,7 +141,7 @@ def reserve(user: ScriptUser) -> socket.socket:
 
 
 def first_closed(place: Path, user: ScriptUser) -> Path | None:
-    """The first folder on the way to `place`, or itself, that the user cannot pass through (or run, for a file)."""
+    """The first folder of the path, or the file itself, for which the user has no execute permission."""
     for path in [*reversed(place.parents), place]:
         status = path.stat()
         if status.st_uid == user.uid:
@@ -155,7 +156,7 @@ def first_closed(place: Path, user: ScriptUser) -> Path | None:
 
 
 def _needed_places() -> Iterator[Path]:
-    """Where Python lies, and the packages that scripts import."""
+    """The paths of Python and of the packages that scripts import."""
     yield Path(sys.executable)
     yield Path(os.path.realpath(sys.executable))
     for package in ("lepton", "lepton_core", "torch"):
@@ -165,7 +166,7 @@ def _needed_places() -> Iterator[Path]:
 
 
 def _powers() -> int:
-    """The effective capabilities of this process, a bit each."""
+    """The effective capabilities of this process, one bit for each."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)

@@ -1,4 +1,4 @@
-"""The worker's end of a supervisor: start it, tell it to drain, see how it ends."""
+"""The worker's side of a supervisor: starts it, requests a drain, and waits for its end."""
 
 import contextlib
 import json
@@ -18,23 +18,23 @@ from lepton_trainer.processes.process_tree import MARKER, kill_marked
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
-# Of the time that a drain may take, the share that belongs to the programs; the rest is for committing what they left.
+# The part of the drain time for the programs; the rest is for committing their results.
 PROGRAMS_SHARE = 0.6
-# From the result to the process's end.
+# Time between the result and the end of the process.
 LEAVE_SECONDS = 5.0
 
 
 def _environment(order: Order) -> dict[str, str]:
     environment = attempt_environment(os.environ, order.workspace) | {MARKER: order.marker}
     if order.user is not None:
-        # What lies there would be the script's word in a process of the worker's.
+        # A file there would be code of the script in a process of the worker.
         own = str(order.workspace / "logs")
         environment |= {"HOME": own, "LEPTON_HOME": own, "TMPDIR": own}
     return environment
 
 
 class SupervisorProcess:
-    """One attempt's supervisor. When we die, it sees the end of the socket and kills its tree."""
+    """The supervisor of an attempt. If the worker dies, the supervisor's socket closes, and it kills its processes."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -46,7 +46,7 @@ class SupervisorProcess:
                 env=_environment(order),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                # A session of its own: Ctrl-C and a terminal's end are the worker's to handle.
+                # In a session of its own, since the worker handles Ctrl-C and a closed terminal.
                 start_new_session=True,
             )
         self._connection.sendall(order.encode())
@@ -71,9 +71,9 @@ class SupervisorProcess:
             if drain_until is not None and boottime() > drain_until:
                 _log.warning("attempt %s did not drain in time", self._order.assignment.attempt_id)
                 break
-            # On the clock that stands still while the machine sleeps: then nobody could speak.
+            # Measured by the clock that stands still while the machine is suspended.
             if time.monotonic() - heard_at > self._order.policy.self_fence_seconds:
-                _log.warning("the supervisor of %s is stopped or stuck", self._order.assignment.attempt_id)
+                _log.warning("the supervisor of %s is stopped or blocked", self._order.assignment.attempt_id)
                 break
         self._end(killed=result is None)
         return result
@@ -104,5 +104,5 @@ class SupervisorProcess:
             code = self._process.wait()
         if code:
             _log.warning("the supervisor of %s ended with %d", self._order.assignment.attempt_id, code)
-        # Its guards have killed the ranks by now, or do so at this moment; what slipped away carries the marker.
+        # The guards kill the ranks when the supervisor ends; other processes are found by their marker.
         kill_marked(self._order.marker)

@@ -1,4 +1,4 @@
-"""What Prometheus is shown of a worker."""
+"""Prometheus metrics of a worker."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from lepton_trainer.worker.worker import Worker
 
 
 def samples(worker: Worker) -> Iterator[Sample]:
-    # One attempt at a time: more at once on a machine are more workers.
+    # A worker runs one attempt at a time.
     busy = bool(worker.attempt_id)
     yield Sample("lepton_worker_slots", "Attempts at a time, by what the slot does.", int(busy), {"state": "busy"})
     idle = not busy and not worker.drain.is_set()
     yield Sample("lepton_worker_slots", "Attempts at a time, by what the slot does.", int(idle), {"state": "idle"})
     for result, count in list(worker.ended.items()):
-        yield Sample("lepton_worker_attempts", "Attempts that ended, by how.", count, {"result": result}, counter=True)
+        yield Sample("lepton_worker_attempts", "Ended attempts by result.", count, {"result": result}, counter=True)

@@ -1,4 +1,4 @@
-"""Wake-up calls from the queue. A hint carries nothing: lost, doubled or late, it changes nothing."""
+"""Wake-up calls from the queue. A hint has no content, so it may be lost, repeated or late."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ RESTART_SECONDS = 5.0
 
 
 class HintListener:
-    """A Celery consumer in a thread; its one task only wakes the worker's loop and returns."""
+    """A Celery consumer in a thread; its only task wakes the worker's loop and returns."""
 
     def __init__(self, broker_url: str, wake: Callable[[], None]) -> None:
         self._app = build_celery(broker_url)
@@ -32,7 +32,7 @@ class HintListener:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            # `solo`: the task is too small for a pool, and nothing may fork where gRPC runs.
+            # `solo`: the task is too small for a pool, and a process with gRPC must not fork.
             self._consumer = self._app.WorkController(
                 pool="solo",
                 queues=[HINT_QUEUE],
@@ -41,6 +41,6 @@ class HintListener:
                 without_heartbeat=True,
             )
             self._consumer.start()
-            # It comes back from lost connections by itself; anything else is worth another try, not a worker's life.
+            # Celery reconnects by itself; after any other error the consumer is restarted, and the worker continues.
             _log.warning("the queue's consumer has stopped")
             self._stopping.wait(RESTART_SECONDS)

@@ -1,7 +1,7 @@
-"""The worker's loop: ask for work, have it supervised, ask again. One attempt at a time.
+"""The worker's loop: claims a run, waits for its supervisor, and claims again. One attempt at a time.
 
-More at once on one machine are more workers, each with a folder of its own: so the death of a supervisor can be told
-to the registry by registering anew, which frees exactly the lease that was lost.
+For several attempts at a time on one machine, start several workers, each with its own folder. So if a supervisor dies,
+the worker can register again, which ends exactly the lost attempt.
 """
 
 import json
@@ -29,12 +29,12 @@ from lepton_trainer.worker.supervisor_handle import SupervisorProcess
 
 _log = logging.getLogger(__name__)
 LONGEST_DELAY_SECONDS = 5.0
-# Between two complaints about processes that do not end.
+# Between two log entries about processes that do not end.
 END_SCRIPTS_SECONDS = 10.0
 
 
 class Worker:
-    """`wake` may be set by anybody to make it ask at once, `drain` to make it leave; both by signal handlers too."""
+    """Set `wake` to make it ask for work at once, `drain` to stop it; signal handlers may set both."""
 
     def __init__(
         self,
@@ -54,13 +54,14 @@ class Worker:
         self._reserved: socket.socket | None = None
         self._incarnation = 0
         self._claim_id = new_ulid()
-        # The attempt in hand, and how earlier ones ended: for the metrics.
+        # For the metrics: the current attempt, and the results of earlier ones.
         self.attempt_id = ""
         self.ended: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Until it is drained."""
-        # Whatever an earlier life of this worker left running would share the machine with the next attempt.
+        """Runs until it is drained."""
+        # Ends processes that an earlier start of this worker left: the next attempt must not share the machine with
+        # them.
         kill_marked(self._folder.worker_id)
         if self._script_user is not None:
             self._reserved = reserve(self._script_user)
@@ -80,15 +81,15 @@ class Worker:
             if assignment is not None:
                 self._supervise(assignment, claimed_at)
             else:
-                # Jitter, so that many workers do not ask in step.
-                self.wake.wait(self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - not for secrets
+                # Jitter, so that many workers do not ask at the same time.
+                self.wake.wait(self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - not used for a secret
 
     def stop(self) -> None:
         self.drain.set()
         self.wake.set()
 
     def _register(self) -> bool:
-        """Announce a new incarnation, which frees the leases of earlier ones; False if drained meanwhile."""
+        """Registers a new incarnation, which ends attempts of earlier ones. Returns False if drained meanwhile."""
         self._incarnation = self._folder.next_incarnation()
         told = announcement(self._settings, self._folder.worker_id, self._incarnation, self._recipes)
         delay = 0.1
@@ -108,8 +109,8 @@ class Worker:
         return False
 
     def _end_scripts(self) -> None:
-        """Nothing runs as the scripts' user when this returns, or the worker is drained: it would read the next
-        attempt's files."""
+        """Waits until no process runs as the scripts' user, or the worker is drained: such a process could read the
+        files of the next attempt."""
         if self._script_user is None:
             return
         while not kill_user(self._script_user.uid, END_SCRIPTS_SECONDS) and not self.drain.is_set():
@@ -120,7 +121,7 @@ class Worker:
         try:
             assignment = self._registry.claim(self._folder.worker_id, self._incarnation, self._claim_id)
         except LeptonError as error:
-            # The same claim_id again next time: if an attempt was given out and the answer lost, we get that one.
+            # The next call has the same claim_id: if only the answer was lost, it returns the same attempt.
             _log.warning("cannot ask for work: %s", error.detail)
             if error.code in (ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND):
                 self._register()
@@ -145,8 +146,8 @@ class Worker:
         )
         self.attempt_id = assignment.attempt_id
         result = SupervisorProcess(order).wait(self.drain, self._settings.drain_seconds)
-        # Whatever outlived supervisor and guards has become our child (Linux), marked or not; between attempts we have
-        # no others.
+        # On Linux, processes that outlive supervisor and guards become our children, with or without the marker. We
+        # have no other children between attempts.
         kill_descendants()
         reap_orphans(())
         self._end_scripts()
@@ -154,8 +155,8 @@ class Worker:
         self.ended[result or "lost"] += 1
         _log.info("attempt %s of run %s: %s", assignment.attempt_id, assignment.run_id, result or "lost")
         if result is None:
-            # Nobody speaks for the attempt any more. A new incarnation tells the registry so, and it need not wait
-            # until the lease runs out.
+            # The attempt has no supervisor any more. With a new incarnation the registry ends it now, without waiting
+            # until the lease expires.
             self._register()
         remove_folder(order.workspace)
         InputCache(self._folder.cache).shrink(self._settings.cache_bytes)

@@ -1,4 +1,4 @@
-"""What the columns of a table hold: numbers, dates or categories, each value read in its one form and checked."""
+"""Finds the type of each column, number, date or category, and converts and checks its values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ from lepton_trainer.recipes.tabular.table import Table
 
 Numbers = NDArray[np.float64]
 
-# A column with this share of numbers is meant to hold numbers, and the rest are mistakes to be named.
+# A column with at least this part of numbers is numeric, and other values are errors.
 MOSTLY = 0.95
-# Beyond it FP64 does not hold every whole number: two ids would become one.
+# Beyond this, FP64 cannot represent every whole number: two ids could become equal.
 LARGEST_EXACT = 2**53
 _FORMATS = (NumberFormat.PERCENT, NumberFormat.COMMA_PERCENT, NumberFormat.GROUPED, NumberFormat.COMMA)
-# One comma with three digits behind it: a thousand, or a number with three decimals.
+# One comma followed by three digits: a thousand, or a number with three decimals.
 _AMBIGUOUS = r"^[+-]?[0-9]{1,3},[0-9]{3}$"
 _GROUPED_FOR_SURE = r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*$|^[+-]?[0-9]{1,3}(?:,[0-9]{3}){2,}$"
 _UNIT = r"^([$€£¥]?)\s?[+-]?[0-9][0-9.,']*\s?([^\s0-9.,]{0,4})$"
-# Dates as people write them, which no rule can tell apart: 01/02/2024.
+# Ambiguous dates, such as 01/02/2024.
 _OTHER_DATE = r"^[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{4}|[0-9]{2})(?:[ T].*)?$|^[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}$"
 
 
@@ -51,7 +51,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column is taken for. `note` says so in the run's log where people would be surprised."""
+    """The type of a column. `note`: a line for the run's log, if the type may be unexpected."""
 
     kind: Kind
     form: NumberFormat = NumberFormat.PLAIN
@@ -59,7 +59,7 @@ class Guess:
 
 
 def check_names(table: Table, settings: Settings) -> None:
-    """Raises INVALID for a column named in the settings that the table has not."""
+    """Raises INVALID for a column in the settings that the table does not have."""
     columns = table.frame.columns
     fields = {"numeric": settings.numeric, "categorical": settings.categorical, "ignore": settings.ignore}
     for field, names in ({"target": (settings.target,)} | fields).items():
@@ -75,9 +75,9 @@ def check_names(table: Table, settings: Settings) -> None:
 
 
 def guess(table: Table, name: str, *, numeric: bool = False, categorical: bool = False) -> Guess:
-    """`numeric` and `categorical`: what the settings say of the column.
+    """`numeric` and `categorical`: whether the settings name the column.
 
-    Raises INVALID, with an example, for what looks like numbers in a form that no rule can read for sure.
+    Raises INVALID, with an example, for values that look like numbers in an ambiguous form.
     """
     column = table.frame[name]
     if texts(column).null_count() == len(column):
@@ -103,7 +103,7 @@ def guess(table: Table, name: str, *, numeric: bool = False, categorical: bool =
 
 
 def _large_integers(name: str, column: pl.Series) -> Guess:
-    """Whole numbers that FP64 would round are ids: they stay text, exactly as they are."""
+    """Whole numbers that FP64 would round are treated as ids: they are kept as text, without a change."""
     large = False
     if column.dtype.is_integer():
         large = bool(((column > LARGEST_EXACT) | (column < -LARGEST_EXACT)).any())
@@ -111,12 +111,12 @@ def _large_integers(name: str, column: pl.Series) -> Guess:
         large = any(abs(int(value)) > LARGEST_EXACT for value in column.filter(column.str.len_chars() >= 16).to_list())
     if not large:
         return Guess(Kind.NUMBER)
-    note = f"data: column {name!r} holds whole numbers beyond 2^53, likely ids: read as categories, digit by digit"
+    note = f"data: column {name!r} has whole numbers beyond 2^53, probably ids: read as categories, with all digits"
     return Guess(Kind.CATEGORY, note=note)
 
 
 def _format(name: str, present: pl.Series) -> NumberFormat | None:
-    """The one way of writing numbers that nearly all values follow."""
+    """The number format that nearly all values have."""
     if not present.str.contains(r"[,%]").any():
         return None
     fits = [form for form in _FORMATS if _matches(present, form).sum() >= MOSTLY * len(present)]
@@ -134,7 +134,7 @@ def _format(name: str, present: pl.Series) -> NumberFormat | None:
 
 
 def _matches(present: pl.Series, form: NumberFormat) -> pl.Series:
-    """Values that are written in this form, or as plain numbers that mean the same in it."""
+    """The values in this format, or in a plain format with the same meaning."""
     plain = r"^[+-]?[0-9]+$" if form in DECIMAL_COMMA else r"^[+-]?[0-9]+\.?[0-9]*$"
     return present.str.contains(PATTERNS[form]) | present.str.contains(plain)
 
@@ -169,7 +169,7 @@ def _category(name: str, present: pl.Series) -> Guess:
 
 
 def _refuse_units(name: str, present: pl.Series) -> None:
-    """Numbers that all have the same unit are quantities: as categories they would say nothing."""
+    """Refuses numbers that all have the same unit: they are quantities, and useless as categories."""
     found = present.str.extract_groups(_UNIT).struct.unnest()
     units = (found.to_series(0) + "|" + found.to_series(1)).drop_nulls()
     if len(units) < len(present) or units.n_unique() != 1 or units[0] == "|" or present.n_unique() < 3:
@@ -185,7 +185,9 @@ def _refuse_units(name: str, present: pl.Series) -> None:
 def _trimmed(column: pl.Series) -> pl.Series:
     if column.dtype.is_nested():
         raise invalid(
-            "data", f"column {column.name!r} holds lists or structures", allowed="single values, or `ignore` it"
+            "data",
+            f"column {column.name!r} holds lists or structures",
+            allowed="single values (or add the column to `ignore`)",
         )
     if column.dtype == pl.String:
         return column.str.strip_chars().fill_null("")
@@ -201,13 +203,13 @@ def texts(column: pl.Series) -> pl.Series:
 
 
 def words(table: Table, name: str) -> list[str]:
-    """The column as text, the empty string where a value is missing."""
+    """The column as text, with the empty string for missing values."""
     values: list[str] = texts(table.frame[name]).fill_null("").to_list()
     return values
 
 
 def numbers(table: Table, name: str, form: NumberFormat = NumberFormat.PLAIN) -> Numbers:
-    """The column as FP64, NaN where a value is missing. Raises INVALID naming file and row of what is no number."""
+    """The column as FP64, with NaN for missing values. Raises INVALID, with file and row, for other values."""
     column = table.frame[name]
     if column.dtype.is_numeric():
         parsed = column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
@@ -226,7 +228,7 @@ def numbers(table: Table, name: str, form: NumberFormat = NumberFormat.PLAIN) ->
 
 
 def convert(text: pl.Series, form: NumberFormat) -> pl.Series:
-    """As `values.parse_number` for a whole column: null for what is no number."""
+    """`values.parse_number` for a whole column: null for values that are not numbers."""
     plain = text.cast(pl.Float64, strict=False)
     if form is NumberFormat.PLAIN:
         return plain
@@ -247,7 +249,7 @@ def _no_number(table: Table, name: str, row: int) -> LeptonError:
 
 
 def dates(table: Table, name: str) -> list[str]:
-    """The column as text, "" where it is missing. Raises INVALID naming file and row of what is no ISO date."""
+    """The column as text, with "" for missing values. Raises INVALID, with file and row, for other than ISO dates."""
     found = words(table, name)
     for row, text in enumerate(found):
         if text and parse_date(text) is None:

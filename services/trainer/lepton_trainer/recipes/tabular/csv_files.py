@@ -1,6 +1,6 @@
-"""Reads one CSV file into a frame, every value as text: what is a number is decided for whole columns.
+"""Reads a CSV file into a frame with all values as text; types are later found for whole columns.
 
-Each row is counted and checked by the rules of core before Polars reads the file.
+Rows are counted and checked by the rules of core before Polars reads the file.
 """
 
 from pathlib import Path
@@ -11,11 +11,11 @@ from lepton_core.data_layout.csv_records import CsvFile, open_csv
 
 
 def read_csv(path: Path, name: str) -> pl.DataFrame:
-    """Raises INVALID naming the file, and the row that does not fit."""
+    """Raises INVALID that names the file and the wrong row."""
     file = open_csv(path, name)
     rows = sum(1 for _ in file.records())
     if not _has_quotes(path):
-        # An open file, since a path would be read as a pattern.
+        # An open file, since Polars interprets a path as a pattern.
         with path.open("rb") as content:
             frame = pl.read_csv(
                 content, separator=file.separator, infer_schema=False, skip_lines=file.skipped, quote_char=None

@@ -26,11 +26,11 @@ from lepton_trainer.recipes.tabular.settings import Settings
 from lepton_trainer.recipes.tabular.table import Table, read_table
 from lepton_trainer.recipes.unread import unread_note
 
-# More different whole numbers than this are a quantity, not classes.
+# With more different whole numbers than this, the target is a quantity, not classes.
 MAX_GUESSED_CLASSES = 20
-# A column of text with this share of different values, in at least so many rows, is likely an id.
+# A text column with this part of different values, in at least this number of rows, is probably an id.
 ID_SHARE, ID_ROWS = 0.9, 20
-# A longer text is no category, and nothing to show as an example of one.
+# A longer text is not shown as an example of a category.
 MAX_USUAL_CHARS = 200
 HISTOGRAM_BINS = 20
 FREQUENT_WORDS = 50
@@ -39,13 +39,13 @@ _ID_NAME = re.compile(r"(?:^|[ _.-])(?:id|ids|uuid|key|index|nr|no|number)$|Id$|
 
 @dataclass(frozen=True)
 class Rows:
-    """`numbers` FP64 (rows,), NaN where missing; `dates` and `words` text (rows,), "" where missing: one array for each
-    column."""
+    """One array (rows,) for each column: `numbers` FP64 with NaN for missing values, `dates` and `words` text with ""
+    for missing values."""
 
     numbers: dict[str, NDArray[np.float64]]
     dates: dict[str, NDArray[Any]]
     words: dict[str, NDArray[Any]]
-    # how the numbers of a column are written, where they are not plain
+    # the number format of a column, if it is not plain
     formats: dict[str, NumberFormat]
     task: Literal["classification", "regression"]
     # indices into labels, or values
@@ -57,7 +57,7 @@ class Rows:
     # columns without any value
     left_out: tuple[str, ...]
     rows_without_target: int
-    # lines for the run's log: what columns were taken for, and files of the data that were passed over
+    # lines for the run's log: types of columns, and ignored files of the data
     notes: tuple[str, ...]
 
     def raw(self, indices: Indices) -> dict[str, Array]:
@@ -66,7 +66,7 @@ class Rows:
 
 
 def read_rows(data_dir: Path, settings: Settings) -> Rows:
-    """Raises INVALID naming setting, file, row and column of what cannot be used."""
+    """Raises INVALID that names setting, file, row and column of data that cannot be used."""
     table = read_table(data_dir)
     columns.check_names(table, settings)
     target = columns.guess(table, settings.target, categorical=settings.task == "classification")
@@ -96,7 +96,7 @@ def read_rows(data_dir: Path, settings: Settings) -> Rows:
             case Kind.CATEGORY:
                 words[name] = np.array(columns.words(table, name), dtype=object)[has_target]
     if not numbers and not words and not dates:
-        raise invalid("data", "no column is left to predict from", allowed="at least one column besides the target")
+        raise invalid("data", "there is no column to predict from", allowed="at least one column besides the target")
     train, holdout, split = _split(table, settings, has_target, targets, labels)
     return Rows(
         numbers=numbers,
@@ -166,9 +166,9 @@ def _split(
 
 
 def likely_ids(rows: Rows) -> dict[str, tuple[int, int]]:
-    """Column → (different values, rows with a value), where nearly every row has a value of its own.
+    """Columns in which nearly every row has another value → (different values, rows with a value).
 
-    Of columns of numbers only those that count up row by row, or are named like an id: measurements differ, too.
+    Numeric columns are included only if they count up row by row, or have the name of an id: measurements also differ.
     """
     found = {}
     for name, column in rows.words.items():
@@ -188,13 +188,13 @@ def likely_ids(rows: Rows) -> dict[str, tuple[int, int]]:
 
 
 def usual_words(statistics: dict[str, Any]) -> dict[str, str]:
-    """Category → its most frequent value in the training rows, which missing ones are not."""
+    """Column → its most frequent value in the training rows, without missing values."""
     frequent = {name: next(iter(column.get("frequent", {})), "") for name, column in statistics["columns"].items()}
     return {name: word for name, word in frequent.items() if 0 < len(word) <= MAX_USUAL_CHARS}
 
 
 def row_statistics(rows: Rows) -> dict[str, Any]:
-    """What the training rows look like, column by column, for comparison with what is served later."""
+    """Statistics of each column of the training rows, for a later comparison with served data."""
     described: dict[str, Any] = {name: _describe_numbers(column[rows.train]) for name, column in rows.numbers.items()}
     described |= {name: _describe_words(column[rows.train]) for name, column in (rows.dates | rows.words).items()}
     targets = rows.targets[rows.train]
@@ -220,13 +220,13 @@ def _histogram(present: NDArray[np.float64]) -> dict[str, Any]:
     try:
         counts, edges = np.histogram(present, bins=HISTOGRAM_BINS)
     except ValueError:
-        # Near 1e22 there are no 20 different numbers between the smallest and the largest.
+        # Large numbers with a small range may have fewer than 20 different values between the smallest and the largest.
         counts, edges = np.array([len(present)]), np.array([present.min(), present.max()])
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
 def _describe_words(column: NDArray[Any]) -> dict[str, Any]:
-    """Counted as Python's strings: an array of text gives every value the room of the longest."""
+    """Counts Python strings: a numpy array of text would use the size of the longest value for all."""
     counts = Counter(column.tolist())
     missing = counts.get("", 0)
     usual = sorted(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class TabularMLP(nn.Module):
     """(numbers FP32 (batch, n), missing flags FP32 (batch, m), categories INT64 (batch, c)) → (batch, outputs).
 
-    Inputs that a table does not have are left out of the call. With `outputs` None: one value a row, (batch,).
+    Inputs that a table does not have are omitted. With `outputs` None, the output is one value for each row, (batch,).
     """
 
     offsets: Tensor
@@ -21,17 +21,18 @@ class TabularMLP(nn.Module):
         dropout: float,
         outputs: int | None,
     ) -> None:
-        """`dense`: columns of numbers and flags together; `categories`: entries of each column, the unknown one too."""
+        """`dense`: number of columns of numbers and flags; `categories`: entries of each column, including the
+        unknown."""
         super().__init__()
         self.scalar = outputs is None
-        # One table for all columns: one lookup instead of one a column.
+        # One embedding table for all columns, so that there is only one lookup.
         starts = torch.tensor([0, *categories[:-1]]).cumsum(0) if categories else torch.zeros(0, dtype=torch.int64)
         self.register_buffer("offsets", starts)
         self.embedding = nn.Embedding(sum(categories), embedding) if categories else None
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=0.1)
             with torch.no_grad():
-                # What was never seen says nothing.
+                # The unknown value has a zero vector.
                 self.embedding.weight[starts] = 0
         layers: list[nn.Module] = []
         width = dense + len(categories) * embedding

@@ -1,4 +1,4 @@
-"""`tabular`: a label or a number from the other columns of a row."""
+"""`tabular`: predicts a label or a number from the other columns of a row."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from lepton_trainer.training.recipe import Prepared, Recipe
 from lepton_trainer.training.tasks.classification import Classification
 from lepton_trainer.training.tasks.regression import Regression
 
-# In the run's log, where a line of a thousand classes says no more.
+# Number of classes in a line of the run's log.
 SHOWN_CLASSES = 50
 
 
@@ -62,7 +62,7 @@ class Tabular(Recipe[Settings]):
 
 
 def _signature(rows: Rows, settings: Settings) -> Signature:
-    """Fits the preprocessing on the training rows alone."""
+    """Fits the preprocessing on the training rows only."""
     steps: list[Step] = []
     model_inputs = []
     dense: dict[str, Array] = {name: column[rows.train] for name, column in rows.numbers.items()}
@@ -97,13 +97,13 @@ def _signature(rows: Rows, settings: Settings) -> Signature:
         labels=rows.labels,
         target=settings.target,
         number_formats=rows.formats,
-        # So that the very file that was trained on can be asked about.
+        # Ignored in predictions, so that rows of the training file can be used.
         ignored=(*settings.ignore, *rows.left_out),
     )
 
 
 def _parts(dates: Array) -> tuple[DatePart, ...]:
-    """The hour only where some date has a time."""
+    """The parts of a date; the hour only if some date has a time."""
     timed = any(len(text) > len("2024-05-31") for text in dates.tolist())
     parts = (DatePart.YEAR, DatePart.MONTH, DatePart.WEEKDAY, DatePart.DAY)
     return (*parts, DatePart.HOUR) if timed else parts

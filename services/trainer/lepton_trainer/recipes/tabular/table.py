@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet files into one table that still knows from which file and row each line came."""
+"""Reads CSV and Parquet files into one table, which keeps the file and row of each line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ from lepton_trainer.recipes.tabular.csv_files import read_csv
 @dataclass(frozen=True)
 class Table:
     frame: pl.DataFrame
-    # file names, and the number of rows of each, in the order of the frame
+    # file names and their numbers of rows, in the order of the frame
     files: tuple[tuple[str, int], ...]
-    # which rows are held out, if the files say so
+    # which rows are held out, if file names define the split
     held: NDArray[np.bool_] | None
 
     def place(self, row: int) -> str:
-        """Where a row of the frame (counted from 0) stands, as people count: "train.csv, row 17"."""
+        """The place of a row of the frame (counted from 0) for people: "train.csv, row 17"."""
         for name, count in self.files:
             if row < count:
                 return f"{name}, row {row + 1}"
@@ -31,7 +31,7 @@ class Table:
 
 
 def read_table(data_dir: Path) -> Table:
-    """All tables of the folder, one below the other. Raises INVALID naming the file that cannot be used."""
+    """All tables of the folder, concatenated. Raises INVALID that names a file that cannot be used."""
     paths = find_tables(data_dir)
     frames = {name: _read(path, name) for name, path in paths.items()}
     require_same_columns({name: frame.columns for name, frame in frames.items()})

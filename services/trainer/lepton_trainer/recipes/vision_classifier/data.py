@@ -31,15 +31,15 @@ class Images:
     labels: tuple[str, ...]
     train: Indices
     holdout: Indices
-    # how train and holdout were told apart, for the model card
+    # how the data was split, for the model card
     split: str
     dropped: int
-    # lines for the run's log about files that were passed over
+    # lines for the run's log about ignored files
     notes: tuple[str, ...]
 
 
 def read_images(data_dir: Path, settings: Settings) -> Images:
-    """Raises INVALID naming the file for what is no image, and for a layout that is not understood."""
+    """Raises INVALID for files that are not images, and for an unknown layout."""
     archives = sorted(data_dir.glob("*.npz"))
     found = read_npz(archives, settings) if archives else read_folders(data_dir, settings)
     labels = ordered_labels(found.labels)
@@ -60,7 +60,7 @@ def read_images(data_dir: Path, settings: Settings) -> Images:
 
 
 def image_statistics(images: Images) -> dict[str, Any]:
-    """What the training images look like: counts of each class, and of pixel values by channel in 16 bins."""
+    """Statistics of the training images: counts of each class, and of pixel values by channel in 16 bins."""
     pixels, classes = images.pixels[images.train], images.classes[images.train]
     channels = []
     for channel in range(pixels.shape[-1]):

@@ -13,7 +13,7 @@ from lepton_trainer.recipes.vision_classifier.settings import Settings
 
 
 def read_folders(data_dir: Path, settings: Settings) -> Labelled:
-    """All files that are no images are found before the run ends for them, or (`on_bad: drop`) are passed over."""
+    """Files that are not images are all found before the run fails, or are ignored (`on_bad: drop`)."""
     found = find_images(data_dir)
     entries = [*found.train, *found.holdout]
     held_from = len(found.train)
@@ -43,7 +43,7 @@ def read_folders(data_dir: Path, settings: Settings) -> Labelled:
 
 
 def _shapes(entries: Sequence[Entry]) -> tuple[dict[int, tuple[int, int, int]], dict[int, BadFile]]:
-    """(height, width, channels) by place among the entries, from the headers alone; and the files that have none."""
+    """Index of the entry → (height, width, channels), from the headers only; and the files without a valid header."""
     shapes: dict[int, tuple[int, int, int]] = {}
     bad: dict[int, BadFile] = {}
     for place, (path, _) in enumerate(entries):
@@ -57,9 +57,10 @@ def _shapes(entries: Sequence[Entry]) -> tuple[dict[int, tuple[int, int, int]], 
 def _decode(
     entries: Sequence[Entry], places: Sequence[int], pixels: Pixels
 ) -> tuple[list[int], dict[int, BadFile], list[BadFile]]:
-    """Fills the first rows of `pixels` with the images at these places.
+    """Fills the first rows of `pixels` with the images of these indices.
 
-    The places that could be read; the damaged files; and the files that became nearly one shade, with their values.
+    Returns the indices that could be read, the damaged files, and the files that have nearly one shade, with their
+    values.
     """
     good: list[int] = []
     damaged: dict[int, BadFile] = {}
@@ -78,7 +79,7 @@ def _decode(
 
 
 def _require_all_classes(entries: Sequence[Entry], good: Sequence[int], held_from: int) -> None:
-    """A class must not vanish because all of its files were dropped."""
+    """Raises INVALID for a class of which all files were dropped."""
     left = {(entries[place][1], place >= held_from) for place in good}
     for place, entry in enumerate(entries):
         if (entry[1], place >= held_from) not in left:
@@ -87,5 +88,5 @@ def _require_all_classes(entries: Sequence[Entry], good: Sequence[int], held_fro
 
 def _no_image_left(entry: Entry) -> LeptonError:
     path, label = entry
-    message = f"the folder of the class {label!r} holds no image that can be read; {path.name} is none"
+    message = f"the folder of the class {label!r} has no readable image; {path.name} is not an image"
     return invalid("data", message, allowed="at least one image for each class")

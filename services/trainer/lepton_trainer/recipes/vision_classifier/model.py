@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# The feature map is reduced until its sides are at most this long, then read place by place.
+# The feature map is reduced until its sides are at most this long, then flattened.
 LAST_SIDE = 4
 
 
 class SmallCNN(nn.Module):
-    """Logits (batch, labels) from images (batch, channels, height, width), normalised."""
+    """Normalised images (batch, channels, height, width) → logits (batch, labels)."""
 
     def __init__(self, channels: int, height: int, width: int, labels: int, base: int, dropout: float) -> None:
         super().__init__()
@@ -38,28 +38,28 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 def channels_last(pictures: Tensor) -> Tensor:
-    """A copy of (batch, channels, height, width) that lies in memory as (batch, height, width, channels).
+    """A copy of (batch, channels, height, width) with the memory layout (batch, height, width, channels).
 
-    Convolutions of this size are a seventh faster on it. With one channel torch's own `channels_last` would leave the
-    strides as they are, since both orders are the same bytes then: gradients come with others, and DDP warns of that.
+    Convolutions of this size are a seventh faster with it. With one channel, torch's `channels_last` would not change
+    the strides, since both layouts are the same bytes; but gradients have other strides then, about which DDP warns.
     """
     return pictures.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
 def shift(images: Tensor, largest: int) -> Tensor:
-    """Each image moved by up to `largest` pixels in each direction; what enters is zero, the mean of all pixels."""
+    """Moves each image by up to `largest` pixels in each direction; new pixels are zero, the mean of all pixels."""
     count, _, height, width = images.shape
     padded = functional.pad(images, (largest, largest, largest, largest))
     offsets = torch.randint(0, 2 * largest + 1, (2, count, 1))
     rows = (offsets[0] + torch.arange(height)).to(images.device)
     columns = (offsets[1] + torch.arange(width)).to(images.device)
     picture = torch.arange(count, device=images.device)
-    # Indexing puts the channels last: (count, height, width, channels).
+    # The result of the indexing is (count, height, width, channels).
     moved = padded[picture[:, None, None], :, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
 
 
 def flip(images: Tensor) -> Tensor:
-    """Every second image, by chance, mirrored left to right."""
+    """Mirrors each image left to right with probability 0.5."""
     chosen = (torch.rand(len(images), 1, 1, 1) < 0.5).to(images.device)
     return torch.where(chosen, images.flip(3), images)

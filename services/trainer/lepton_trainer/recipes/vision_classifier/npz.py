@@ -17,7 +17,7 @@ LAYOUT = "arrays `images` (count, height, width[, 1 or 3]) and `labels` (count)"
 
 
 def read_npz(files: list[Path], settings: Settings) -> Labelled:
-    """All files together. They carry a split when each of them is named for its part, as train.npz and test.npz."""
+    """Reads all files. They define a split if each is named for its part, such as train.npz and test.npz."""
     parts = [_read(path) for path in files]
     flags = held_out([path.name for path in files])
     shapes = [(*images.shape[1:3], images.shape[3]) for images, _ in parts for _ in range(len(images))]
@@ -33,14 +33,14 @@ def _read(path: Path) -> tuple[Pixels, list[str]]:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:
-            raise _refused(path, f"unpacks to {size} bytes; at most {MAX_BYTES} are held in memory")
+            raise _refused(path, f"has {size} bytes unpacked; allowed: {MAX_BYTES}")
         with np.load(path, allow_pickle=False) as arrays:
             if absent := [name for name in ("images", "labels") if name not in arrays]:
                 raise _refused(path, f"has no array {absent[0]!r}, only {', '.join(map(repr, arrays)) or 'nothing'}")
             images, labels = arrays["images"], arrays["labels"]
     except LeptonError:
         raise
-    except Exception as error:  # noqa: BLE001 - damaged zip and npy files raise all kinds of errors
+    except Exception as error:  # noqa: BLE001 - damaged zip and npy files raise many kinds of errors
         raise _refused(path, f"not a readable NPZ file: {error}") from None
     if images.ndim == 3:
         images = images[..., None]
@@ -55,7 +55,7 @@ def _read(path: Path) -> tuple[Pixels, list[str]]:
 
 
 def _eight_bit(path: Path, images: NDArray[Any]) -> Pixels:
-    """Values from 0 to 255 as they are; fractions from 0 to 1 are taken for shares of 255."""
+    """Values from 0 to 255 are unchanged; floating-point values from 0 to 1 are multiplied by 255."""
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind not in "iufb":

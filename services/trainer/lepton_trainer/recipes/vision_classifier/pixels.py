@@ -1,4 +1,4 @@
-"""What both layouts share: the size all images get, and how much of them fits."""
+"""Shared by both layouts: the common size of the images, and the memory limit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,16 @@ from lepton_trainer.recipes.vision_classifier.settings import Settings
 Pixels = NDArray[np.uint8]
 
 DEFAULT_SIZE = 64
-# Larger images are rarely meant to be trained on as they are.
+# The default size of larger images, which are rarely trained on in full size.
 LARGEST_OWN_SIZE = 128
 MAX_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """UINT8 (count, height, width, channels), a label for each, which are held out, if the data says so.
+    """Pixels UINT8 (count, height, width, channels), their labels, and which are held out, if the data has a split.
 
-    `files`: all that were looked at; `dropped`: how many of them were passed over, as `notes` says in the run's log.
+    `files`: number of files found; `dropped`: number of ignored ones, which `notes` names in the run's log.
     """
 
     pixels: Pixels
@@ -33,7 +33,8 @@ class Labelled:
 
 
 def target_shape(shapes: list[tuple[int, int, int]], settings: Settings) -> tuple[int, int, int]:
-    """(height, width, channels) for all images, given each one's own. Raises INVALID when that is too much to hold."""
+    """The common (height, width, channels) for images of the given shapes. Raises INVALID if they need too much
+    memory."""
     sizes = {(height, width) for height, width, _ in shapes}
     if settings.image_size is not None:
         height = width = settings.image_size
@@ -43,8 +44,6 @@ def target_shape(shapes: list[tuple[int, int, int]], settings: Settings) -> tupl
         height = width = DEFAULT_SIZE
     channels = {"gray": 1, "rgb": 3}.get(settings.channels) or max(channels for _, _, channels in shapes)
     if (size := len(shapes) * height * width * channels) > MAX_BYTES:
-        message = (
-            f"{len(shapes)} images of {height} × {width} take {size} bytes; at most {MAX_BYTES} are held in memory"
-        )
+        message = f"{len(shapes)} images of {height} × {width} need {size} bytes of memory; allowed: {MAX_BYTES}"
         raise invalid("image_size", message, settings.image_size, "a smaller image_size")
     return height, width, channels

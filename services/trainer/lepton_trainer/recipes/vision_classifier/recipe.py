@@ -1,4 +1,4 @@
-"""`vision.classifier`: which of several classes does an image belong to?"""
+"""`vision.classifier`: finds the class of an image."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from lepton_trainer.training.loader import Batch, Examples, PipedExamples, Tenso
 from lepton_trainer.training.recipe import Prepared, Recipe
 from lepton_trainer.training.tasks.classification import Classification
 
-# Up to here the preprocessed images of a part are held in memory; beyond, each batch is preprocessed when it is due.
+# Up to this size, all preprocessed images are kept in memory; else each batch is preprocessed when it is needed.
 PREPROCESSED_BYTES = 1024**3
-# In the run's log, where a line of a thousand classes says no more.
+# Number of classes in a line of the run's log.
 SHOWN_CLASSES = 50
 
 

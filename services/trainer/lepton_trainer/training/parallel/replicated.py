@@ -1,4 +1,4 @@
-"""The whole model on every rank: DistributedDataParallel, or nothing around it for a rank that is alone."""
+"""The whole model on every rank: DistributedDataParallel, or the plain model if there is only one rank."""
 
 import inspect
 from typing import Any
@@ -11,7 +11,7 @@ from lepton_trainer.training.process_group import ProcessGroup
 
 
 class Replicated:
-    """Each rank holds all weights; gradients are averaged over the ranks."""
+    """Each rank has all weights; gradients are averaged over the ranks."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group = group
@@ -21,21 +21,21 @@ class Replicated:
         if self._group.world_size == 1:
             return model
         devices = [self._group.device] if self._group.device.type == "cuda" else None
-        # Buffers (running statistics) are averaged where they are read instead (`synchronize_buffers`): a broadcast in
-        # every forward pass costs a tenth of a small model's step. Torch 2.13 renamed the option.
+        # Buffers (running statistics) are instead averaged when they are needed (`synchronize_buffers`): a broadcast in
+        # every forward pass would cost a tenth of a small model's step. Torch 2.13 renamed the option.
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         unsynced: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(model, devices, gradient_as_bucket_view=True, **unsynced)
 
     def clip(self, model: nn.Module, max_norm: float) -> Tensor:
-        # The gradients are averaged already, so the norm is the same on all ranks.
+        # The gradients are already averaged, so the norm is equal on all ranks.
         return nn.utils.clip_grad_norm_(model.parameters(), max_norm)
 
     def all_reduce(self, tensor: Tensor) -> Tensor:
         return self._group.sum(tensor)
 
     def synchronize_buffers(self, model: nn.Module) -> None:
-        """Each becomes its mean over the ranks."""
+        """Sets each buffer to its mean over the ranks."""
         buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         if self._group.world_size == 1 or not buffers:
             return

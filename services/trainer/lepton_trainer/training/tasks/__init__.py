@@ -1,4 +1,4 @@
-"""What a model is trained to do: the port. One module for each task; a recipe's `Prepared` carries a task object."""
+"""The interface of a task, which defines what a model is trained for. A recipe's `Prepared` has a task object."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,12 +11,13 @@ from lepton_trainer.training.loader import Batch
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics` go into the run; `details` (confusion matrix, per-class figures) into evaluation.json as well."""
+    """`metrics` are stored in the run and evaluation.json; `details` (confusion matrix, metrics for each class) only in
+    evaluation.json."""
 
     task: str
     examples: int
     metrics: dict[str, float]
-    # the higher, the better: accuracy, or minus the error
+    # higher is better: accuracy, or the negative error
     score: float
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -25,31 +26,31 @@ class Evaluation:
 
 
 class Totals(Protocol):
-    """Figures of an evaluation that add up, over the batches of a rank and over ranks."""
+    """Sums of an evaluation, which are added over the batches of a rank and over the ranks."""
 
     def add(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """One batch; `loss` is its mean, a scalar."""
+        """Adds a batch; `loss` is its mean, a scalar."""
 
     def tensors(self) -> list[Tensor]:
-        """What is summed over the ranks, in place, before `result`."""
+        """The tensors that are summed over the ranks, in place, before `result`."""
 
     def result(self) -> Evaluation:
-        """Metrics, score and details of all that was added."""
+        """Metrics, score and details of all added batches."""
 
 
 class Task(Protocol):
     @property
     def name(self) -> str:
-        """As it stands in card.json and evaluation.json."""
+        """The task's name in card.json and evaluation.json."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean over a batch, a scalar."""
 
     def targets(self, batch: Batch) -> Tensor:
-        """What the loss compares the outputs with."""
+        """The values with which the loss compares the outputs."""
 
     def totals(self, device: torch.device) -> Totals:
-        """Empty totals, on the rank's device."""
+        """New, empty totals on the rank's device."""
 
     def serving_head(self, model: nn.Module) -> nn.Module:
-        """What is exported: the model with its answer in the signature's terms."""
+        """The module to export: the model with the outputs of the signature."""

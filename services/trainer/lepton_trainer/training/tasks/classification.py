@@ -39,7 +39,7 @@ class ClassTotals:
 
     def add(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         self._loss += loss * len(targets)
-        # On the processor: bincount has no deterministic CUDA kernel.
+        # On the CPU: bincount has no deterministic CUDA kernel.
         pairs = (targets * len(self._task.labels) + outputs.argmax(dim=1)).cpu()
         self._confusion += torch.bincount(pairs, minlength=len(self._confusion)).to(self._device)
 
@@ -57,7 +57,7 @@ class ClassTotals:
 
 
 def class_metrics(counts: Tensor, labels: tuple[str, ...]) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """From a confusion matrix (true label, predicted label). Macro means leave out labels that never occur."""
+    """Metrics of a confusion matrix (true label, predicted label). Macro averages omit labels that do not occur."""
     hits = counts.diagonal().to(torch.float64)
     support, predicted = counts.sum(1), counts.sum(0)
     recall = hits / support.clamp(min=1)

@@ -12,7 +12,7 @@ from lepton_trainer.training.tasks import Evaluation
 
 @dataclass(frozen=True)
 class Regression:
-    """`mean` and `std` are those of the training targets, in their own unit."""
+    """`mean` and `std` of the training targets, in the target's unit."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -54,7 +54,7 @@ class ErrorTotals:
         metrics = {
             "rmse": rmse,
             "mae": absolute / count * self._task.std,
-            # Targets that are all the same leave nothing to explain.
+            # R² is not defined if all targets are equal.
             "r2": 1 - squared / variation if variation > 1e-12 * count else 0.0,
             "holdout_loss": loss / count,
         }
@@ -62,7 +62,7 @@ class ErrorTotals:
 
 
 class Rescaled(nn.Module):
-    """Scaled values → the target's own unit, (batch, 1)."""
+    """Scaled values → values in the target's unit, (batch, 1)."""
 
     def __init__(self, model: nn.Module, mean: float, std: float) -> None:
         super().__init__()
