@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 
 from lepton_core.errors import LeptonError
@@ -18,6 +19,7 @@ from lepton_inference.grpc.servicer import InferenceServicer
 from lepton_inference.http.app import build_http_app
 from lepton_inference.http.infer import InferMiddleware
 from lepton_inference.package import Limits, ServedModel, load_model
+from lepton_inference.passed_trials import PassedTrials
 from lepton_inference.predictions import PredictionLog
 from lepton_inference.repository import LoadLimits, Report, Repository
 from lepton_inference.revisions import Revision
@@ -53,12 +55,21 @@ class Replica:
             settings.model_threads,
             settings.max_body_bytes,
         )
-        self._trials = Trials(TrialLimits(settings.load_seconds, settings.load_memory_bytes), warm_up)
+        trial = TrialLimits(settings.load_seconds, settings.load_memory_bytes)
+        self._trials = Trials(trial, warm_up)
+        passed = PassedTrials(settings.cache_dir / "passed-trials.json", asdict(trial) | asdict(warm_up))
 
         async def load(revision: Revision, files: dict[str, bytes]) -> ServedModel:
-            # This process runs only graphs that have passed their trial in a child process.
-            plan = await self._trials.run(files)
-            return await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
+            # This process only runs graphs that have passed the trial in a child process, now or before a restart.
+            digests = {file.path: file.digest for file in revision.files if file.path in files}
+            plan = await asyncio.to_thread(passed.take, digests)
+            if plan is None:
+                plan = await self._trials.run(files)
+            else:
+                log.info("revision %s: no trial, since its package passed one before", revision.id)
+            model = await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
+            await asyncio.to_thread(passed.add, digests, plan)
+            return model
 
         self._snapshot = settings.cache_dir / "snapshot"
         self.repository = Repository(

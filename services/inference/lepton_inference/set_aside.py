@@ -1,28 +1,24 @@
 """Revisions that are set aside: they did harm and are not loaded again, also after a restart. A promote or deploy makes
 a new revision, which is tried."""
 
-import json
-import logging
 import threading
 from pathlib import Path
-from typing import Any
 
-log = logging.getLogger(__name__)
+from lepton_inference.state_file import read_entries, write_entries
 
-MAX_REVISIONS = 1000
 # How often a revision may block the event loop before it is set aside: one time may have another cause.
 MAX_STOPS = 2
 
 
 class SetAside:
-    """The reasons by revision; only the newest `MAX_REVISIONS` are kept. Safe for threads."""
+    """The reasons by revision; only the newest `state_file.MAX_ENTRIES` are kept. Safe for threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stops_path = path.with_name("loop-stops.json")
         self._lock = threading.Lock()
-        self._reasons = {id_: str(reason) for id_, reason in _read(path).items()}
-        self._stops = {id_: count for id_, count in _read(self._stops_path).items() if isinstance(count, int)}
+        self._reasons = {id_: str(reason) for id_, reason in read_entries(path).items()}
+        self._stops = {id_: count for id_, count in read_entries(self._stops_path).items() if isinstance(count, int)}
 
     def reason(self, revision_id: str) -> str:
         """The reason; empty if the revision may be loaded."""
@@ -32,35 +28,14 @@ class SetAside:
         """Saves the reason on disk. An error, such as a full disk, is only logged."""
         with self._lock:
             self._reasons[revision_id] = reason
-            _write(self._path, self._reasons)
+            write_entries(self._path, self._reasons)
 
     def loop_stopped(self, revision_id: str) -> bool:
         """Counts that the revision blocked the event loop. Returns whether it is now set aside."""
         with self._lock:
             count = self._stops[revision_id] = self._stops.get(revision_id, 0) + 1
-            _write(self._stops_path, self._stops)
+            write_entries(self._stops_path, self._stops)
         if count < MAX_STOPS:
             return False
         self.add(revision_id, f"it blocked the server {count} times: it does not end for some input")
         return True
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return {str(id_): value for id_, value in json.loads(path.read_bytes()).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        log.warning("%s cannot be read and is ignored: %s", path, error)
-        return {}
-
-
-def _write(path: Path, entries: dict[str, Any]) -> None:
-    while len(entries) > MAX_REVISIONS:
-        del entries[next(iter(entries))]
-    fresh = path.with_suffix(".new-json")
-    try:
-        fresh.write_text(json.dumps(entries), encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        log.warning("%s cannot be written: %s", path, error)
