@@ -9,7 +9,7 @@ class WaitingCause(StrEnum):
     # Parameter place: 1 is next; at most MAX_PLACE.
     QUEUED = "queued"
     NO_WORKER = "no_worker"
-    # Parameters recipe and version.
+    # Parameters recipe, version, and offered: the versions of the recipe that workers have.
     NO_WORKER_WITH_RECIPE = "no_worker_with_recipe"
     NO_WORKER_FOR_SCRIPTS = "no_worker_for_scripts"
     NO_WORKER_FOR_ISOLATED_SCRIPTS = "no_worker_for_isolated_scripts"

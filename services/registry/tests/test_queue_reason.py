@@ -41,7 +41,7 @@ async def test_a_run_that_does_not_wait_has_no_reason(scene, waiting):
 
 async def test_the_recipe_the_scripts_and_the_ranks_that_are_missing_are_named(scene, waiting):
     await scene.worker(recipes=["other@1"], ranks=2)
-    recipe = {"recipe": "r", "version": "1"}
+    recipe = {"recipe": "r", "version": "1", "offered": []}
     assert await waiting(await scene.submit()) == (WaitingCause.NO_WORKER_WITH_RECIPE, recipe)
     script = {"recipe": "", "data": "", "script": {"entry": "file0", "code": (await scene.dataset("code")).digest}}
     assert await waiting(await scene.submit(**script)) == (WaitingCause.NO_WORKER_FOR_SCRIPTS, {})
@@ -52,6 +52,16 @@ async def test_the_recipe_the_scripts_and_the_ranks_that_are_missing_are_named(s
     assert await waiting(isolated) == (WaitingCause.NO_WORKER_FOR_ISOLATED_SCRIPTS, {})
     ranks = {"needed": 3, "most": 2}
     assert await waiting(await scene.submit(resources={"ranks": 3})) == (WaitingCause.NOT_ENOUGH_RANKS, ranks)
+
+
+async def test_after_an_upgrade_the_versions_that_workers_have_are_named(scene, waiting, database):
+    run = await scene.submit()
+    await scene.worker(recipes=["r@3", "other@7"])
+    await scene.worker(recipes=["r@2"])
+    recipe = {"recipe": "r", "version": "1", "offered": ["2", "3"]}
+    assert await waiting(run) == (WaitingCause.NO_WORKER_WITH_RECIPE, recipe)
+    cause = await database.read(lambda conn: queue_reason.waiting_reason(conn, run))
+    assert "no worker that is up has the recipe r@1, but there is r@2, r@3: cancel this run and" in cause.message
 
 
 async def test_one_that_drains_is_none(scene, waiting, database):

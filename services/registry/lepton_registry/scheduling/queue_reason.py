@@ -38,16 +38,10 @@ def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
     if not alive:
         return Cause(WaitingCause.NO_WORKER, {}, "no worker is up")
     if run.recipe:
-        offering = sa.select(WORKER_RECIPES.c.worker_id).where(
-            WORKER_RECIPES.c.recipe == run.recipe, WORKER_RECIPES.c.version == run.recipe_version
-        )
-        ids = set(conn.scalars(offering))
-        able = [worker for worker in alive if worker.id in ids]
-        missing = Cause(
-            WaitingCause.NO_WORKER_WITH_RECIPE,
-            {"recipe": run.recipe, "version": run.recipe_version},
-            f"no worker that is up has the recipe {run.recipe}@{run.recipe_version}",
-        )
+        versions = _versions(conn, run.recipe)
+        able = [worker for worker in alive if run.recipe_version in versions.get(worker.id, ())]
+        offered = sorted({version for worker in alive for version in versions.get(worker.id, ())})
+        missing = _no_recipe(run, offered)
     elif run.isolated:
         able = [worker for worker in alive if worker.accepts_scripts and worker.isolates_scripts]
         message = "no worker that is up runs scripts as a separate user"
@@ -67,3 +61,22 @@ def _obstacle(conn: sa.Connection, run: sa.Row[Any]) -> Cause | None:
     if all(worker.draining for worker in able if worker.max_ranks >= run.ranks):
         return Cause(WaitingCause.WORKERS_DRAINING, {}, "the workers that could run it are draining")
     return None
+
+
+def _versions(conn: sa.Connection, recipe: str) -> dict[str, set[str]]:
+    """Worker id → the versions of the recipe that it has announced."""
+    statement = sa.select(WORKER_RECIPES.c.worker_id, WORKER_RECIPES.c.version).where(WORKER_RECIPES.c.recipe == recipe)
+    found: dict[str, set[str]] = {}
+    for row in conn.execute(statement):
+        found.setdefault(row.worker_id, set()).add(row.version)
+    return found
+
+
+def _no_recipe(run: sa.Row[Any], offered: list[str]) -> Cause:
+    """A run keeps its version, since another one may train another model. After an upgrade, its owner has to choose."""
+    message = f"no worker that is up has the recipe {run.recipe}@{run.recipe_version}"
+    if offered:
+        others = ", ".join(f"{run.recipe}@{version}" for version in offered)
+        message += f", but there is {others}: cancel this run and submit the job with that version"
+    parameters = {"recipe": run.recipe, "version": run.recipe_version, "offered": offered}
+    return Cause(WaitingCause.NO_WORKER_WITH_RECIPE, parameters, message)
