@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 ATTEMPT_FILE_VARIABLE = "LEPTON_ATTEMPT_FILE"
+# What whoever starts the ranks has to say; relative to the workspace, as all paths of the functions below.
+LAUNCHER_LOG = "logs/launcher.log"
 JsonObject = dict[str, Any]
 Metrics = dict[str, FiniteFloat]
 
@@ -107,6 +109,18 @@ def parse_control(record: JsonObject) -> CheckpointRecord | ProgressRecord:
     return _CONTROL.validate_python(record)
 
 
+def metrics_journal(rank: int) -> str:
+    return f"journal/metrics-rank{rank}.jsonl"
+
+
+def control_journal(rank: int) -> str:
+    return f"journal/control-rank{rank}.jsonl"
+
+
+def rank_log(rank: int) -> str:
+    return f"logs/rank-{rank}.log"
+
+
 class Workspace:
     """The names in the folder of an attempt."""
 
@@ -128,13 +142,13 @@ class Workspace:
         self.tmp = root / "tmp"
 
     def metrics_journal(self, rank: int) -> Path:
-        return self.journal / f"metrics-rank{rank}.jsonl"
+        return self.root / metrics_journal(rank)
 
     def control_journal(self, rank: int) -> Path:
-        return self.journal / f"control-rank{rank}.jsonl"
+        return self.root / control_journal(rank)
 
     def rank_log(self, rank: int) -> Path:
-        return self.logs / f"rank-{rank}.log"
+        return self.root / rank_log(rank)
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:08d}"

@@ -10,7 +10,7 @@ from lepton_trainer.processes.process_tree import MARKER
 
 
 def processes_marked(*, worker_id: str = "", attempt_id: str = "") -> dict[str, list[psutil.Process]]:
-    """Living processes of a worker's attempts, or of one attempt, by role: supervisor, launcher, guard, program."""
+    """Living processes of a worker's attempts, or of one attempt, by role: supervisor, guard, program."""
     found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         try:
@@ -44,8 +44,6 @@ def _role(words: list[str]) -> str:
     line = " ".join(words)
     if "attempt.supervisor" in line:
         return "supervisor"
-    if "torch.distributed.run" in line:
-        return "launcher"
     if "processes/rank_guard.py" in line:
         return "guard"
     return "program"

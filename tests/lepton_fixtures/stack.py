@@ -213,7 +213,7 @@ class Stack:
         return list(WorkerServiceStub(self.channel()).ListWorkers(workers_pb2.ListWorkersRequest()).workers)
 
     def processes(self) -> dict[str, list[psutil.Process]]:
-        """Living processes of attempts, by what they are: supervisor, launcher, guard, program."""
+        """Living processes of attempts, by what they are: supervisor, guard, program."""
         return processes_marked(worker_id=self.worker_id)
 
     @property

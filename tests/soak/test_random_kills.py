@@ -43,7 +43,7 @@ SEED = int(os.environ.get("LEPTON_SOAK_SEED", "0")) or random.SystemRandom().ran
 JOB_EVERY, FLOOD_EVERY, KILL_EVERY = 6.0, 20.0, 4.0
 FLOOD = 40
 PARTS = ("gateway", "registry", "queue", "objects", "inference", "trainer")
-ROLES = ("supervisor", "launcher", "guard", "program")
+ROLES = ("supervisor", "guard", "program")
 TABLE = "width,height,kind\n" + "".join(f"{i % 7},{i % 5},{'a' if i % 2 else 'b'}\n" for i in range(60))
 # All trainings have the same seed, so all must have the same curve, however often they were interrupted.
 TRAINING: dict[str, Any] = {

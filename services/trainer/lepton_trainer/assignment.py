@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ScriptUser:
 
 
 @dataclass(frozen=True)
-class Order:
+class AttemptConfig:
     """`claimed_at` is the time since boot at which the claim was sent, which counts as the first renewal of the
     lease."""
 
@@ -87,18 +87,18 @@ class Order:
     def encode(self) -> bytes:
         return json.dumps(asdict(self), default=str).encode() + b"\n"
 
-
-def decode_order(line: bytes) -> Order:
-    values: Mapping[str, Any] = json.loads(line)
-    assignment = dict(values["assignment"])
-    assignment["resume"] = Resume(**assignment["resume"]) if assignment["resume"] else None
-    return Order(
-        **{
-            **values,
-            "assignment": Assignment(**assignment),
-            "policy": Policy(**values["policy"]),
-            "user": ScriptUser(**values["user"]) if values["user"] else None,
-            "workspace": Path(values["workspace"]),
-            "cache": Path(values["cache"]),
-        }
-    )
+    @classmethod
+    def decode(cls, line: bytes) -> Self:
+        values: Mapping[str, Any] = json.loads(line)
+        assignment = dict(values["assignment"])
+        assignment["resume"] = Resume(**assignment["resume"]) if assignment["resume"] else None
+        return cls(
+            **{
+                **values,
+                "assignment": Assignment(**assignment),
+                "policy": Policy(**values["policy"]),
+                "user": ScriptUser(**values["user"]) if values["user"] else None,
+                "workspace": Path(values["workspace"]),
+                "cache": Path(values["cache"]),
+            }
+        )

@@ -1,4 +1,4 @@
-"""One rank starts here: `torchrun … -m lepton_trainer.rank`. All it knows stands in the workspace's attempt.json."""
+"""One rank starts here: `python -m lepton_trainer.rank`. All it knows is in the workspace's attempt.json."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Real trees of an attempt for tests: a supervisor's part of them, played in a process of its own."""
+"""Real process trees of an attempt for tests. The supervisor's part runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,65 +15,55 @@ import psutil
 from lepton_fixtures.processes import wait_until
 from lepton_trainer.processes.process_tree import find_marked
 
-# Does what a supervisor does with its launcher and guards, and obeys lines on stdin: "fence <seconds>", "terminate",
-# "kill", "leave". What it knows goes to stdout, one JSON object a line.
+# A supervisor's part of an attempt. It obeys lines on stdin: "fence <seconds>", "terminate", "kill", "leave". What it
+# knows goes to stdout, one JSON object a line.
 STAGE = """
 import json, os, sys, threading
 from dataclasses import asdict
 from pathlib import Path
+from lepton_trainer.placement.local import LocalPlacement
+from lepton_trainer.placement.port import Program
 from lepton_trainer.processes.clock import boottime
-from lepton_trainer.processes.environment import attempt_environment
-from lepton_trainer.processes.guard_clients import Guards, Program
-from lepton_trainer.placement import LaunchPlan
-from lepton_trainer.placement.torchrun import TorchrunLauncher
-from lepton_trainer.processes.process_tree import kill_descendants, reap_orphans
-from lepton_trainer.processes.subreaper import become_subreaper
 
-told = json.loads(sys.argv[1])
-workspace = Path(told["workspace"])
-os.chdir(workspace)
-become_subreaper()
+plan = json.loads(sys.argv[1])
 changed = threading.Event()
-guards = Guards(told["ranks"], changed.set)
-guards.listen("guards.sock")
-guards.set_fence(boottime() + told["fence_seconds"])
-environment = attempt_environment(os.environ, workspace) | {"LEPTON_TREE": told["marker"]}
-plan = LaunchPlan(workspace, told["ranks"], "guards.sock", environment, workspace / "launcher.log")
-launched = TorchrunLauncher().start(plan)
-program = Program(told["command"], str(workspace), told["environment"], told["log_bytes"])
-guards.go(program, {rank: str(workspace / f"rank-{rank}.log") for rank in range(told["ranks"])})
+placement = LocalPlacement(Path(plan["workspace"]), plan["ranks"], changed.set, marker=plan["marker"])
+os.environ.update(plan["environment"])
+placement.set_fence(boottime() + plan["fence_seconds"])
+placement.launch()
+placement.go(Program(plan["log_bytes"], script="program.py"))
 
-def tell(**news):
-    # One write: two threads tell.
+def report(**news):
+    # One write: two threads report.
     os.write(1, json.dumps(news).encode() + b"\\n")
 
 def obey():
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
         if word == "fence":
-            guards.set_fence(boottime() + float(rest))
-            tell(fence=rest)
+            placement.set_fence(boottime() + float(rest))
+            report(fence=rest)
         elif word == "terminate":
-            guards.terminate()
+            placement.terminate()
         elif word == "kill":
-            tell(killed=kill_descendants(10))
+            placement.end()
+            report(killed=True)
         elif word == "leave":
             os._exit(0)
 
 threading.Thread(target=obey, daemon=True).start()
-while launched.exit_code() is None:
+while placement.poll() is None:
     changed.wait(0.02)
     changed.clear()
-    reap_orphans(launched.pids)
-    known = {rank: asdict(each) for rank, each in guards.ranks.items()}
-    tell(ranks=known, first_failed=guards.first_failed)
-tell(launcher=launched.exit_code())
+    known = {rank: asdict(each) for rank, each in placement.ranks.items()}
+    report(ranks=known, first_failed=placement.first_failed)
+report(launcher=placement.poll())
 sys.stdin.read()
 """
 
 
 class Stage:
-    """A tree at work. `told()` is the last news of each kind."""
+    """A tree at work. `reported()` is the last news of each kind."""
 
     def __init__(
         self,
@@ -88,21 +78,18 @@ class Stage:
         self.workspace = workspace
         self.marker = f"wrk_test/{workspace.name}"
         (workspace / "program.py").write_text(program)
-        for name in ("home", "tmp"):
-            (workspace / name).mkdir()
-        order = {
+        plan = {
             "workspace": str(workspace),
             "ranks": ranks,
             "fence_seconds": fence_seconds,
             "marker": self.marker,
-            "command": [sys.executable, str(workspace / "program.py")],
             "environment": environment or {},
             "log_bytes": log_bytes,
         }
         self._news = workspace / "news.jsonl"
         with self._news.open("ab") as news:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", STAGE, json.dumps(order)], stdin=subprocess.PIPE, stdout=news
+                [sys.executable, "-c", STAGE, json.dumps(plan)], stdin=subprocess.PIPE, stdout=news
             )
 
     def say(self, line: str) -> None:
@@ -110,7 +97,7 @@ class Stage:
         self.process.stdin.write(f"{line}\n".encode())
         self.process.stdin.flush()
 
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         news: dict[str, Any] = {}
         for line in self._news.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
@@ -118,11 +105,11 @@ class Stage:
         return news
 
     def rank(self, rank: int) -> dict[str, Any]:
-        known: dict[str, Any] = self.told().get("ranks", {}).get(str(rank), {})
+        known: dict[str, Any] = self.reported().get("ranks", {}).get(str(rank), {})
         return known
 
     def log(self, rank: int = 0) -> str:
-        file = self.workspace / f"rank-{rank}.log"
+        file = self.workspace / f"logs/rank-{rank}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
     def wait_for_file(self, name: str, seconds: float = 30.0) -> str:
@@ -131,8 +118,8 @@ class Stage:
         return file.read_text()
 
     def wait_launcher(self, seconds: float = 30.0) -> int:
-        wait_until(lambda: "launcher" in self.told(), seconds, "the launcher to end")
-        code: int = self.told()["launcher"]
+        wait_until(lambda: "launcher" in self.reported(), seconds, "the launcher to end")
+        code: int = self.reported()["launcher"]
         return code
 
     def tree(self) -> list[psutil.Process]:

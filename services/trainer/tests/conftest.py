@@ -20,6 +20,20 @@ from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, Outcome, Workspac
 from lepton_trainer.recipes.catalogue import load_catalogue
 
 RANK_SECONDS = 90
+# Ranks without guards; SIGTERM reaches each of them, and the exit code is the first that is not 0.
+START = """
+import os, signal, subprocess, sys
+from lepton_trainer.placement.local import free_port, rank_environment
+count, port = int(sys.argv[1]), free_port()
+ranks = [
+    subprocess.Popen(
+        [sys.executable, "-m", "lepton_trainer.rank"], env=os.environ | rank_environment(rank, count, port, "test")
+    )
+    for rank in range(count)
+]
+signal.signal(signal.SIGTERM, lambda *_: [rank.terminate() for rank in ranks])
+sys.exit(next((code for code in [rank.wait() for rank in ranks] if code), 0))
+"""
 
 
 @dataclass(frozen=True)
@@ -47,11 +61,9 @@ class Bench:
         return workspace
 
     def start(self, workspace: Workspace, ranks: int) -> subprocess.Popen[str]:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
-        command = [sys.executable, *(torchrun if ranks > 1 else []), "-m", "lepton_trainer.rank"]
         environment = {**os.environ, ATTEMPT_FILE_VARIABLE: str(workspace.attempt_file)}
         return subprocess.Popen(
-            command,
+            [sys.executable, "-c", START, str(ranks)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

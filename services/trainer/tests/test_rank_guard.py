@@ -1,4 +1,4 @@
-"""Guards, launcher and process tree, with real processes: each test makes its crash happen."""
+"""The placement on this machine: guards and process tree, with real processes. Each test makes its crash happen."""
 
 from __future__ import annotations
 
@@ -51,8 +51,27 @@ def test_a_rank_killed_by_a_signal_is_named(workspace: Path) -> None:
     program = "import os, signal\nif os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGKILL)"
     with staged(workspace, program, ranks=2) as stage:
         assert stage.wait_launcher() != 0
-        assert stage.told()["first_failed"] == 1
+        assert stage.reported()["first_failed"] == 1
         assert stage.rank(1)["exit_code"] == -signal.SIGKILL
+
+
+def test_the_rank_that_ended_first_is_the_one_that_failed(workspace: Path) -> None:
+    """Its report comes late: the guard waits for what the program left behind, which holds its output open."""
+    program = (
+        "import os, subprocess, sys, time\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    open('first', 'w').close()\n"
+        "    sys.exit(7)\n"
+        "while not os.path.exists('first'): time.sleep(0.001)\n"
+        "time.sleep(0.2)\n"
+        "sys.exit(8)\n"
+    )
+    with staged(workspace, program, ranks=2) as stage:
+        stage.wait_launcher()
+        assert stage.reported()["first_failed"] == 1
+        assert [stage.rank(rank)["exit_code"] for rank in (0, 1)] == [8, 7]
+        assert stage.rank(1)["ended_at"] < stage.rank(0)["ended_at"]
 
 
 def test_programs_see_no_secret_of_the_worker(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +89,7 @@ def test_killing_the_tree_leaves_nothing_that_ignores_sigterm(workspace: Path) -
         everybody = [pid for rank in (0, 1) for pid in pids(stage.wait_for_file(f"ready-{rank}"))]
         stage.say("terminate")
         stage.say("kill")
-        wait_until(lambda: stage.told().get("killed"), 10, "the tree to be killed")
+        wait_until(lambda: stage.reported().get("killed"), 10, "the tree to be killed")
         wait_until(lambda: not any(psutil.pid_exists(pid) for pid in everybody), 2, "all to be gone")
         assert not stage.tree()
 
@@ -80,8 +99,7 @@ def test_guards_kill_their_ranks_when_the_supervisor_is_killed(workspace: Path) 
         everybody = [pid for rank in (0, 1) for pid in pids(stage.wait_for_file(f"ready-{rank}"))]
         stage.process.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(psutil.pid_exists(pid) for pid in everybody), 10, "the ranks to be gone")
-        # Whatever the launcher does, nobody of it trains on.
-        wait_until(lambda: not stage.tree(), 10, "the launcher to leave")
+        wait_until(lambda: not stage.tree(), 10, "the guards to leave")
 
 
 def test_guards_fence_when_the_supervisor_is_stopped(workspace: Path) -> None:
@@ -89,7 +107,7 @@ def test_guards_fence_when_the_supervisor_is_stopped(workspace: Path) -> None:
         everybody = pids(stage.wait_for_file("ready-0"))
         stage.say("fence 2")
         stage.say("fence 1.5")
-        wait_until(lambda: stage.told().get("fence") == "1.5", 10, "the fence to be sent")
+        wait_until(lambda: stage.reported().get("fence") == "1.5", 10, "the fence to be sent")
         stage.process.send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: not any(_alive(pid) for pid in everybody), 10, "the guard to fence")
@@ -111,7 +129,7 @@ def test_a_killed_guard_counts_as_a_failed_rank_and_its_program_goes(workspace: 
     with staged(workspace, STUBBORN) as stage:
         everybody = pids(stage.wait_for_file("ready-0"))
         os.kill(stage.rank(0)["guard_pid"], signal.SIGKILL)
-        wait_until(lambda: stage.told().get("first_failed") == 0, 10, "the loss to be noticed")
+        wait_until(lambda: stage.reported().get("first_failed") == 0, 10, "the loss to be noticed")
         assert stage.rank(0)["exit_code"] is None
         stage.say("kill")
         wait_until(lambda: not any(psutil.pid_exists(pid) for pid in everybody), 10, "the orphans to be gone")
@@ -152,7 +170,8 @@ def test_a_log_on_a_full_disk_remembers_why_and_drops_the_rest() -> None:
 
 
 def test_a_log_that_is_a_link_is_refused(workspace: Path) -> None:
-    (workspace / "rank-0.log").symlink_to("/dev/full")
+    (workspace / "logs").mkdir()
+    (workspace / "logs" / "rank-0.log").symlink_to("/dev/full")
     with staged(workspace, "print('never')") as stage:
         assert stage.wait_launcher() != 0
         assert stage.rank(0)["exit_code"] == 127
@@ -174,7 +193,7 @@ def test_draining_asks_the_program_and_waits_for_it(workspace: Path) -> None:
         for rank in (0, 1):
             stage.wait_for_file(f"ready-{rank}")
         stage.say("terminate")
-        # Guards end with 0 while draining, so that torchrun does not hurry the ranks that still save.
+        # Guards end with 0 while draining, so that nobody hurries the ranks that still save.
         assert stage.wait_launcher() == 0
         for rank in (0, 1):
             stage.wait_for_file(f"left-{rank}")

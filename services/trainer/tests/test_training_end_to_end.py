@@ -127,7 +127,7 @@ def ranks_of(workspace: Workspace) -> list[int]:
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            is_rank = "lepton_trainer.rank" in command and "torch.distributed.run" not in command
+            is_rank = "lepton_trainer.rank" in command
             if is_rank and process.environ().get("LEPTON_ATTEMPT_FILE") == str(workspace.attempt_file):
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_trainer.files.untrusted_files import (
-    MAX_JSON_BYTES,
-    FolderLimits,
-    list_files,
-    open_file,
-    read_json_object,
-    read_tail,
-)
+from lepton_trainer.files.rank_files import MAX_JSON_BYTES, FolderLimits, read_json_object, read_tail
+from lepton_trainer.files.untrusted_files import LocalRankFiles, list_files, open_file
 
 LIMITS = FolderLimits(files=10, bytes=1000)
 
@@ -117,7 +111,7 @@ def test_neither_links_nor_pipes_are_opened(root: Path, make: Callable[[Path], N
     make(root)
     with pytest.raises(LeptonError), open_file(root, "package/model.onnx"):
         pass
-    assert read_tail(root, "package/model.onnx", 100) == b""
+    assert read_tail(LocalRankFiles(root), "package/model.onnx", 100) == b""
 
 
 @pytest.mark.parametrize(
@@ -126,15 +120,15 @@ def test_neither_links_nor_pipes_are_opened(root: Path, make: Callable[[Path], N
 def test_what_is_not_one_plain_json_object_is_refused(root: Path, text: str) -> None:
     (root / "evaluation.json").write_text(text)
     with pytest.raises(LeptonError, match=r"evaluation\.json"):
-        read_json_object(root, "evaluation.json")
+        read_json_object(LocalRankFiles(root), "evaluation.json")
 
 
 def test_a_json_object_is_read_and_a_missing_one_is_none(root: Path) -> None:
     (root / "evaluation.json").write_text('{"accuracy": 0.5}')
-    assert read_json_object(root, "evaluation.json") == {"accuracy": 0.5}
-    assert read_json_object(root, "statistics.json") is None
+    assert read_json_object(LocalRankFiles(root), "evaluation.json") == {"accuracy": 0.5}
+    assert read_json_object(LocalRankFiles(root), "statistics.json") is None
 
 
 def test_the_end_of_a_log_is_read(root: Path) -> None:
     (root / "log").write_bytes(b"a" * 50 + b"b" * 50)
-    assert read_tail(root, "log", 60) == b"a" * 10 + b"b" * 50
+    assert read_tail(LocalRankFiles(root), "log", 60) == b"a" * 10 + b"b" * 50

@@ -62,14 +62,13 @@ def test_a_killed_worker(rough: RunningPlatform, undisturbed: Curve) -> None:
     assert run.resource.retries_spent == 0
 
 
-def test_worker_supervisor_and_launcher_killed_at_once(rough_sqlite: RunningPlatform, undisturbed: Curve) -> None:
+def test_worker_and_supervisor_killed_at_once(rough_sqlite: RunningPlatform, undisturbed: Curve) -> None:
     """The ranks are left under init: only their guards and the marker in their environment know of them."""
     run, attempt = begin(rough_sqlite.client())
     tree = tree_of(attempt)
     before = rough_sqlite.kill("trainer")
-    for role in ("supervisor", "launcher"):
-        for process in processes_marked(attempt_id=attempt).get(role, []):
-            process.kill()
+    for process in processes_marked(attempt_id=attempt).get("supervisor", []):
+        process.kill()
     rough_sqlite.wait_back("trainer", before)
     assert gone(tree), "the new worker was ready beside processes of the old one"
     assert assert_whole(rough_sqlite, run, undisturbed)[0] is AttemptState.LOST

@@ -54,7 +54,7 @@ def assert_whole(stack: Stack, run_id: str, steps: int = 60) -> list[runs_pb2.At
     return attempts
 
 
-@pytest.mark.parametrize("role", ["program", "guard", "launcher"])
+@pytest.mark.parametrize("role", ["program", "guard"])
 def test_a_killed_process_of_the_tree_costs_a_retry_and_the_run_goes_on(
     stack: Stack, tmp_path: Path, role: str
 ) -> None:
@@ -142,7 +142,7 @@ def test_an_outage_longer_than_the_fence_stops_the_run_and_costs_nothing(stack: 
 def test_an_outcome_reached_during_an_outage_is_kept_until_it_is_accepted(stack: Stack, tmp_path: Path) -> None:
     run_id = count(stack, tmp_path / "code", steps=25)
     stack.servers["registry"].kill()
-    wait_until(lambda: not stack.processes().get("launcher"), 10, "the program to end")
+    wait_until(lambda: not stack.processes().get("guard"), 10, "the program to end")
     # Longer than the fence: there is nothing left to fence.
     assert not psutil.wait_procs(stack.processes()["supervisor"], timeout=10)[0]
     stack.servers["registry"].start()

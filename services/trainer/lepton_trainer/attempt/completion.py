@@ -10,15 +10,14 @@ from lepton_core.api import FileEntry
 from lepton_core.api.limits import MAX_PACKAGE_FILES
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.jobs.spec import JobSpec
-from lepton_core.workspace_files import Outcome
-from lepton_trainer.assignment import Order
+from lepton_core.workspace_files import LAUNCHER_LOG, Outcome, rank_log
+from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.attempt.failure_diagnosis import RankEnd, TreeEnd, Verdict, judge
 from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.files.rank_files import FolderLimits, read_json_object, read_tail, refused
 from lepton_trainer.files.transfers import Transfers
-from lepton_trainer.files.untrusted_files import FolderLimits, list_files, read_json_object, read_tail, refused
-from lepton_trainer.placement import Launched
+from lepton_trainer.placement.port import Placement
 from lepton_trainer.processes.control_channel import Control, Stop
-from lepton_trainer.processes.guard_clients import Guards
 from lepton_trainer.reporting.hardware import describe_environment, source_digest
 from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
 from lepton_trainer.retrying import REFUSALS, retry
@@ -31,20 +30,18 @@ TAIL_BYTES = 4096
 class Ending:
     def __init__(
         self,
-        order: Order,
+        config: AttemptConfig,
         spec: JobSpec,
         registry: AttemptRegistry,
-        guards: Guards,
-        launched: Launched,
+        placement: Placement,
         control: Control,
     ) -> None:
-        self._order = order
+        self._config = config
         self._spec = spec
         self._registry = registry
-        self._guards = guards
-        self._launched = launched
+        self._placement = placement
         self._control = control
-        self._root = order.workspace
+        self._files = placement.files
 
     def offer(self, *, asked_to_leave: bool) -> Result | None:
         """What the registry accepted; None if it refused all of it. AbandonedError when the attempt is lost."""
@@ -75,7 +72,7 @@ class Ending:
         return judge(self._control.stop, outcome, self._tree(asked_to_leave), script=self._spec.script is not None)
 
     def _outcome(self) -> Outcome | None:
-        document = read_json_object(self._root, "outcome.json", self._order.owner)
+        document = read_json_object(self._files, "outcome.json")
         if document is None:
             return None
         try:
@@ -84,17 +81,17 @@ class Ending:
             raise refused("outcome.json", f"not an outcome: {error.errors()[0]['msg']}") from None
 
     def _tree(self, asked_to_leave: bool) -> TreeEnd:
-        ranks = self._guards.ranks
+        ranks = self._placement.ranks
         failed = None
-        first = self._guards.first_failed
+        first = self._placement.first_failed
         if first is not None:
-            tail = read_tail(self._root, f"logs/rank-{first}.log", TAIL_BYTES).decode(errors="replace")
+            tail = read_tail(self._files, rank_log(first), TAIL_BYTES).decode(errors="replace")
             failed = RankEnd(first, ranks[first].exit_code, ranks[first].problem, tail)
         return TreeEnd(
             complete=not asked_to_leave and all(known.exit_code == 0 for known in ranks.values()),
             failed=failed,
-            launcher=self._launched.exit_code(),
-            launcher_tail=read_tail(self._root, "logs/launcher.log", TAIL_BYTES).decode(errors="replace"),
+            launcher=self._placement.poll(),
+            launcher_tail=read_tail(self._files, LAUNCHER_LOG, TAIL_BYTES).decode(errors="replace"),
         )
 
     def _finished(self, verdict: Verdict) -> Finished:
@@ -116,24 +113,24 @@ class Ending:
             return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
 
     def _document(self, name: str) -> dict[str, Any]:
-        return read_json_object(self._root, name, self._order.owner) or {}
+        return read_json_object(self._files, name) or {}
 
     def _package(self) -> list[FileEntry]:
         if self._spec.register is None:
             return []
-        limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._order.policy.max_package_bytes)
-        files = list_files(self._root, "package", limits)
+        limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._config.policy.max_package_bytes)
+        files = self._files.list("package", limits)
         if not files:
             raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
         transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
-        return transfers.upload(self._root, "package", files, self._order.owner)
+        return transfers.upload(self._files, "package", files)
 
     def _code_digest(self) -> str:
-        return self._order.assignment.code_digest or source_digest(self._order.recipe_entry)
+        return self._config.assignment.code_digest or source_digest(self._config.recipe_entry)
 
 
 def _numbers(metrics: object) -> dict[str, float]:
-    """A script tells no outcome; its final metrics are those that it gave with its model."""
+    """A script writes no outcome; its final metrics are those that it gave with its model."""
     if not isinstance(metrics, dict):
         return {}
     return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}

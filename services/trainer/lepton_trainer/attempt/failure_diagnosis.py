@@ -14,7 +14,7 @@ SHOWN_LOG_LINES = 12
 
 @dataclass(frozen=True)
 class RankEnd:
-    """`exit_code` is negative for a signal, None when its guard went without telling. `tail`: the end of its log."""
+    """`exit_code` is negative for a signal, None when its guard was lost. `tail`: the end of its log."""
 
     rank: int
     exit_code: int | None
@@ -47,7 +47,7 @@ def judge(stop: StopRequest | None, outcome: Outcome | None, tree: TreeEnd, *, s
         return Verdict(Result.CANCELLED, stop.text)
     if outcome is not None and outcome.status == "succeeded":
         return Verdict(Result.SUCCEEDED, metrics=outcome.metrics)
-    # A script need not tell its outcome; ending well is one.
+    # A script need not report its outcome: ending with 0 is one.
     if script and outcome is None and tree.complete:
         return Verdict(Result.SUCCEEDED)
     if stop is not None and stop.kind is Stop.FAULT:
@@ -62,7 +62,7 @@ def judge(stop: StopRequest | None, outcome: Outcome | None, tree: TreeEnd, *, s
         return _failed(f"the launcher {_ended(tree.launcher)}{_shown(tree.launcher_tail)}")
     if outcome is not None:
         return _failed("the program left because of a signal that the platform did not send")
-    return _failed("the program ended without telling its outcome")
+    return _failed("the program ended without reporting its outcome")
 
 
 def _failed(reason: str, *, final: bool = False) -> Verdict:

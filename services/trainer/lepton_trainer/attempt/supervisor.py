@@ -1,8 +1,8 @@
 """One process for each attempt: `python -m lepton_trainer.attempt.supervisor <descriptor>`. Never imports torch.
 
-The descriptor is a socket to the worker: the order comes in as its first line, then requests to drain; its end means
-that the worker is gone. The launcher is started first of all, since it takes a second or two until the ranks' guards
-are there: what else has to be loaded and fetched happens meanwhile.
+The descriptor is a socket to the worker: its first line is the attempt's configuration, then come requests to drain;
+its end means that the worker is gone. The placement is launched first of all: what else has to be loaded and fetched
+happens while its processes start.
 """
 
 import json
@@ -15,19 +15,12 @@ import threading
 from typing import Any
 
 from lepton_core.observability import configure_logging
-from lepton_trainer.assignment import Order, decode_order
-from lepton_trainer.placement import Launched, Launcher, LaunchPlan
-from lepton_trainer.placement.direct import DirectLauncher
-from lepton_trainer.placement.torchrun import TorchrunLauncher
+from lepton_trainer.assignment import AttemptConfig
+from lepton_trainer.placement.local import LocalPlacement
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
-from lepton_trainer.processes.environment import attempt_environment
-from lepton_trainer.processes.guard_clients import Guards
-from lepton_trainer.processes.isolation import WORKER_UMASK, make_folders
-from lepton_trainer.processes.subreaper import become_subreaper
 
 _log = logging.getLogger(__name__)
-GUARD_SOCKET = "guards.sock"
 # How often the worker hears that this process is not stopped or stuck.
 ALIVE_SECONDS = 1.0
 # How long a drain may take when somebody other than the worker asks for it.
@@ -43,21 +36,21 @@ class WorkerLink:
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
-    def read_order(self) -> Order | None:
+    def read_config(self) -> AttemptConfig | None:
         line = self._lines.readline()
-        return decode_order(line) if line else None
+        return AttemptConfig.decode(line) if line else None
 
     def watch(self, control: Control) -> None:
         threading.Thread(target=self._listen, args=(control,), name="worker-link", daemon=True).start()
-        threading.Thread(target=self._live, name="alive", daemon=True).start()
+        threading.Thread(target=self._report_alive, name="alive", daemon=True).start()
 
-    def tell(self, result: str) -> None:
-        """How the attempt ended; the last word."""
+    def report(self, result: str) -> None:
+        """How the attempt ended; the last message."""
         self._ended.set()
         if not self._send({"result": result}):
-            _log.warning("the worker has gone before it could be told the result: %s", result)
+            _log.warning("the worker has gone before the result could be reported: %s", result)
 
-    def _live(self) -> None:
+    def _report_alive(self) -> None:
         while not self._ended.wait(ALIVE_SECONDS) and self._send({"alive": True}):
             pass
 
@@ -79,39 +72,31 @@ class WorkerLink:
         control.request(Stop.ORPHANED, "the worker is gone")
 
 
-def launch(order: Order, control: Control) -> tuple[Guards, Launched]:
-    """Start the launcher in the order's workspace, which becomes the working directory."""
-    os.chdir(order.workspace)
-    if order.user is not None:
-        os.umask(WORKER_UMASK)
-    make_folders(order.workspace)
-    guards = Guards(order.ranks, control.changed.set)
-    guards.listen(GUARD_SOCKET)
-    environment = attempt_environment(os.environ, order.workspace) | {"LEPTON_TREE": order.marker}
-    log = order.workspace / "logs" / "launcher.log"
-    plan = LaunchPlan(order.workspace, order.ranks, GUARD_SOCKET, environment, log)
-    launcher: Launcher = DirectLauncher() if order.user is not None else TorchrunLauncher()
-    return guards, launcher.start(plan)
-
-
 def main() -> int:
     configure_logging("supervisor")
     link = WorkerLink(socket.socket(fileno=int(sys.argv[1])))
-    order = link.read_order()
-    if order is None:
+    config = link.read_config()
+    if config is None:
         return 0
     control = Control()
     signal.signal(signal.SIGTERM, lambda *_: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
-    # Ctrl-C in a terminal is for the worker; it tells us.
+    # Ctrl-C in a terminal is for the worker, which asks this process to drain.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    become_subreaper()
-    guards, launched = launch(order, control)
+    placement = LocalPlacement(
+        config.workspace,
+        config.ranks,
+        control.changed.set,
+        marker=config.marker,
+        user=config.user,
+        disk_reserve_bytes=config.policy.disk_reserve_bytes,
+    )
+    placement.launch()
     link.watch(control)
 
     from lepton_trainer.attempt.attempt import Attempt
 
-    result = Attempt(order, control, guards, launched).run()
-    link.tell(result.value if result else "lost")
+    result = Attempt(config, control, placement).run()
+    link.report(result.value if result else "lost")
     return 0
 
 

@@ -1,7 +1,6 @@
 """Transfers an attempt's inputs, through the cache, and its outputs, which are checked as untrusted files."""
 
 import contextlib
-import sys
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from lepton_core.objects.transfer import fetch, send
 from lepton_core.paths import check_path
 from lepton_trainer.files.artifacts import ArtifactWire
 from lepton_trainer.files.cache import InputCache
-from lepton_trainer.files.untrusted_files import descriptor_path, open_file
+from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 from lepton_trainer.processes.control_channel import Control
 from lepton_trainer.retrying import AbandonedError, retry
 
@@ -56,18 +55,15 @@ class Transfers:
         destination.parent.mkdir(parents=True, exist_ok=True)
         return cache.place(file.digest, destination)
 
-    def upload(self, root: Path, folder: str, paths: Collection[str], owner: int | None = None) -> list[FileEntry]:
-        """Sends the files that an attempt left below `root/folder`, if the platform does not have them. Returns
-        entries.
+    def upload(self, written: RankFiles, folder: str, paths: Collection[str]) -> list[FileEntry]:
+        """Sends the files that the ranks left below `folder`, if the platform does not have them. Returns entries.
 
         Each file is opened once, without following links, so the bytes that are hashed and sent are of the same file.
         """
         with contextlib.ExitStack() as opened:
             files: list[LocalFile] = []
             for path in paths:
-                descriptor = opened.enter_context(open_file(root, f"{folder}/{path}", owner))
-                # Only on Linux does opening a descriptor's path give a position of its own, which parallel parts need.
-                source = descriptor_path(descriptor) if sys.platform == "linux" else root / folder / path
-                files.append(hashed(source, path))
+                descriptor = opened.enter_context(written.open(f"{folder}/{path}"))
+                files.append(hashed(descriptor_path(descriptor), path))
             retry(partial(send, files, self._wire), self._control, f"uploading {folder}")
         return [FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files]

@@ -5,31 +5,40 @@ followed. An open file can be passed on as `/dev/fd/<n>`, which is exactly that 
 """
 
 import contextlib
-import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_trainer.files.rank_files import FolderLimits, refused
 
-MAX_JSON_BYTES = 4 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: otherwise opening a FIFO waits for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class FolderLimits:
-    files: int
-    bytes: int
-    depth: int = 8
+class LocalRankFiles:
+    """The `RankFiles` of ranks that run on this machine: their workspace is a folder here.
 
+    `owner`: the user id that files must belong to, but not logs, which the guards write; None: any.
+    """
 
-def refused(path: str, why: str) -> LeptonError:
-    return LeptonError(ErrorCode.INVALID, f"{path}: {why}")
+    def __init__(self, root: Path, owner: int | None = None) -> None:
+        self._root = root
+        self._owner = owner
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(self._root / path)
+
+    def open(self, path: str) -> AbstractContextManager[int]:
+        return open_file(self._root, path, self._owner)
+
+    def open_log(self, path: str) -> AbstractContextManager[int]:
+        return open_file(self._root, path)
+
+    def list(self, folder: str, limits: FolderLimits) -> dict[str, int]:
+        return list_files(self._root, folder, limits)
 
 
 @contextlib.contextmanager
@@ -72,41 +81,6 @@ def open_folder(root: Path, relative: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def descriptor_path(descriptor: int) -> Path:
-    return Path(f"/dev/fd/{descriptor}")
-
-
-def read_bytes(root: Path, relative: str, max_bytes: int, owner: int | None = None) -> bytes:
-    with open_file(root, relative, owner) as descriptor, open(descriptor, "rb", closefd=False) as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise refused(relative, f"larger than {max_bytes} bytes")
-    return data
-
-
-def read_tail(root: Path, relative: str, max_bytes: int) -> bytes:
-    """The last bytes of a file; empty if it is missing or not allowed."""
-    with contextlib.suppress(OSError, LeptonError), open_file(root, relative) as descriptor:
-        size = os.fstat(descriptor).st_size
-        return os.pread(descriptor, max_bytes, max(0, size - max_bytes))
-    return b""
-
-
-def read_json_object(root: Path, relative: str, owner: int | None = None) -> dict[str, Any] | None:
-    """None if the file does not exist. Raises INVALID unless it is one JSON object without NaN or infinity."""
-    try:
-        data = read_bytes(root, relative, MAX_JSON_BYTES, owner)
-    except FileNotFoundError:
-        return None
-    try:
-        value = json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise refused(relative, f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise refused(relative, "not a JSON object")
-    return value
-
-
 def list_files(root: Path, folder: str, limits: FolderLimits) -> dict[str, int]:
     """Path (relative to `folder`) and size of every file below it, sorted; empty if the folder does not exist."""
     found: dict[str, int] = {}
@@ -147,10 +121,6 @@ def _check_name(name: str, path: str) -> None:
         raise refused(path.encode(errors="replace").decode(), "a name that is not UTF-8") from None
     if "\\" in name or any(letter < " " or letter == "\x7f" for letter in name):
         raise refused(path, "a name with a backslash or control character")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
 
 
 def _opened(name: str, flags: int, folder: int, shown: str) -> int:

@@ -1,4 +1,4 @@
-"""Why an attempt should stop, told by any thread, acted upon by one."""
+"""Why an attempt should stop: any thread may say so, one acts upon it."""
 
 import logging
 import threading

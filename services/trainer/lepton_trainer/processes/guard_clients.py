@@ -1,4 +1,4 @@
-"""The supervisor's end of the guards' socket: fences and orders go out, starts and ends of ranks come in."""
+"""The supervisor's end of the guards' socket: fences and programs go out, starts and ends of ranks come in."""
 
 import contextlib
 import json
@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lepton_trainer.processes.clock import boottime
+
 _log = logging.getLogger(__name__)
 _READ_BYTES = 65536
 # A guard that was stopped reads nothing; the few bytes we send must not hold up the others.
@@ -20,8 +22,8 @@ _MAX_LINE_BYTES = 8192
 
 
 @dataclass(frozen=True)
-class Program:
-    """What every guard starts; `environment` is added to the guard's own (the launcher's, and the rank's numbers)."""
+class GuardedProgram:
+    """What every guard starts; `environment` is added to the guard's own, which has the rank's numbers."""
 
     command: Sequence[str]
     folder: str
@@ -33,11 +35,15 @@ class Program:
 
 @dataclass
 class Rank:
-    """What is known of one rank. `exit_code` is negative for a signal, as in subprocess; None while it runs."""
+    """What is known of one rank. `exit_code` is negative for a signal, as in subprocess; None while it runs.
+
+    `ended_at`: boot time at which its program ended, or its guard was lost.
+    """
 
     guard_pid: int = 0
     program_pid: int = 0
     exit_code: int | None = None
+    ended_at: float | None = None
     connected: bool = False
     problem: str = ""
 
@@ -47,12 +53,11 @@ class Guards:
 
     def __init__(self, ranks: int, changed: Callable[[], None]) -> None:
         self.ranks = {rank: Rank() for rank in range(ranks)}
-        self.first_failed: int | None = None
         self._changed = changed
         self._lock = threading.Lock()
         self._connections: dict[int, socket.socket] = {}
         self._fence: float | None = None
-        self._orders: Mapping[int, Mapping[str, Any]] = {}
+        self._programs: Mapping[int, Mapping[str, Any]] = {}
         self._received: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -71,17 +76,23 @@ class Guards:
             self._fence = deadline
             self._broadcast({"fence": deadline})
 
-    def go(self, program: Program, logs: Mapping[int, str]) -> None:
+    def go(self, program: GuardedProgram, logs: Mapping[int, str]) -> None:
         """Start the program on each rank, as soon as its guard is there; `logs` are the files for what they print."""
         with self._lock:
-            self._orders = {rank: {"go": {**asdict(program), "log": logs[rank]}} for rank in self.ranks}
+            self._programs = {rank: {"go": {**asdict(program), "log": logs[rank]}} for rank in self.ranks}
             for rank in self._connections:
-                self._send(rank, self._orders[rank])
+                self._send(rank, self._programs[rank])
+
+    @property
+    def first_failed(self) -> int | None:
+        """By when they ended: a report may come half a second after that, and then overtakes an earlier one's."""
+        failed = [(each.ended_at, rank) for rank, each in self.ranks.items() if each.ended_at and each.exit_code != 0]
+        return min(failed)[1] if failed else None
 
     @property
     def started(self) -> bool:
         """Whether the programs may have begun: there may be something to save."""
-        return bool(self._orders)
+        return bool(self._programs)
 
     def terminate(self) -> None:
         """SIGTERM to each program; it may checkpoint and leave."""
@@ -139,9 +150,7 @@ class Guards:
         if "problem" in message:
             known.problem = str(message["problem"])[:500]
         if "exited" in message:
-            known.exit_code = int(message["exited"])
-            if known.exit_code and self.first_failed is None:
-                self.first_failed = rank
+            known.exit_code, known.ended_at = int(message["exited"]), float(message["at"])
         self._changed()
         return rank
 
@@ -155,8 +164,8 @@ class Guards:
             self._connections[rank] = connection
             if self._fence is not None:
                 self._send(rank, {"fence": self._fence})
-            if self._orders:
-                self._send(rank, self._orders[rank])
+            if self._programs:
+                self._send(rank, self._programs[rank])
         self._changed()
         return rank
 
@@ -167,7 +176,7 @@ class Guards:
             if rank is not None and self._connections.get(rank) is connection:
                 del self._connections[rank]
                 self.ranks[rank].connected = False
-                if self.ranks[rank].exit_code is None and self.first_failed is None:
-                    self.first_failed = rank
+                if self.ranks[rank].ended_at is None:
+                    self.ranks[rank].ended_at = boottime()
             connection.close()
         self._changed()

@@ -1,7 +1,7 @@
 """Find and end every process of an attempt, wherever it has gone.
 
 A parent sees its descendants; a child subreaper (Linux) also those whose own parent died; the marker in the environment
-finds what outlived even the subreaper. Process groups reach no rank: torchrun gives each a session of its own.
+finds what outlived even the subreaper. Process groups reach no rank: each has a session of its own.
 
 Programs may fork as fast as they can while we look. So whatever is seen is signalled at once, with its whole process
 group (the kernel signals a group in one step, with no fork in between), and "none is left" has to be seen twice.

@@ -1,8 +1,8 @@
-"""Between the launcher and one rank: `rank_guard.py SOCKET`, started by torchrun in place of the program.
+"""Between the supervisor and one rank: `rank_guard.py SOCKET`.
 
-It starts the real program when the supervisor says so, writes its output to the rank's log, and reports its end. When
+It starts the rank's program when the supervisor says so, writes its output to the rank's log, and reports its end. When
 the socket to the supervisor closes, or the fence's deadline passes, it kills everything below it: the supervisor may be
-dead, or stopped. The socket carries one JSON object a line; `guards.py` is its other end.
+dead, or stopped. The socket carries one JSON object a line; `guard_clients.py` is its other end.
 """
 
 import contextlib
@@ -66,18 +66,20 @@ class Guard:
         self._closed = False
         self._program = 0
         self._exit: int | None = None
+        # By the boot-time clock. The report comes later: after what the program left behind has been killed.
+        self._exited_at = 0.0
         self._draining = False
         self._log: Log | None = None
         self._output = -1
         self._output_until: float | None = None
-        self._told_problem = False
+        self._problem_reported = False
         self._selector = selectors.DefaultSelector()
         self._wakeup = _catch_signals(self._on_signal)
 
     def run(self) -> int:
         self._selector.register(self._connection, selectors.EVENT_READ, self._read_messages)
         self._selector.register(self._wakeup, selectors.EVENT_READ, lambda: self._wakeup.recv(4096))
-        self._tell({"rank": self._rank, "pid": os.getpid()})
+        self._report({"rank": self._rank, "pid": os.getpid()})
         while True:
             for key, _ in self._selector.select(_LOOK_SECONDS):
                 key.data()
@@ -91,8 +93,8 @@ class Guard:
     def _finish(self, code: int) -> int:
         if self._program:
             _process_tree().kill_descendants()
-        self._tell({"exited": code})
-        # While draining each rank leaves in its own time; a non-zero end would make torchrun hurry the others.
+        self._report({"exited": code, "at": self._exited_at})
+        # While draining each rank leaves in its own time; a non-zero end would make the supervisor hurry the others.
         if self._draining:
             return 0
         return code if code >= 0 else 128 - code
@@ -108,9 +110,9 @@ class Guard:
             return
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._handle(json.loads(line))
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "fence" in message:
             self._fence = float(message["fence"])
         if "go" in message and not self._program:
@@ -123,10 +125,10 @@ class Guard:
         try:
             self._spawn(program)
         except OSError as error:
-            self._tell({"problem": f"{error.filename or program['command'][0]}: {error.strerror}"})
-            self._exit = EXIT_NOT_STARTED
+            self._report({"problem": f"{error.filename or program['command'][0]}: {error.strerror}"})
+            self._set_exit(EXIT_NOT_STARTED)
             return
-        self._tell({"started": self._program})
+        self._report({"started": self._program})
         # Now, beside the program's own start: in an emergency there may be no memory or disk to load it from.
         _process_tree()
 
@@ -166,9 +168,9 @@ class Guard:
             self._close_output()
             return
         self._log.write(data)
-        if self._log.problem and not self._told_problem:
-            self._told_problem = True
-            self._tell({"problem": f"the log cannot be written: {self._log.problem}"})
+        if self._log.problem and not self._problem_reported:
+            self._problem_reported = True
+            self._report({"problem": f"the log cannot be written: {self._log.problem}"})
 
     def _output_ended(self) -> bool:
         """The program is gone; what it started may hold its output open for ever, so wait for that only a little."""
@@ -194,7 +196,7 @@ class Guard:
             if pid == 0:
                 return
             if pid == self._program:
-                self._exit = os.waitstatus_to_exitcode(status)
+                self._set_exit(os.waitstatus_to_exitcode(status))
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number == signal.SIGTERM:
@@ -204,12 +206,16 @@ class Guard:
         if self._exit is not None:
             return
         if not self._program:
-            self._exit = -signal.SIGTERM
+            self._set_exit(-signal.SIGTERM)
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._program, signal.SIGTERM)
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _set_exit(self, code: int) -> None:
+        self._exit = code
+        self._exited_at = time.clock_gettime(_CLOCK)
+
+    def _report(self, message: dict[str, Any]) -> None:
         try:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
         except OSError:

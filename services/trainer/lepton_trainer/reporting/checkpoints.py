@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import CheckpointRecord
-from lepton_trainer.assignment import Order
 from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.files.rank_files import FolderLimits, RankFiles
 from lepton_trainer.files.transfers import Transfers
-from lepton_trainer.files.untrusted_files import FolderLimits, list_files
 from lepton_trainer.processes.control_channel import Control
 from lepton_trainer.reporting.progress import ControlFollower
 from lepton_trainer.reporting.registry import AttemptRegistry
@@ -29,18 +28,18 @@ class CheckpointShipper:
     def __init__(
         self,
         registry: AttemptRegistry,
-        order: Order,
+        files: RankFiles,
+        max_bytes: int,
         follower: ControlFollower,
         journals: JournalShipper,
         control: Control,
     ) -> None:
         self._registry = registry
-        self._root = order.workspace
-        self._owner = order.owner
+        self._files = files
         self._follower = follower
         self._journals = journals
         self._control = control
-        self._limits = FolderLimits(files=MAX_FILES, bytes=order.policy.max_package_bytes)
+        self._limits = FolderLimits(files=MAX_FILES, bytes=max_bytes)
         self._transfers = Transfers(ArtifactWire(registry.channel), control)
         self._best_score: float | None = None
         self._closing = threading.Event()
@@ -71,10 +70,10 @@ class CheckpointShipper:
             self._closing.wait(LOOK_SECONDS)
 
     def _commit(self, record: CheckpointRecord) -> None:
-        files = list_files(self._root, record.dir, self._limits)
+        files = self._files.list(record.dir, self._limits)
         if not files:
             raise FileNotFoundError(f"{record.dir} is empty or gone")
-        entries = self._transfers.upload(self._root, record.dir, files, self._owner)
+        entries = self._transfers.upload(self._files, record.dir, files)
         self._wait_shipped(record)
         commit = self._registry.commit_checkpoint
         retry(

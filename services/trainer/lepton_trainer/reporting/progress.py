@@ -1,23 +1,21 @@
-"""What rank 0 tells in its control journal: how far it is, and which checkpoints are complete."""
+"""What rank 0 reports in its control journal: how far it is, and which checkpoints are complete."""
 
 import os
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from lepton_core.errors import LeptonError
 from lepton_core.journal import parse_records, read_chunk
-from lepton_core.workspace_files import CheckpointRecord, ProgressRecord, Workspace, parse_control
-from lepton_trainer.files.untrusted_files import descriptor_path, open_file
+from lepton_core.workspace_files import CheckpointRecord, ProgressRecord, control_journal, parse_control
+from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 
 
 class ControlFollower:
     """Reads on from where it stopped. Not for several threads, except `progress`."""
 
-    def __init__(self, root: Path, owner: int | None = None) -> None:
-        self._root = root
-        self._owner = owner
-        self._path = Workspace(root).control_journal(0).relative_to(root).as_posix()
+    def __init__(self, files: RankFiles) -> None:
+        self._files = files
+        self._path = control_journal(0)
         self._offset = 0
         self.progress = 0.0
 
@@ -38,12 +36,12 @@ class ControlFollower:
 
     def _read(self) -> list[dict[str, object]]:
         try:
-            with open_file(self._root, self._path, self._owner) as descriptor:
+            with self._files.open(self._path) as descriptor:
                 if os.fstat(descriptor).st_size <= self._offset:
                     return []
                 chunk = read_chunk(descriptor_path(descriptor), self._offset)
         except (FileNotFoundError, LeptonError):
-            # A damaged control journal only ends what it tells; metrics and outcome have files of their own.
+            # A damaged control journal only ends the reports of progress; metrics and outcome have files of their own.
             return []
         self._offset += len(chunk)
         return parse_records(chunk)

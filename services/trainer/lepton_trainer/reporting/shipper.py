@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from lepton_core.errors import LeptonError
 from lepton_core.journal import read_chunk
-from lepton_core.workspace_files import Workspace
-from lepton_trainer.files.untrusted_files import descriptor_path, open_file
+from lepton_core.workspace_files import LAUNCHER_LOG, metrics_journal, rank_log
+from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 from lepton_trainer.processes.control_channel import Control, Stop
 from lepton_trainer.reporting.registry import AttemptRegistry
 from lepton_trainer.retrying import AbandonedError, retry
@@ -31,19 +31,17 @@ LOG_WAIT_SECONDS = 1.0
 class JournalShipper:
     """The metrics journals of all ranks. `committed` is how far the registry has each file."""
 
-    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int, owner: int | None = None) -> None:
+    def __init__(self, registry: AttemptRegistry, files: RankFiles, ranks: int) -> None:
         self._registry = registry
-        self._root = root
-        self._owner = owner
-        journals = [Workspace(root).metrics_journal(rank) for rank in range(ranks)]
-        self._files = {rank: journal.relative_to(root).as_posix() for rank, journal in enumerate(journals)}
-        self.committed: Mapping[str, int] = {journal.name: 0 for journal in journals}
+        self._files = files
+        self._journals = [metrics_journal(rank) for rank in range(ranks)]
+        self.committed: Mapping[str, int] = {PurePosixPath(path).name: 0 for path in self._journals}
 
     def ship(self) -> bool:
         """Send one chunk of each journal; whether there was anything to send."""
         moved = False
-        for rank, path in self._files.items():
-            name = path.rpartition("/")[2]
+        for rank, path in enumerate(self._journals):
+            name = PurePosixPath(path).name
             offset = self.committed[name]
             records = self._read(path, offset)
             if records:
@@ -54,7 +52,7 @@ class JournalShipper:
 
     def _read(self, path: str, offset: int) -> bytes:
         try:
-            with open_file(self._root, path, self._owner) as descriptor:
+            with self._files.open(path) as descriptor:
                 # Most rounds find nothing new, and need not read.
                 if os.fstat(descriptor).st_size <= offset:
                     return b""
@@ -66,12 +64,11 @@ class JournalShipper:
 class LogShipper:
     """The logs of the ranks and of the launcher."""
 
-    def __init__(self, registry: AttemptRegistry, root: Path, ranks: int) -> None:
+    def __init__(self, registry: AttemptRegistry, files: RankFiles, ranks: int) -> None:
         self._registry = registry
-        self._root = root
-        workspace = Workspace(root)
-        logs = [workspace.logs / "launcher.log", *(workspace.rank_log(rank) for rank in range(ranks))]
-        self._streams = {log.stem: log.relative_to(root).as_posix() for log in logs}
+        self._files = files
+        logs = [LAUNCHER_LOG, *(rank_log(rank) for rank in range(ranks))]
+        self._streams = {PurePosixPath(path).stem: path for path in logs}
         self._committed = dict.fromkeys(self._streams, 0)
         self._sent_at = dict.fromkeys(self._streams, 0.0)
         self._full = False
@@ -92,7 +89,7 @@ class LogShipper:
 
     def _read(self, path: str, offset: int) -> bytes:
         try:
-            with open_file(self._root, path) as descriptor:
+            with self._files.open_log(path) as descriptor:
                 return os.pread(descriptor, LOG_CHUNK_BYTES, offset)
         except FileNotFoundError:
             return b""

@@ -1,6 +1,7 @@
 """A rank's number and device, the process group, and the collective calls of the engine."""
 
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,6 +94,30 @@ def join(threads_per_rank: int | None = None) -> ProcessGroup:
     backend = ""
     if world_size > 1:
         backend = "nccl" if on_cuda else "gloo"
-        dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT, device_id=device if on_cuda else None)
+        dist.init_process_group(
+            backend,
+            timeout=COLLECTIVE_TIMEOUT,
+            device_id=device if on_cuda else None,
+            store=_loopback_store(rank, world_size) if world_size == local_size else None,
+            rank=rank,
+            world_size=world_size,
+        )
         _KEPT_ALIVE.append(dist.group.WORLD)
     return ProcessGroup(rank, world_size, local_rank, device, backend, threads)
+
+
+def _loopback_store(rank: int, world_size: int) -> Any:
+    """Where the ranks of one machine meet: at rank 0, MASTER_PORT. None under torchrun, whose agent has a store.
+
+    By itself torch's store listens on all addresses of the machine, and asks nobody who connects.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return None
+    address, port = "127.0.0.1", int(os.environ["MASTER_PORT"])
+    listener = None
+    if rank == 0:
+        with socket.create_server((address, port)) as bound:
+            listener = bound.detach()
+    return dist.TCPStore(  # type: ignore[attr-defined]  # mypy sees no binary module's names
+        address, port, world_size, is_master=rank == 0, timeout=COLLECTIVE_TIMEOUT, master_listen_fd=listener
+    )

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from lepton_trainer.assignment import Order
+from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.environment import attempt_environment
 from lepton_trainer.processes.process_tree import MARKER, kill_marked
@@ -24,11 +24,11 @@ PROGRAMS_SHARE = 0.6
 LEAVE_SECONDS = 5.0
 
 
-def _environment(order: Order) -> dict[str, str]:
-    environment = attempt_environment(os.environ, order.workspace) | {MARKER: order.marker}
-    if order.user is not None:
+def _environment(config: AttemptConfig) -> dict[str, str]:
+    environment = attempt_environment(os.environ, config.workspace) | {MARKER: config.marker}
+    if config.user is not None:
         # A file there would be code of the script in a process of the worker.
-        own = str(order.workspace / "logs")
+        own = str(config.workspace / "logs")
         environment |= {"HOME": own, "LEPTON_HOME": own, "TMPDIR": own}
     return environment
 
@@ -36,24 +36,24 @@ def _environment(order: Order) -> dict[str, str]:
 class SupervisorProcess:
     """The supervisor of an attempt. If the worker dies, the supervisor's socket closes, and it kills its processes."""
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    def __init__(self, config: AttemptConfig) -> None:
+        self._config = config
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lepton_trainer.attempt.supervisor", str(theirs.fileno())],
-                cwd=order.workspace,
-                env=_environment(order),
+                cwd=config.workspace,
+                env=_environment(config),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 # In a session of its own, since the worker handles Ctrl-C and a closed terminal.
                 start_new_session=True,
             )
-        self._connection.sendall(order.encode())
+        self._connection.sendall(config.encode())
         self._received = b""
 
     def wait(self, drain: threading.Event, drain_seconds: float) -> str | None:
-        """The result it told, or None when it died, or had to be killed. Nothing of the attempt is left then."""
+        """The result that it reported; None when it died, or had to be killed. Nothing of the attempt is left then."""
         drain_until: float | None = None
         heard_at = time.monotonic()
         result: str | None = None
@@ -69,11 +69,11 @@ class SupervisorProcess:
                 drain_until = boottime() + drain_seconds
                 self._send({"drain_seconds": drain_seconds * PROGRAMS_SHARE})
             if drain_until is not None and boottime() > drain_until:
-                _log.warning("attempt %s did not drain in time", self._order.assignment.attempt_id)
+                _log.warning("attempt %s did not drain in time", self._config.assignment.attempt_id)
                 break
             # Measured by the clock that stands still while the machine is suspended.
-            if time.monotonic() - heard_at > self._order.policy.self_fence_seconds:
-                _log.warning("the supervisor of %s is stopped or blocked", self._order.assignment.attempt_id)
+            if time.monotonic() - heard_at > self._config.policy.self_fence_seconds:
+                _log.warning("the supervisor of %s is stopped or blocked", self._config.assignment.attempt_id)
                 break
         self._end(killed=result is None)
         return result
@@ -103,6 +103,6 @@ class SupervisorProcess:
             self._process.kill()
             code = self._process.wait()
         if code:
-            _log.warning("the supervisor of %s ended with %d", self._order.assignment.attempt_id, code)
+            _log.warning("the supervisor of %s ended with %d", self._config.assignment.attempt_id, code)
         # The guards kill the ranks when the supervisor ends; other processes are found by their marker.
-        kill_marked(self._order.marker)
+        kill_marked(self._config.marker)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import new_ulid
-from lepton_trainer.assignment import Assignment, Order, ScriptUser
+from lepton_trainer.assignment import Assignment, AttemptConfig, ScriptUser
 from lepton_trainer.files.cache import InputCache
 from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
 from lepton_trainer.processes.clock import boottime
@@ -91,11 +91,11 @@ class Worker:
     def _register(self) -> bool:
         """Registers a new incarnation, which ends attempts of earlier ones. Returns False if drained meanwhile."""
         self._incarnation = self._folder.next_incarnation()
-        told = announcement(self._settings, self._folder.worker_id, self._incarnation, self._recipes)
+        announced = announcement(self._settings, self._folder.worker_id, self._incarnation, self._recipes)
         delay = 0.1
         while not self.drain.is_set():
             try:
-                self._registry.register(told)
+                self._registry.register(announced)
             except LeptonError as error:
                 if not error.retryable and error.code is not ErrorCode.INTERNAL:
                     raise
@@ -103,8 +103,10 @@ class Worker:
                 self.drain.wait(delay)
                 delay = min(2 * delay, LONGEST_DELAY_SECONDS)
             else:
-                names = ", ".join(f"{recipe.name}@{recipe.version}" for recipe in told.recipes)
-                _log.info("worker %s: %s; %d ranks, %d GPUs", told.worker_id, names, told.max_ranks, told.gpus)
+                names = ", ".join(f"{recipe.name}@{recipe.version}" for recipe in announced.recipes)
+                _log.info(
+                    "worker %s: %s; %d ranks, %d GPUs", announced.worker_id, names, announced.max_ranks, announced.gpus
+                )
                 return True
         return False
 
@@ -132,7 +134,7 @@ class Worker:
     def _supervise(self, assignment: Assignment, claimed_at: float) -> None:
         spec = json.loads(assignment.spec)
         recipe = self._recipes.get((assignment.recipe, assignment.recipe_version))
-        order = Order(
+        config = AttemptConfig(
             assignment=assignment,
             policy=self._settings.policy(),
             worker_id=self._folder.worker_id,
@@ -145,7 +147,7 @@ class Worker:
             user=self._script_user if spec.get("script") else None,
         )
         self.attempt_id = assignment.attempt_id
-        result = SupervisorProcess(order).wait(self.drain, self._settings.drain_seconds)
+        result = SupervisorProcess(config).wait(self.drain, self._settings.drain_seconds)
         # On Linux, processes that outlive supervisor and guards become our children, with or without the marker. We
         # have no other children between attempts.
         kill_descendants()
@@ -158,5 +160,5 @@ class Worker:
             # The attempt has no supervisor any more. With a new incarnation the registry ends it now, without waiting
             # until the lease expires.
             self._register()
-        remove_folder(order.workspace)
+        remove_folder(config.workspace)
         InputCache(self._folder.cache).shrink(self._settings.cache_bytes)

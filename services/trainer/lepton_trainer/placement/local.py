@@ -1,0 +1,174 @@
+"""All ranks on this machine: a guard process each, which the supervisor starts and talks to over a Unix socket.
+
+Not by torchrun: its agents agree on the ranks through a TCP server that listens on all addresses, asks nobody who
+connects, and holds pickles that the agents read again and again. Whoever reaches it runs code as the worker. On one
+machine there is nothing to agree on (docs/decisions/0020).
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lepton_trainer.assignment import ScriptUser
+from lepton_trainer.files.disk import DiskBudget
+from lepton_trainer.files.untrusted_files import LocalRankFiles
+from lepton_trainer.placement.port import Program
+from lepton_trainer.processes import rank_guard
+from lepton_trainer.processes.environment import attempt_environment, thread_environment
+from lepton_trainer.processes.guard_clients import GuardedProgram, Guards, Rank
+from lepton_trainer.processes.isolation import PROGRAM_UMASK, WORKER_UMASK, hand_over, make_folders, user_environment
+from lepton_trainer.processes.process_tree import MARKER, kill_descendants, reap_orphans
+from lepton_trainer.processes.subreaper import become_subreaper
+from lepton_trainer.processes.user_processes import kill_user
+
+GUARD_SOCKET = "guards.sock"
+# How long the tree may take to end before the scripts' user is emptied, and how long that may take.
+END_TREE_SECONDS = 0.5
+END_SCRIPTS_SECONDS = 10.0
+
+
+class LocalPlacement:
+    """`changed` is called, from another thread, whenever something about a rank is new. `marker` is put into the
+    environment of all that is started (`process_tree.MARKER`). `user`: as whom the programs run; None: as this process.
+
+    The workspace becomes the working directory of this process: the path of a socket has only about 100 characters.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        ranks: int,
+        changed: Callable[[], None],
+        *,
+        marker: str,
+        user: ScriptUser | None = None,
+        disk_reserve_bytes: int = 0,
+    ) -> None:
+        self.workspace = workspace
+        self.files = LocalRankFiles(workspace, user.uid if user else None)
+        self._marker = marker
+        self._user = user
+        self._disk_reserve_bytes = disk_reserve_bytes
+        self._guards = Guards(ranks, changed)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._pids: frozenset[int] = frozenset()
+        self._hurried = False
+
+    @property
+    def ranks(self) -> Mapping[int, Rank]:
+        return self._guards.ranks
+
+    @property
+    def first_failed(self) -> int | None:
+        return self._guards.first_failed
+
+    @property
+    def started(self) -> bool:
+        return self._guards.started
+
+    def launch(self) -> None:
+        become_subreaper()
+        os.chdir(self.workspace)
+        if self._user is not None:
+            os.umask(WORKER_UMASK)
+        make_folders(self.workspace)
+        self._guards.listen(GUARD_SOCKET)
+        command = [sys.executable, "-I", str(Path(rank_guard.__file__)), GUARD_SOCKET]
+        environment = attempt_environment(os.environ, self.workspace) | {MARKER: self._marker}
+        ranks = len(self._guards.ranks)
+        port = free_port()
+        with (self.workspace / "logs" / "launcher.log").open("ab") as log:
+            for rank in range(ranks):
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.workspace,
+                    env=rank_environment(rank, ranks, port, self.workspace.name) | environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                self._processes.append(process)
+        self._pids = frozenset(each.pid for each in self._processes)
+
+    def set_fence(self, deadline: float) -> None:
+        self._guards.set_fence(deadline)
+
+    def go(self, program: Program) -> None:
+        from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, Workspace
+
+        workspace = Workspace(self.workspace)
+        environment = {ATTEMPT_FILE_VARIABLE: str(workspace.attempt_file)}
+        if program.python_path:
+            inherited = os.environ.get("PYTHONPATH")
+            folders = [str(self.workspace / folder) for folder in program.python_path]
+            environment["PYTHONPATH"] = os.pathsep.join([*folders, *([inherited] if inherited else [])])
+        user = None
+        if self._user is not None:
+            environment |= user_environment(self._user)
+            user = {"uid": self._user.uid, "gid": self._user.gid, "umask": PROGRAM_UMASK}
+            hand_over(self.workspace, self._user)
+        # -P: a file in the working directory must not stand in for a module of the same name.
+        start = ["-P", "-m", program.module] if program.module else [str(self.workspace / program.script)]
+        guarded = GuardedProgram(
+            command=[sys.executable, *start, *program.arguments],
+            folder=str(self.workspace / program.folder),
+            environment=environment,
+            log_bytes=program.log_bytes,
+            user=user,
+        )
+        self._guards.go(guarded, {rank: str(workspace.rank_log(rank)) for rank in self.ranks})
+
+    def terminate(self) -> None:
+        self._guards.terminate()
+
+    def poll(self) -> int | None:
+        """Once a rank has failed the others are asked to leave: they would wait for it in a collective."""
+        reap_orphans(self._pids)
+        codes = [each.poll() for each in self._processes]
+        failed = next((code for code in codes if code), 0)
+        if failed and not self._hurried:
+            self._hurried = True
+            for each, code in zip(self._processes, codes, strict=True):
+                if code is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        each.send_signal(signal.SIGTERM)
+        # A guard's last report may still have to be read when its process has ended.
+        unread = any(rank.connected for rank in self.ranks.values())
+        return None if unread or None in codes else failed
+
+    def check_disk(self, max_bytes: int) -> float:
+        return DiskBudget(self.workspace, max_bytes, self._disk_reserve_bytes).check()
+
+    def end(self) -> None:
+        if self._user is not None:
+            # Guards first: they would report the death of their programs as a failure. In a time that a program which
+            # forks without pause cannot draw out.
+            kill_descendants(END_TREE_SECONDS)
+            kill_user(self._user.uid, END_SCRIPTS_SECONDS)
+        kill_descendants()
+        reap_orphans(self._pids)
+
+
+def rank_environment(rank: int, ranks: int, port: int, run_id: str) -> dict[str, str]:
+    """What torchrun sets for each rank (its "Environment Variables"), for one machine."""
+    place = {name: str(rank) for name in ("RANK", "LOCAL_RANK", "ROLE_RANK")}
+    sizes = {name: str(ranks) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE")}
+    # The ranks meet at rank 0, not at an agent.
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    group = {"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", "ROLE_NAME": "default", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
+    tries = {"TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_RUN_ID": run_id}
+    return place | sizes | meeting | group | tries | thread_environment(ranks)
+
+
+def free_port() -> int:
+    """Rank 0 will listen there; that somebody takes it first is a failed attempt, and retried."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
