@@ -109,7 +109,7 @@ class Ending:
                 code_digest=self._code_digest(),
             )
         except LeptonError as error:
-            # What a program left that cannot be taken as it is: it would leave the same again.
+            # The program left invalid files, and would leave the same again.
             return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
 
     def _document(self, name: str) -> dict[str, Any]:
@@ -121,12 +121,22 @@ class Ending:
         limits = FolderLimits(files=MAX_PACKAGE_FILES, bytes=self._config.policy.max_package_bytes)
         files = self._files.list("package", limits)
         if not files:
-            raise refused("package", f"empty, so there is no model {self._spec.register.model!r} to register")
+            raise _no_model(self._spec, self._spec.register.model)
         transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
         return transfers.upload(self._files, "package", files)
 
     def _code_digest(self) -> str:
         return self._config.assignment.code_digest or source_digest(self._config.recipe_entry)
+
+
+def _no_model(spec: JobSpec, model: str) -> LeptonError:
+    if spec.script is None:
+        return refused("package", f"empty, so there is no model {model!r} to register")
+    detail = (
+        f"the script {spec.script.entry} ended without a call of lepton.log_model(...), so there is no model {model!r} "
+        "to register; call it in rank 0, or remove `register` from the job file; the run keeps its checkpoints"
+    )
+    return LeptonError(ErrorCode.FAILED_PRECONDITION, detail)
 
 
 def _numbers(metrics: object) -> dict[str, float]:

@@ -22,6 +22,14 @@ from lepton_trainer.reporting.registry import AttemptRegistry
 from lepton_trainer.retrying import AbandonedError
 
 
+def register_notice(model: str) -> str:
+    """The first line in the log of a script that has to save a model."""
+    return (
+        f"lepton: this job registers the model {model!r} (`register` in the job file): "
+        "rank 0 of the script has to call lepton.log_model(...) before it ends, or the run fails\n"
+    )
+
+
 class Preparation:
     """Runs while the placement starts, in a thread. An error of it ends the attempt, with its text as the reason."""
 
@@ -63,6 +71,9 @@ class Preparation:
         if assignment.resume is not None:
             self._transfers.fetch_folder(assignment.resume.manifest_digest, self._workspace.resume, self._cache)
         write_file(self._workspace.attempt_file, self._attempt_file().model_dump_json(indent=1).encode())
+        if script is not None and self._spec.register is not None:
+            # The program's output is appended to it.
+            write_file(self._workspace.rank_log(0), register_notice(self._spec.register.model).encode())
         self._placement.go(self._script(script) if script else self._recipe())
 
     def _attempt_file(self) -> AttemptFile:
