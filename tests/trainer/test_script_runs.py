@@ -60,6 +60,39 @@ def test_a_script_registers_its_model_through_the_lepton_package(stack: Stack, t
     assert [(point.key, point.value) for point in stack.metrics(run_id)] == [("loss", 0.5)]
 
 
+def test_a_script_that_logs_no_model_fails_with_the_missing_call_and_keeps_its_checkpoints(
+    stack: Stack, tmp_path: Path
+) -> None:
+    code = "import lepton; lepton.checkpoint({'step': 4}, step=4); print('trained')"
+    run_id = stack.script(tmp_path / "code", code, register={"model": "forgotten"}, retries=1)
+    run = stack.wait(run_id)
+    assert run.state == FAILED
+    assert "ended without a call of lepton.log_model(...), so there is no model 'forgotten'" in run.reason
+    assert len(stack.attempts(run_id)) == 1
+    assert [checkpoint.step for checkpoint in stack.checkpoints(run_id)] == [4]
+    notice, *rest = stack.logs(run_id).splitlines()
+    assert "'forgotten'" in notice
+    assert "lepton.log_model(...)" in notice
+    assert rest == ["trained"]
+
+
+MANY_METRICS = """
+import lepton, os
+rank = os.environ["RANK"]
+names = [f"rank-{rank}-{number}" for number in range(6_000)]
+for start in range(0, 6_000, 1_000):
+    lepton.log({name: 1.0 for name in names[start : start + 1_000]}, step=start)
+"""
+
+
+def test_the_ranks_of_a_run_together_have_a_bounded_number_of_metrics(stack: Stack, tmp_path: Path) -> None:
+    run_id = stack.script(tmp_path / "code", MANY_METRICS, resources={"ranks": 2})
+    run = stack.wait(run_id)
+    assert run.state == SUCCEEDED, run.reason
+    assert len({point.key for point in stack.metrics(run_id)}) == 10_000
+    assert "metrics are not recorded, since a run has at most 10000: rank-" in stack.log("trainer")
+
+
 SCORES = """
 import lepton
 for step, score in enumerate([0.1, 0.9, 0.9, 0.3, 0.2, 0.4], 1):

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlepton_proto/v1/metrics.proto\x12\tlepton.v1\"h\n\x0bMetricPoint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x0c\n\x04rank\x18\x05 \x01(\x05\x12\x12\n\nattempt_id\x18\x06 \x01(\t\"g\n\x14\x41ppendMetricsRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0f\n\x07records\x18\x05 \x01(\x0c\"1\n\x15\x41ppendMetricsResponse\x12\x18\n\x10\x63ommitted_offset\x18\x01 \x01(\x03\"R\n\x13QueryMetricsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\"`\n\x14QueryMetricsResponse\x12&\n\x06points\x18\x01 \x03(\x0b\x32\x16.lepton.v1.MetricPoint\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x08\x32\xb4\x01\n\rMetricService\x12R\n\rAppendMetrics\x12\x1f.lepton.v1.AppendMetricsRequest\x1a .lepton.v1.AppendMetricsResponse\x12O\n\x0cQueryMetrics\x12\x1e.lepton.v1.QueryMetricsRequest\x1a\x1f.lepton.v1.QueryMetricsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlepton_proto/v1/metrics.proto\x12\tlepton.v1\"h\n\x0bMetricPoint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x0c\n\x04rank\x18\x05 \x01(\x05\x12\x12\n\nattempt_id\x18\x06 \x01(\t\"g\n\x14\x41ppendMetricsRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0f\n\x07records\x18\x05 \x01(\x0c\"d\n\x15\x41ppendMetricsResponse\x12\x18\n\x10\x63ommitted_offset\x18\x01 \x01(\x03\x12\x15\n\rdropped_names\x18\x02 \x03(\t\x12\x1a\n\x12\x64ropped_name_count\x18\x03 \x01(\x05\"R\n\x13QueryMetricsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\"`\n\x14QueryMetricsResponse\x12&\n\x06points\x18\x01 \x03(\x0b\x32\x16.lepton.v1.MetricPoint\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x08\x32\xb4\x01\n\rMetricService\x12R\n\rAppendMetrics\x12\x1f.lepton.v1.AppendMetricsRequest\x1a .lepton.v1.AppendMetricsResponse\x12O\n\x0cQueryMetrics\x12\x1e.lepton.v1.QueryMetricsRequest\x1a\x1f.lepton.v1.QueryMetricsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPENDMETRICSREQUEST']._serialized_start=150
   _globals['_APPENDMETRICSREQUEST']._serialized_end=253
   _globals['_APPENDMETRICSRESPONSE']._serialized_start=255
-  _globals['_APPENDMETRICSRESPONSE']._serialized_end=304
-  _globals['_QUERYMETRICSREQUEST']._serialized_start=306
-  _globals['_QUERYMETRICSREQUEST']._serialized_end=388
-  _globals['_QUERYMETRICSRESPONSE']._serialized_start=390
-  _globals['_QUERYMETRICSRESPONSE']._serialized_end=486
-  _globals['_METRICSERVICE']._serialized_start=489
-  _globals['_METRICSERVICE']._serialized_end=669
+  _globals['_APPENDMETRICSRESPONSE']._serialized_end=355
+  _globals['_QUERYMETRICSREQUEST']._serialized_start=357
+  _globals['_QUERYMETRICSREQUEST']._serialized_end=439
+  _globals['_QUERYMETRICSRESPONSE']._serialized_start=441
+  _globals['_QUERYMETRICSRESPONSE']._serialized_end=537
+  _globals['_METRICSERVICE']._serialized_start=540
+  _globals['_METRICSERVICE']._serialized_end=720
 # @@protoc_insertion_point(module_scope)

@@ -37,10 +37,14 @@ class AppendMetricsRequest(_message.Message):
     def __init__(self, attempt_id: _Optional[str] = ..., rank: _Optional[int] = ..., file: _Optional[str] = ..., offset: _Optional[int] = ..., records: _Optional[bytes] = ...) -> None: ...
 
 class AppendMetricsResponse(_message.Message):
-    __slots__ = ("committed_offset",)
+    __slots__ = ("committed_offset", "dropped_names", "dropped_name_count")
     COMMITTED_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_NAMES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_NAME_COUNT_FIELD_NUMBER: _ClassVar[int]
     committed_offset: int
-    def __init__(self, committed_offset: _Optional[int] = ...) -> None: ...
+    dropped_names: _containers.RepeatedScalarFieldContainer[str]
+    dropped_name_count: int
+    def __init__(self, committed_offset: _Optional[int] = ..., dropped_names: _Optional[_Iterable[str]] = ..., dropped_name_count: _Optional[int] = ...) -> None: ...
 
 class QueryMetricsRequest(_message.Message):
     __slots__ = ("run_id", "keys", "cursor", "limit")

@@ -3,23 +3,27 @@
 import asyncio
 
 import pytest
+import sqlalchemy as sa
+from alembic import command
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.journal import encode_record
 from lepton_registry.metrics import store
 from lepton_registry.metrics.records import check_file, parse_points
+from lepton_registry.migrations.upgrade import configuration, upgrade
 
 
 def journal(*steps, key="loss"):
     return b"".join(encode_record({"s": step, "t": 1, "k": {key: float(step)}}) for step in steps)
 
 
-async def append(scene, attempt_id, data, offset=0, rank=0):
+async def append(scene, attempt_id, data, offset=0, rank=0, whole=False):
     points = parse_points(data, offset)
     file = f"metrics-rank{rank}.jsonl"
-    return await scene.database.write(
+    appended = await scene.database.write(
         lambda conn: store.append(conn, attempt_id, rank=rank, file=file, offset=offset, size=len(data), points=points)
     )
+    return appended if whole else appended.committed_offset
 
 
 async def seen(scene, run_id, **more):
@@ -177,6 +181,67 @@ async def test_points_by_key(scene):
     assert await seen(scene, attempt.run_id, keys=["accuracy"]) == [2]
     error = await scene.refused(seen(scene, "run_unknown"))
     assert error.code is ErrorCode.NOT_FOUND
+
+
+def named(prefix, count):
+    """One record for each name."""
+    return b"".join(journal(1, key=f"{prefix}{number}") for number in range(count))
+
+
+async def names_of(scene, run_id):
+    rows, _ = await scene.database.read(
+        lambda conn: store.query(conn, scene.project, run_id, keys=[], after=0, limit=1000)
+    )
+    return [row.key for row in rows]
+
+
+async def test_points_of_further_metrics_than_a_run_may_have_are_dropped_and_named(scene, monkeypatch):
+    monkeypatch.setattr(store, "MAX_METRIC_NAMES", 5)
+    attempt = await scene.started(await scene.worker())
+    first = named("a", 4)
+    assert await append(scene, attempt.id, first, whole=True) == (len(first), ())
+    more = named("b", 3) + journal(2, key="a0")
+    end = len(first + more)
+    assert await append(scene, attempt.id, more, len(first), whole=True) == (end, ("b1", "b2"))
+    assert await names_of(scene, attempt.run_id) == ["a0", "a1", "a2", "a3", "b0", "a0"]
+    only_dropped = journal(3, key="c")
+    assert await append(scene, attempt.id, only_dropped, end, whole=True) == (end + len(only_dropped), ("c",))
+    known = journal(4, key="b0")
+    assert (await append(scene, attempt.id, known, end + len(only_dropped), whole=True)).dropped_names == ()
+    assert (await names_of(scene, attempt.run_id))[-1] == "b0"
+
+
+async def test_ranks_at_once_and_later_attempts_have_one_bound_together(scene, monkeypatch):
+    monkeypatch.setattr(store, "MAX_METRIC_NAMES", 10)
+    worker = await scene.worker()
+    attempt = await scene.started(worker)
+    await asyncio.gather(*[append(scene, attempt.id, named(f"r{rank}-", 4), rank=rank) for rank in range(5)])
+    stored = set(await names_of(scene, attempt.run_id))
+    assert len(stored) == 10
+    await scene.pass_time(scene.lease_seconds + 2)
+    second = (await scene.claim(worker)).attempt
+    assert second.run_id == attempt.run_id
+    data = named("other", 1) + journal(1, key=min(stored))
+    assert (await append(scene, second.id, data, whole=True)).dropped_names == ("other0",)
+    assert await names_of(scene, attempt.run_id) == [min(stored)]
+
+
+def test_an_upgrade_fills_the_names_from_the_points(database_url):
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "2026_11_28_1200")
+        points = sa.Table("metric_points", sa.MetaData(), autoload_with=connection)
+        row = {column.name: 0 for column in points.c}
+        values = [("run_1", 1, "loss"), ("run_1", 2, "loss"), ("run_1", 3, "a"), ("run_2", 1, "loss")]
+        connection.execute(
+            sa.insert(points),
+            [row | {"run_id": run, "position": position, "key": key} for run, position, key in values],
+        )
+    upgrade(database_url)
+    with engine.connect() as connection:
+        names = connection.execute(sa.text("SELECT run_id, name FROM metric_names ORDER BY run_id, name")).all()
+    engine.dispose()
+    assert names == [("run_1", "a"), ("run_1", "loss"), ("run_2", "loss")]
 
 
 def test_a_damaged_chunk_is_refused_and_a_whole_record_of_another_shape_passed_over():

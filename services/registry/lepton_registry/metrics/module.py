@@ -2,7 +2,7 @@
 
 from lepton_proto.v1 import metrics_pb2_grpc as rpc
 from lepton_registry.metrics.servicer import MetricServicer
-from lepton_registry.metrics.tables import MetricHeadRow, MetricPointRow
+from lepton_registry.metrics.tables import MetricHeadRow, MetricNameRow, MetricPointRow
 from lepton_registry.module import Built, Module, Parts
 
 
@@ -15,6 +15,7 @@ MODULE = Module(
     (
         MetricPointRow,
         MetricHeadRow,
+        MetricNameRow,
     ),
     build=build,
 )

@@ -19,6 +19,8 @@ from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_RECORDS_BYTES = 4 * 1024 * 1024
+# Dropped names that an answer lists.
+SHOWN_NAMES = 5
 
 
 class MetricServicer(rpc.MetricServiceServicer):
@@ -33,7 +35,7 @@ class MetricServicer(rpc.MetricServiceServicer):
         if len(request.records) > MAX_RECORDS_BYTES:
             raise invalid("records", "too large", len(request.records), f"at most {MAX_RECORDS_BYTES} bytes")
         points = await asyncio.to_thread(parse_points, request.records, request.offset)
-        committed = await self._database.write(
+        appended = await self._database.write(
             lambda conn: store.append(
                 conn,
                 request.attempt_id,
@@ -44,7 +46,11 @@ class MetricServicer(rpc.MetricServiceServicer):
                 points=points,
             )
         )
-        return pb.AppendMetricsResponse(committed_offset=committed)
+        return pb.AppendMetricsResponse(
+            committed_offset=appended.committed_offset,
+            dropped_names=appended.dropped_names[:SHOWN_NAMES],
+            dropped_name_count=len(appended.dropped_names),
+        )
 
     async def QueryMetrics(self, request: pb.QueryMetricsRequest, context: Context) -> pb.QueryMetricsResponse:
         project, after = caller().project, position_of(request.cursor)

@@ -1,40 +1,56 @@
 """Metric series: stores the points of journal records, and reads them."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_METRIC_NAMES
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database.engine import insert_new, table
+from lepton_registry.database.engine import insert_new, insert_new_rows, table
 from lepton_registry.metrics.records import Point
-from lepton_registry.metrics.tables import MetricHeadRow, MetricPointRow
+from lepton_registry.metrics.tables import MetricHeadRow, MetricNameRow, MetricPointRow
 from lepton_registry.runs import attempts, journals
 from lepton_registry.runs.states import ENDED
 from lepton_registry.runs.tables import AttemptRow, CheckpointRow, RunRow
 
 POINTS = table(MetricPointRow)
 HEADS = table(MetricHeadRow)
+NAMES = table(MetricNameRow)
 ATTEMPTS = table(AttemptRow)
 CHECKPOINTS = table(CheckpointRow)
 RUNS = table(RunRow)
 
 
+class Appended(NamedTuple):
+    """`dropped_names`: the metrics whose points were not stored, since the run has as many metrics as it may have."""
+
+    committed_offset: int
+    dropped_names: tuple[str, ...] = ()
+
+
 def append(
     conn: sa.Connection, attempt_id: str, *, rank: int, file: str, offset: int, size: int, points: Sequence[Point]
-) -> int:
+) -> Appended:
     """Commits points; returns the journal's committed offset afterwards. Points that were committed before are skipped,
     and a chunk that leaves a gap is ignored."""
     committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset + size <= committed:
-        return committed
+        return Appended(committed)
     attempt = attempts.require_running(conn, attempt_id)
     # Read again under the attempt's lock: another request may have been faster.
     committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
     if offset > committed or offset + size <= committed:
-        return committed
+        return Appended(committed)
     new = [point for point in points if point.file_offset > committed]
+    dropped: tuple[str, ...] = ()
+    if new:
+        # Locks the run, so that the ranks of a run together do not exceed the number of names.
+        _move_head(conn, attempt.run_id, 0)
+        dropped = _add_names(conn, attempt.run_id, dict.fromkeys(point.key for point in new))
+        refused = frozenset(dropped)
+        new = [point for point in new if point.key not in refused]
     if new:
         head = _move_head(conn, attempt.run_id, len(new))
         rows = [
@@ -53,7 +69,16 @@ def append(
         ]
         conn.execute(sa.insert(POINTS), rows)
     journals.move_offset(conn, attempt_id, file, offset + size)
-    return offset + size
+    return Appended(offset + size, dropped)
+
+
+def _add_names(conn: sa.Connection, run_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Adds the new ones of `names` to those of the run, as far as there is room. Returns the rest."""
+    known = set(conn.scalars(sa.select(NAMES.c.name).where(NAMES.c.run_id == run_id)))
+    new = [name for name in names if name not in known]
+    room = max(0, MAX_METRIC_NAMES - len(known))
+    insert_new_rows(conn, NAMES, [{"run_id": run_id, "name": name} for name in new[:room]])
+    return tuple(new[room:])
 
 
 def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:

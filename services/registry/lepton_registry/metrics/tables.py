@@ -30,3 +30,12 @@ class MetricHeadRow(SQLModel, table=True):
 
     run_id: str = Field(primary_key=True)
     position: int = Field(sa_type=sa.BigInteger)
+
+
+class MetricNameRow(SQLModel, table=True):
+    """The metrics of a run. A run has at most MAX_METRIC_NAMES of them."""
+
+    __tablename__: ClassVar[str] = "metric_names"
+
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)

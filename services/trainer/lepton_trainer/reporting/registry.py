@@ -70,6 +70,16 @@ class Finished:
     code_digest: str = ""
 
 
+@dataclass(frozen=True)
+class AppendedMetrics:
+    """`committed_offset`: the registry has the journal up to here. Points of further metrics than a run may have were
+    dropped: the number of their names, and the first of them."""
+
+    committed_offset: int
+    dropped_name_count: int = 0
+    dropped_names: Sequence[str] = ()
+
+
 class PoolRegistry:
     """With the pool's token: announce and claim, nothing else."""
 
@@ -128,12 +138,13 @@ class AttemptRegistry:
         answer = self._attempts.Heartbeat(request, timeout=HEARTBEAT_TIMEOUT_SECONDS)
         return _DIRECTIVES.get(answer.directive, Directive.CONTINUE), float(answer.lease_seconds)
 
-    def append_metrics(self, rank: int, file: str, offset: int, records: bytes) -> int:
-        """The offset up to which the registry has the file now."""
+    def append_metrics(self, rank: int, file: str, offset: int, records: bytes) -> AppendedMetrics:
+        """Sends records of a metrics journal that begin at `offset`."""
         request = metrics_pb2.AppendMetricsRequest(
             attempt_id=self.attempt_id, rank=rank, file=file, offset=offset, records=records
         )
-        return int(self._metrics.AppendMetrics(request).committed_offset)
+        answer = self._metrics.AppendMetrics(request)
+        return AppendedMetrics(int(answer.committed_offset), answer.dropped_name_count, tuple(answer.dropped_names))
 
     def append_log(self, stream: str, offset: int, data: bytes) -> tuple[int, bool]:
         """The offset up to which the registry has the stream now, and whether it keeps no more."""

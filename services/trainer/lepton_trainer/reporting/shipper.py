@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import PurePosixPath
 
+from lepton_core.api.limits import MAX_METRIC_NAMES
 from lepton_core.errors import LeptonError
 from lepton_core.journal import read_chunk
+from lepton_core.plain_text import plain
 from lepton_core.workspace_files import LAUNCHER_LOG, metrics_journal, rank_log
 from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 from lepton_trainer.processes.control_channel import Control, Stop
-from lepton_trainer.reporting.registry import AttemptRegistry
+from lepton_trainer.reporting.registry import AppendedMetrics, AttemptRegistry
 from lepton_trainer.retrying import AbandonedError, retry
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class JournalShipper:
         self._registry = registry
         self._files = files
         self._journals = [metrics_journal(rank) for rank in range(ranks)]
+        self._warned = False
         self.committed: Mapping[str, int] = {PurePosixPath(path).name: 0 for path in self._journals}
 
     def ship(self) -> bool:
@@ -45,10 +48,23 @@ class JournalShipper:
             offset = self.committed[name]
             records = self._read(path, offset)
             if records:
-                committed = self._registry.append_metrics(rank, name, offset, records)
-                self.committed = {**self.committed, name: committed}
+                appended = self._registry.append_metrics(rank, name, offset, records)
+                self.committed = {**self.committed, name: appended.committed_offset}
+                self._warn_of_dropped(appended)
                 moved = True
         return moved
+
+    def _warn_of_dropped(self, appended: AppendedMetrics) -> None:
+        if appended.dropped_name_count and not self._warned:
+            self._warned = True
+            names = ", ".join(plain(name) for name in appended.dropped_names)
+            _log.warning(
+                "%d metrics are not recorded, since a run has at most %d: %s%s",
+                appended.dropped_name_count,
+                MAX_METRIC_NAMES,
+                names,
+                ", …" if appended.dropped_name_count > len(appended.dropped_names) else "",
+            )
 
     def _read(self, path: str, offset: int) -> bytes:
         try:
