@@ -12,7 +12,7 @@ from lepton_core.errors import invalid
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
-PREFIXES = frozenset("prj key ds dsv art upl mf run att ckp mdl mv dep rev wrk evt pred ing".split())  # noqa: SIM905
+PREFIXES = frozenset("prj key ds dsv art upl mf run att ckp mdl mv dep rev wrk evt pred ing".split())  # noqa: SIM905 - shorter than a list
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 LABEL_RULE = "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 128 characters"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"

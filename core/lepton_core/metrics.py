@@ -105,7 +105,7 @@ class _Sources(Collector):
             try:
                 samples = list(source())
             except Exception:
-                # A scrape while the database is away still shows the rest.
+                # Any error: a source may query a database that is unavailable, and the scrape still shows the others.
                 log.warning("a source of metrics failed", exc_info=True)
                 continue
             for sample in samples:

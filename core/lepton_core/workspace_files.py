@@ -160,12 +160,6 @@ class Workspace:
     def read_attempt(self) -> AttemptFile:
         return AttemptFile.model_validate_json(self.attempt_file.read_bytes())
 
-    def read_outcome(self) -> Outcome | None:
-        try:
-            return Outcome.model_validate_json(self.outcome.read_bytes())
-        except FileNotFoundError:
-            return None
-
     def write_outcome(self, outcome: Outcome) -> bool:
         """Writes the outcome, unless there is one (False): the first rank to fail caused the faults of the others."""
         temporary = _write_beside(self.outcome, outcome.model_dump_json().encode())

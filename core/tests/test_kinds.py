@@ -18,7 +18,8 @@ from lepton_core.model_format.features.steps import FlagMissing, Transpose
 from lepton_core.model_format.images import MAX_PIXELS, ImageError, decode_image, decode_with_note, image_shape
 from lepton_core.model_format.kinds import decode_instances, encode_outputs
 from lepton_core.model_format.kinds.port import MAX_ERRORS
-from lepton_core.model_format.signature import Datatype, Signature, TensorSpec, tensor_signature
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
+from lepton_fixtures.packages import tensor_signature
 
 
 def png(pixels: np.ndarray, **options: object) -> bytes:

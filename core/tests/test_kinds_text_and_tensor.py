@@ -8,7 +8,8 @@ import pytest
 from lepton_core.errors import LeptonError
 from lepton_core.model_format.kinds import decode_instances, kinds_for
 from lepton_core.model_format.kinds.bodies import question_of_file, question_of_json
-from lepton_core.model_format.signature import Datatype, Signature, TensorSpec, tensor_signature
+from lepton_core.model_format.signature import Datatype, Signature, TensorSpec
+from lepton_fixtures.packages import tensor_signature
 
 
 def takes(*tensors: tuple[str, str, tuple[int, ...]], **more: Any) -> Signature:

@@ -17,7 +17,8 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.model_format.onnx_check import check_onnx
 from lepton_core.model_format.package_check import check_package, check_signature
 from lepton_core.model_format.safetensors_check import check_safetensors
-from lepton_core.model_format.signature import Datatype, TensorSpec, tensor_signature
+from lepton_core.model_format.signature import Datatype, TensorSpec
+from lepton_fixtures.packages import tensor_signature
 
 
 def small_model() -> onnx.ModelProto:

@@ -14,14 +14,15 @@ from lepton_core.workspace_files import (
     parse_control,
     write_file,
 )
+from lepton_fixtures.workspaces import read_outcome
 
 
 def test_the_first_outcome_stands(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    assert workspace.read_outcome() is None
+    assert read_outcome(workspace) is None
     assert workspace.write_outcome(Outcome(status="failed", reason="first", final=True))
     assert not workspace.write_outcome(Outcome(status="succeeded"))
-    outcome = workspace.read_outcome()
+    outcome = read_outcome(workspace)
     assert outcome is not None
     assert (outcome.status, outcome.reason, outcome.final) == ("failed", "first", True)
     assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]

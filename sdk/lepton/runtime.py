@@ -143,6 +143,7 @@ def log_model(
     try:
         write_package(folder, model, example=example, signature=signature, labels=labels, logits=logits, card=card)
     except Exception as error:
+        # Any error: the export runs the user's module.
         kept = _keep_refused(job, model, unfinished(folder))
         text = f"lepton.log_model: {error}; nothing is registered; {kept}"
         raise _final(job, ModelRefusedError(ErrorCode.INVALID, text)) from error

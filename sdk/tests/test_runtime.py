@@ -14,6 +14,7 @@ import pytest
 from lepton_core.journal import read_records
 from lepton_core.model_format.package_check import check_package
 from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, ResumePoint, Workspace, write_file
+from lepton_fixtures.workspaces import read_outcome
 
 SCRIPT_SECONDS = 100
 
@@ -248,7 +249,7 @@ def test_an_onnx_file_that_cannot_be_served_is_refused_and_its_files_stay_with_t
     kept = workspace.root / record["dir"]
     assert (kept / "model.onnx").read_bytes() == linear(**content)  # type: ignore[arg-type]
     assert (kept / "signature.json").exists()
-    outcome = workspace.read_outcome()
+    outcome = read_outcome(workspace)
     assert outcome is not None
     assert (outcome.status, outcome.final) == ("failed", True)
 
@@ -282,11 +283,11 @@ def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_p
         "from lepton import inside, LeptonError\ntry: inside.data_dir()\nexcept LeptonError as error: print(error)\n"
     )
     assert "the job has no data" in run(caught, workspace).stdout
-    assert workspace.read_outcome() is None
+    assert read_outcome(workspace) is None
     run(f"{caught}raise ValueError('of its own')", workspace, exit_code=1)
-    assert workspace.read_outcome() is None
+    assert read_outcome(workspace) is None
     told = run("from lepton import inside; inside.data_dir()", workspace, exit_code=1).stderr
-    outcome = workspace.read_outcome()
+    outcome = read_outcome(workspace)
     assert outcome is not None
     assert (outcome.status, outcome.final) == ("failed", True)
     assert outcome.reason in told

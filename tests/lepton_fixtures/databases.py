@@ -65,3 +65,14 @@ def postgres_url(postgres_folder: Path) -> Iterator[str]:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The test runs twice: on SQLite and on PostgreSQL."""
     return cast("str", request.getfixturevalue(f"{request.param}_url"))
+
+
+def create_tables(url: str) -> None:
+    """Makes the registry's tables without migrations, in an empty database."""
+    import sqlalchemy as sa
+
+    from lepton_registry.schema import METADATA
+
+    engine = sa.create_engine(url)
+    METADATA.create_all(engine)
+    engine.dispose()

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepton_core.model_format.signature import Signature, TensorSpec
 
 Package = dict[str, bytes]
 
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
 SIGNATURE = json.dumps({"inputs": [TENSOR], "model_inputs": [TENSOR], "outputs": [TENSOR | {"name": "y"}]}).encode()
+
+
+def tensor_signature(inputs: list[TensorSpec], outputs: list[TensorSpec], **more: Any) -> Signature:
+    """The signature of a graph without preprocessing steps."""
+    from lepton_core.model_format.signature import Signature
+
+    return Signature(inputs=tuple(inputs), model_inputs=tuple(inputs), outputs=tuple(outputs), **more)
 
 
 def adder(constant: float, *, external: str = "", padding_bytes: int = 0) -> Package:

@@ -7,11 +7,11 @@ from pydantic import Field
 from lepton_core.api.base import Answer, JsonObject, Resource
 
 with warnings.catch_warnings():
-    # pydantic keeps a deprecated method of that name; nobody calls it here.
+    # pydantic has a deprecated method `schema`, which is not used here; hence the type error below, too.
     warnings.filterwarnings("ignore", message='Field name "schema"')
 
     class Recipe(Resource):
-        """What workers can run. Rows are immutable and stay when no worker is up."""
+        """A recipe that workers can run. It never changes, and is kept when no worker is up."""
 
         name: str = ""
         version: str = ""

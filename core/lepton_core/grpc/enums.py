@@ -28,7 +28,7 @@ def _messages(field: FieldDescriptor, value: object) -> Iterator[tuple[str, Mess
     if isinstance(value, Message):
         yield "", value
     elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
-        for index, each in enumerate(value):  # type: ignore[arg-type,var-annotated]
+        for index, each in enumerate(value):  # type: ignore[arg-type,var-annotated]  # a repeated field
             yield f"[{index}]", each
 
 

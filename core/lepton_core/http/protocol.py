@@ -27,7 +27,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _head_since: float | None = None
     _heard_at = 0.0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of asyncio.BaseTransport
         self._head_since = self._heard_at = self.loop.time()
         super().connection_made(transport)
 

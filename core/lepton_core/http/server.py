@@ -71,7 +71,7 @@ class HttpServer(uvicorn.Server):
         task = asyncio.create_task(self.serve([self._socket]))
         try:
             # uvicorn has no event for its start. Until then, connections wait in the socket's backlog.
-            while not self.started and not task.done():  # noqa: ASYNC110
+            while not self.started and not task.done():  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.005)
             yield
         finally:

@@ -6,7 +6,7 @@ The first dimension of every tensor is the batch. -1 stands for any size.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -110,8 +110,3 @@ class Signature(BaseModel):
 
     def input(self, name: str) -> TensorSpec | None:
         return next((tensor for tensor in self.inputs if tensor.name == name), None)
-
-
-def tensor_signature(inputs: list[TensorSpec], outputs: list[TensorSpec], **more: Any) -> Signature:
-    """For a graph that takes its raw inputs as they are."""
-    return Signature(inputs=tuple(inputs), model_inputs=tuple(inputs), outputs=tuple(outputs), **more)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import RenderableType
@@ -72,7 +72,7 @@ def examine() -> Iterator[Finding]:
                 ("inference", _inference),
                 ("deployments", _deployments),
             ):
-                yield _asked(subject, lambda ask=ask: ask(client))  # type: ignore[misc]
+                yield _asked(subject, lambda ask=ask: ask(client))  # type: ignore[misc]  # binds the loop variable
 
 
 def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
@@ -189,10 +189,10 @@ def _deployments(client: Client) -> Finding:
 
 
 def _drawn(found: list[Finding]) -> RenderableType:
-    grid: Any = Table.grid(padding=(0, 1))
+    grid = Table.grid(padding=(0, 1))
     for finding in found:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
         grid.add_row(mark, Text(finding.subject, style="bold"), render.cell(finding.text))
         if finding.hint and not finding.ok:
             grid.add_row("", "", Text(f"→ {plain(finding.hint)}", style="yellow"))
-    return grid  # type: ignore[no-any-return]
+    return grid

@@ -58,7 +58,7 @@ def predict_command() -> Callable[..., None]:
     defaults: dict[str, Any] = {"name": inspect.Parameter.empty, "as_json": False}
     # Typer reads the options from the signature and the annotations of a function.
     predict.__annotations__ = {**parameters, "return": None}
-    predict.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    predict.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by inspect
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation)
             for name, annotation in parameters.items()

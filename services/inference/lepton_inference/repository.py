@@ -165,6 +165,7 @@ class Repository:
         except LeptonError as error:
             failure = error
         except Exception as error:
+            # Any error of a runtime: one model must not stop the loading of others.
             log.exception("revision %s could not be loaded", revision.id)
             failure = LeptonError(ErrorCode.INTERNAL, f"it could not be loaded: {type(error).__name__}: {error}")
         else:

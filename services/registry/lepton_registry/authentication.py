@@ -95,7 +95,7 @@ class RegistryAuthenticator:
 
 
 def caller() -> Principal:
-    """The caller. Raises INVALID unless it acts within a project."""
+    """The caller. Raises PERMISSION_DENIED unless it acts within a project."""
     principal = current_principal()
     if not principal.project:
         raise LeptonError(ErrorCode.PERMISSION_DENIED, "this call needs an acting principal with a project")

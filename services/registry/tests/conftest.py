@@ -23,9 +23,9 @@ from lepton_core.identity import (
 )
 from lepton_core.ids import digest_of, new_id
 from lepton_core.validation import canonical_json
+from lepton_fixtures.databases import create_tables
 from lepton_fixtures.servers import S3Bucket
 from lepton_proto.v1 import projects_pb2, projects_pb2_grpc
-from lepton_registry import schema
 from lepton_registry.artifacts import blobs
 from lepton_registry.artifacts.manifest import File
 from lepton_registry.database import leadership
@@ -179,7 +179,7 @@ class Scene:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Each test runs on both databases."""
-    schema.create_tables(database_url)
+    create_tables(database_url)
     opened = open_database(database_url)
     yield opened
     await opened.close()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lepton_core.objects.store import ObjectStore
-from lepton_registry import schema
+from lepton_fixtures.databases import create_tables
 from lepton_registry.artifacts.bucket import MARK, take
 from lepton_registry.main import serve
 from lepton_registry.refusal import RefusedToStart
@@ -33,7 +33,7 @@ async def test_the_first_takes_it_and_takes_it_again(objects):
 
 async def test_the_registry_of_another_database_does_not_start(make_configured, sqlite_url, objects):
     settings, _ = make_configured(sqlite_url)
-    schema.create_tables(sqlite_url)
+    create_tables(sqlite_url)
     objects.ensure_bucket()
     objects.put(MARK, b"prj_other")
     with pytest.raises(RefusedToStart, match="belongs to another database"):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.objects.store import ObjectStore
-from lepton_registry import schema
+from lepton_fixtures.databases import create_tables
 from lepton_registry.artifacts import blobs, collection, keys, packs, store, upload_tokens
 from lepton_registry.artifacts.collection import Collector
 from lepton_registry.artifacts.manifest import File
@@ -178,7 +178,7 @@ async def test_a_collector_whose_term_is_over_deletes_nothing(database, objects,
 
 async def test_a_folder_that_is_being_committed_keeps_its_files_from_a_collection_that_waits(postgres_url):
     """The collection has chosen the file, and waits for the lock of who just uses it: then it must look again."""
-    schema.create_tables(postgres_url)
+    create_tables(postgres_url)
     database = open_database(postgres_url)
     digest = digest_of(b"used")
     stored = blobs.Stored(digest, 4, "key", 0)

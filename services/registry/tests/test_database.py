@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry import schema
+from lepton_fixtures.databases import create_tables
 from lepton_registry.database.engine import LOCKS, hold_lock, insert_new, open_database
 from lepton_registry.refusal import RefusedToStart
 
@@ -85,7 +85,7 @@ async def test_who_holds_a_lock_row_is_alone(database):
 
 async def test_a_second_process_is_refused_on_sqlite(sqlite_url, monkeypatch):
     monkeypatch.setattr("lepton_registry.database.sqlite.LOCK_WAIT_SECONDS", 0.1)
-    schema.create_tables(sqlite_url)
+    create_tables(sqlite_url)
     first = open_database(sqlite_url)
     with pytest.raises(RefusedToStart, match="another registry already uses this database"):
         open_database(sqlite_url)
@@ -95,7 +95,7 @@ async def test_a_second_process_is_refused_on_sqlite(sqlite_url, monkeypatch):
 
 async def test_a_lock_held_by_somebody_else_is_waited_for_on_sqlite(sqlite_url):
     """A backup program, or somebody with a shell."""
-    schema.create_tables(sqlite_url)
+    create_tables(sqlite_url)
     database = open_database(sqlite_url)
     other = sa.create_engine(sqlite_url).connect()
     other.exec_driver_sql("BEGIN IMMEDIATE")
@@ -110,7 +110,7 @@ async def test_a_lock_held_by_somebody_else_is_waited_for_on_sqlite(sqlite_url):
 
 
 async def test_a_deadlock_is_tried_again_on_postgres(postgres_url):
-    schema.create_tables(postgres_url)
+    create_tables(postgres_url)
     database = open_database(postgres_url)
     for name in "ab":
         await database.write(add(name))
@@ -143,7 +143,7 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path):
 
 
 async def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(sqlite_url):
-    schema.create_tables(sqlite_url)
+    create_tables(sqlite_url)
     database = open_database(sqlite_url)
     await database.write(add("kept"))
 

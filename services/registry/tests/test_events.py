@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 import sqlalchemy as sa
 
-from lepton_registry import schema
+from lepton_fixtures.databases import create_tables
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import open_database
 from lepton_registry.database.leadership import Leadership, NotLeader
@@ -71,7 +71,7 @@ class Held:
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 async def test_positions_follow_the_order_of_commits_and_not_of_inserts(postgres_url, order):
     """Three transactions insert one after the other and commit in any order. A reader that follows sees each once."""
-    schema.create_tables(postgres_url)
+    create_tables(postgres_url)
     database = open_database(postgres_url)
     leadership = await lead(database)
     transactions = []

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 
 from lepton_core.journal import read_records
 from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, Outcome, Workspace, write_file
+from lepton_fixtures.workspaces import read_outcome
 from lepton_trainer.recipes.catalogue import load_catalogue
 
 RANK_SECONDS = 90
@@ -74,7 +75,7 @@ class Bench:
     def run(self, workspace: Workspace, ranks: int) -> Outcome:
         process = self.start(workspace, ranks)
         log, _ = process.communicate(timeout=RANK_SECONDS)
-        outcome = workspace.read_outcome()
+        outcome = read_outcome(workspace)
         assert outcome is not None, log
         assert (process.returncode == 0) == (outcome.status != "failed"), log
         return outcome

@@ -23,6 +23,7 @@ from lepton_core.model_format.kinds import decode_instances, encode_outputs
 from lepton_core.model_format.package_check import check_package
 from lepton_core.workspace_files import Workspace
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.workspaces import read_outcome
 
 EXACT = {"epochs": 3, "batch_size": 16, "learning_rate": 2e-3, "seed": 7, "augment": "shift", "metrics_every_steps": 3}
 
@@ -114,7 +115,7 @@ def drain(bench: Any, workspace: Workspace, points: Any) -> dict[str, Any]:
     for rank in ranks_of(workspace):
         os.kill(rank, signal.SIGTERM)
     log, _ = process.communicate(timeout=60)
-    outcome = workspace.read_outcome()
+    outcome = read_outcome(workspace)
     assert outcome is not None, log
     assert outcome.status == "released", log
     records = [record for record in read_records(journal)[0] if record["kind"] == "checkpoint"]

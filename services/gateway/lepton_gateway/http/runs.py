@@ -70,7 +70,7 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
     @router.get("/{run_id}/metrics", summary="Read metric points")
     async def query_metrics(
         run_id: str,
-        key: Annotated[list[str], Query(description="Only these metrics; repeat for several.")] = [],  # noqa: B006
+        key: Annotated[list[str], Query(description="Only these metrics; repeat for several.")] = [],  # noqa: B006 - FastAPI copies it
         cursor: str = "",
         limit: Annotated[int, Query(ge=1, le=MAX_METRIC_POINTS)] = 1000,
     ) -> api.QueryMetricsResponse:

@@ -86,7 +86,7 @@ def routes(registry: Registry) -> APIRouter:
     )
     async def stream_metrics(
         run_id: str,
-        key: Annotated[list[str], Query(description="Only these metrics.")] = [],  # noqa: B006
+        key: Annotated[list[str], Query(description="Only these metrics.")] = [],  # noqa: B006 - FastAPI copies it
         last_event_id: LastEventId = "",
     ) -> Response:
         await registry.get_run(run_id)

@@ -67,7 +67,7 @@ def parse_message(data: bytes | str | Mapping[str, Any]) -> Message:
 def peek_message_id(data: object) -> str:
     """The message id, if one can be read; for replies to messages that are refused."""
     try:
-        body = data if isinstance(data, Mapping) else parse_object(data)  # type: ignore[arg-type]
+        body = data if isinstance(data, Mapping) else parse_object(data)  # type: ignore[arg-type]  # TypeError is handled
     except (LeptonError, TypeError):
         return ""
     found = body.get("message_id", "")

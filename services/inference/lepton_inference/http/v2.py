@@ -70,12 +70,12 @@ def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
         return _ready(name, dataplane.is_ready(current_principal(), name, version))
 
 
-async def model_infer(name: str) -> Response:  # noqa: ARG001
+async def model_infer(name: str) -> Response:  # noqa: ARG001 - for OpenAPI
     """Inference with tensors as JSON, or as bytes after the JSON (`Inference-Header-Content-Length`)."""
     raise AssertionError("the middleware before the app answers this route")
 
 
-async def model_version_infer(name: str, version: str) -> Response:  # noqa: ARG001
+async def model_version_infer(name: str, version: str) -> Response:  # noqa: ARG001 - for OpenAPI
     """The same for a version; NOT_FOUND if the deployment serves another version."""
     raise AssertionError("the middleware before the app answers this route")
 

@@ -27,6 +27,8 @@ from lepton_registry.settings import DEFAULT_RETENTION, RetentionSettings
 log = logging.getLogger(__name__)
 
 MIN_PART_BYTES = 16 * 1024 * 1024
+# Number of uploads that are hashed at the same time.
+HASHING_UPLOADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,6 @@ class Uploads:
         min_part_bytes: int = MIN_PART_BYTES,
         retention: RetentionSettings = DEFAULT_RETENTION,
         retry_seconds: float = 1.0,
-        max_hashing: int = 2,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -68,7 +69,7 @@ class Uploads:
         self._url_seconds = retention.part_url_seconds
         self._upload_us = retention.upload_seconds * 1_000_000
         self._retry_seconds = retry_seconds
-        self._hashing = asyncio.Semaphore(max_hashing)
+        self._hashing = asyncio.Semaphore(HASHING_UPLOADS)
         self._verifying: dict[str, asyncio.Task[None]] = {}
 
     async def create(
@@ -161,6 +162,7 @@ class Uploads:
         except LeptonError as error:
             log.warning("upload %s is not verified yet: %s", row.id, error.detail)
         except Exception:
+            # Any error: `run` tries again, and one upload must not stop the others.
             log.exception("upload %s could not be verified", row.id)
 
     def _find_fault(self, row: sa.Row[Any]) -> str:

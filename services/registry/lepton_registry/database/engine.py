@@ -78,8 +78,7 @@ def _insert_rows_or_nothing(into: sa.Table, paramstyle: str, count: int) -> tupl
     row = "({})".format(", ".join(["?" if paramstyle == "qmark" else "%s"] * len(names)))
     quoted = ", ".join(f'"{name}"' for name in names)
     values = ", ".join([row] * count)
-    # The text contains only names of our own tables and columns.
-    return names, f'INSERT INTO "{into.name}" ({quoted}) VALUES {values} ON CONFLICT DO NOTHING'  # noqa: S608
+    return names, f'INSERT INTO "{into.name}" ({quoted}) VALUES {values} ON CONFLICT DO NOTHING'  # noqa: S608 - only our own names
 
 
 @cache

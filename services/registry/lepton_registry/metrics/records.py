@@ -55,7 +55,7 @@ def _points_of(record: dict[str, Any], file_offset: int) -> Iterator[Point]:
     for key, value in values.items():
         number = _finite(value)
         if number is not None and _is_name(key):
-            yield Point(file_offset, key, step, number, at_us)  # type: ignore[arg-type]
+            yield Point(file_offset, key, step, number, at_us)  # type: ignore[arg-type]  # checked above
 
 
 def _is_name(key: str) -> bool:

@@ -82,6 +82,7 @@ class Sweeper:
             except LeptonError as error:
                 log.warning("no sweep: %s", error.detail)
             except Exception:
+                # Any error: without further beats, no lease would ever expire.
                 log.exception("no sweep")
             await asyncio.sleep(self._beat_seconds)
 

@@ -13,7 +13,7 @@ class Drain:
         self._previous: signal.Handlers | None = None
 
     def __enter__(self) -> Self:
-        self._previous = signal.signal(signal.SIGTERM, self._request)  # type: ignore[assignment]
+        self._previous = signal.signal(signal.SIGTERM, self._request)  # type: ignore[assignment]  # of typeshed
         return self
 
     def __exit__(

@@ -152,7 +152,7 @@ class Trainer:
         if weight != 1.0:
             loss = loss * weight
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
         if self.settings.max_gradient_norm is not None:
             self.parallel.clip(self.model, self.settings.max_gradient_norm)
         self.optimizer.step()

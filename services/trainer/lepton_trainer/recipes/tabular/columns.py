@@ -34,8 +34,6 @@ MOSTLY = 0.95
 # Beyond this, FP64 cannot represent every whole number: two ids could become equal.
 LARGEST_EXACT = 2**53
 _FORMATS = (NumberFormat.PERCENT, NumberFormat.COMMA_PERCENT, NumberFormat.GROUPED, NumberFormat.COMMA)
-# One comma followed by three digits: a thousand, or a number with three decimals.
-_AMBIGUOUS = r"^[+-]?[0-9]{1,3},[0-9]{3}$"
 _GROUPED_FOR_SURE = r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*$|^[+-]?[0-9]{1,3}(?:,[0-9]{3}){2,}$"
 _UNIT = r"^([$€£¥]?)\s?[+-]?[0-9][0-9.,']*\s?([^\s0-9.,]{0,4})$"
 # Ambiguous dates, such as 01/02/2024.
