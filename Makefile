@@ -95,7 +95,7 @@ types: setup  ## mypy, strict, over every package
 	$(BIN)/mypy $(PACKAGES:%=-p %)
 
 test: setup  ## everything but the long suites below
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --ignore=tests/faults --ignore=tests/install --ignore=tests/soak
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/faults --ignore=tests/install --ignore=tests/soak
 
 test-faults: setup  ## kill, cut off and corrupt real processes
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile tests/faults

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from lepton_fixtures.platform import RunningPlatform
@@ -14,14 +13,11 @@ import lepton
 for number in range({LINES}):
     print(f"line {{number}}", flush=True)
     lepton.log({{"number": number}}, step=number)
-    time.sleep(0.2)
+    time.sleep(0.1)
 """
 
 
-def test_a_followed_log_is_whole_though_the_gateway_dies(
-    start_platform: Callable[..., RunningPlatform], tmp_path: Path
-) -> None:
-    platform = start_platform()
+def test_a_followed_log_is_whole_though_the_gateway_dies(platform: RunningPlatform, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "job.yaml").write_text("name: talks\nscript: {folder: ., entry: train.py}\n")
     with platform.client() as client:
@@ -33,6 +29,7 @@ def test_a_followed_log_is_whole_though_the_gateway_dies(
             if killed < 0 and "line 3" in "".join(pieces):
                 killed = platform.kill("gateway")
         assert killed >= 0
+        platform.wait_back("gateway", killed)
         assert "".join(pieces).splitlines() == [f"line {number}" for number in range(LINES)]
         assert [point.value for point in client.runs.follow_metrics(run.id)] == list(range(LINES))
         assert run.wait(30, progress=False).ended

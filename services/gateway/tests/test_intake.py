@@ -213,6 +213,7 @@ async def test_a_message_that_meets_a_fault_each_time_is_set_aside_with_the_reas
     redis: Redis, submitter: MessageSubmitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(stream, "BLOCK_MILLISECONDS", 20)
     submitter.__class__ = Faulty
     await redis.xadd(BINDING.stream, {"body": json.dumps({"message_id": "poison", "job": JOB})})
     async with reading(StreamIntake(redis, submitter, BINDING, consumer="one")):

@@ -57,7 +57,7 @@ async def test_endless_models_of_one_project_do_not_stop_another_and_are_not_tri
     start_fleet: Any,
 ) -> None:
     fleet = await start_fleet(load_seconds=5.0)
-    bad = [fleet.put(endless(), f"endless-{number}") for number in range(5)]
+    bad = [fleet.put(endless(), f"endless-{number}") for number in range(3)]
     for revision in bad:
         fleet.target(revision)
     good = make_revision(multiplier(), project="prj_b")
