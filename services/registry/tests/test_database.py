@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_fixtures.databases import create_tables
-from lepton_registry.database.engine import LOCKS, hold_lock, insert_new, open_database
+from lepton_registry.database.engine import LOCKS, change_row, hold_lock, insert_new, open_database
+from lepton_registry.events.store import CURSORS
 from lepton_registry.refusal import RefusedToStart
 
 
@@ -66,6 +67,18 @@ async def test_a_text_with_a_zero_character_is_no_fault_of_ours(database):
 async def test_inserting_what_is_there_says_so(database):
     assert await database.write(lambda conn: insert_new(conn, LOCKS, {"name": "a"})) is True
     assert await database.write(lambda conn: insert_new(conn, LOCKS, {"name": "a"})) is False
+
+
+async def test_a_counter_starts_with_its_first_change_and_goes_on(database):
+    def add(conn, name, by):
+        change = {"position": CURSORS.c.position + by}
+        return change_row(conn, CURSORS, {"name": name}, {"position": 10}, change).position
+
+    assert await database.write(lambda conn: add(conn, "a", 1)) == 11
+    assert await database.write(lambda conn: add(conn, "a", 5)) == 16
+    assert await database.write(lambda conn: add(conn, "b", 2)) == 12
+    found = await asyncio.gather(*(database.write(lambda conn: add(conn, "c", 1)) for _ in range(20)))
+    assert sorted(found) == list(range(11, 31))
 
 
 async def test_who_holds_a_lock_row_is_alone(database):

@@ -21,6 +21,7 @@ from lepton_gateway.http import (
     models,
     predict,
     recipes,
+    run_records,
     runs,
     streams,
 )
@@ -58,6 +59,7 @@ def build_http_app(
         jobs.routes(registry, submitter),
         streams.routes(registry),
         runs.routes(registry, submitter),
+        run_records.routes(registry),
         artifacts.routes(registry),
         datasets.routes(registry, intake),
         archives.routes(intake),

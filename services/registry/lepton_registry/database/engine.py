@@ -56,6 +56,22 @@ def insert_new(conn: sa.Connection, into: sa.Table, values: dict[str, Any]) -> b
     return conn.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
+def change_row(
+    conn: sa.Connection, of: sa.Table, key: Mapping[str, Any], start: Mapping[str, Any], change: Mapping[str, Any]
+) -> sa.Row[Any]:
+    """Changes the row of `key` and returns it; if there is none, one is made of `key` and `start` first.
+
+    It stays locked until the transaction ends, so the changes of a counter are in commit order.
+    """
+    mine = sa.and_(*(of.c[name] == value for name, value in key.items()))
+    statement = sa.update(of).where(mine).values(**change).returning(*of.c)
+    row = conn.execute(statement).first()
+    if row is None:
+        insert_new(conn, of, {**key, **start})
+        row = conn.execute(statement).one()
+    return row
+
+
 def insert_new_rows(conn: sa.Connection, into: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Inserts plain values with as few statements as possible, except rows whose unique key exists already. Returns the
     number of new rows.

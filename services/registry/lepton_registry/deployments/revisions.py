@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.ids import new_id
-from lepton_registry.database.engine import insert_new, now_us, table
+from lepton_registry.database.engine import change_row, now_us, table
 from lepton_registry.deployments.tables import DeploymentRow, RevisionRow, ServingStateRow
 from lepton_registry.events import outbox
 from lepton_registry.lineage import edges
@@ -116,9 +116,8 @@ def by_ids(conn: sa.Connection, ids: list[str]) -> dict[str, sa.Row[Any]]:
 
 
 def bump_generation(conn: sa.Connection) -> None:
-    statement = sa.update(SERVING).where(SERVING.c.name == _GENERATION).values(generation=SERVING.c.generation + 1)
-    if conn.execute(statement).rowcount == 0 and not insert_new(conn, SERVING, {"name": _GENERATION, "generation": 1}):
-        conn.execute(statement)
+    change = {"generation": SERVING.c.generation + 1}
+    change_row(conn, SERVING, {"name": _GENERATION}, {"generation": 0}, change)
 
 
 def generation(conn: sa.Connection) -> int:

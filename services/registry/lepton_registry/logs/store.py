@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database.engine import insert_new, now_us, table
+from lepton_registry.database.engine import change_row, now_us, table
 from lepton_registry.logs.tables import LogChunkRow, LogHeadRow, LogOffsetRow
 from lepton_registry.runs import attempts
 from lepton_registry.runs.states import ENDED
@@ -81,18 +81,13 @@ def append(conn: sa.Connection, chunk: Chunk) -> int:
 
 def _move_head(conn: sa.Connection, run_id: str, size: int, *, full: bool) -> int:
     """The next position of the run; positions are in commit order."""
-    statement = (
-        sa.update(HEADS)
-        .where(HEADS.c.run_id == run_id)
-        .values(position=HEADS.c.position + 1, bytes=HEADS.c.bytes + size, full=sa.or_(HEADS.c.full, sa.literal(full)))
-        .returning(HEADS.c.position)
-    )
-    position = conn.scalar(statement)
-    if position is None:
-        insert_new(conn, HEADS, {"run_id": run_id, "position": 0, "bytes": 0, "full": False})
-        position = conn.scalar(statement)
-    assert position is not None
-    return int(position)
+    start = {"position": 0, "bytes": 0, "full": False}
+    change = {
+        "position": HEADS.c.position + 1,
+        "bytes": HEADS.c.bytes + size,
+        "full": sa.or_(HEADS.c.full, sa.literal(full)),
+    }
+    return int(change_row(conn, HEADS, {"run_id": run_id}, start, change).position)
 
 
 def read(

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lepton_core.api.limits import MAX_METRIC_NAMES
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_registry.database.engine import insert_new, insert_new_rows, table
+from lepton_registry.database.engine import change_row, insert_new_rows, table
 from lepton_registry.metrics.records import Point
 from lepton_registry.metrics.tables import MetricHeadRow, MetricNameRow, MetricPointRow
 from lepton_registry.runs import attempts, journals
@@ -83,18 +83,8 @@ def _add_names(conn: sa.Connection, run_id: str, names: Iterable[str]) -> tuple[
 
 def _move_head(conn: sa.Connection, run_id: str, count: int) -> int:
     """Advances the last position of the run by `count` and returns it. The lock keeps positions in commit order."""
-    statement = (
-        sa.update(HEADS)
-        .where(HEADS.c.run_id == run_id)
-        .values(position=HEADS.c.position + count)
-        .returning(HEADS.c.position)
-    )
-    head = conn.scalar(statement)
-    if head is None:
-        insert_new(conn, HEADS, {"run_id": run_id, "position": 0})
-        head = conn.scalar(statement)
-    assert head is not None
-    return int(head)
+    change = {"position": HEADS.c.position + count}
+    return int(change_row(conn, HEADS, {"run_id": run_id}, {"position": 0}, change).position)
 
 
 def query(

@@ -7,7 +7,7 @@ outage, a suspended machine or a changed system clock.
 
 import sqlalchemy as sa
 
-from lepton_registry.database.engine import insert_new, table
+from lepton_registry.database.engine import change_row, table
 from lepton_registry.runs.tables import LeaseClockRow
 
 CLOCK = table(LeaseClockRow)
@@ -19,17 +19,8 @@ _READ = sa.select(CLOCK.c.elapsed_us).where(CLOCK.c.name == _NAME)
 def advance(conn: sa.Connection, passed_us: int) -> int:
     """For the leader: adds the time since its last beat; returns the new time."""
     step = max(0, min(passed_us, MAX_BEAT_US))
-    statement = (
-        sa.update(CLOCK)
-        .where(CLOCK.c.name == _NAME)
-        .values(elapsed_us=CLOCK.c.elapsed_us + step)
-        .returning(CLOCK.c.elapsed_us)
-    )
-    elapsed = conn.scalar(statement)
-    if elapsed is None:
-        insert_new(conn, CLOCK, {"name": _NAME, "elapsed_us": 0})
-        elapsed = conn.scalar(statement)
-    return int(elapsed or 0)
+    change = {"elapsed_us": CLOCK.c.elapsed_us + step}
+    return int(change_row(conn, CLOCK, {"name": _NAME}, {"elapsed_us": 0}, change).elapsed_us)
 
 
 def elapsed_us(conn: sa.Connection) -> int:
