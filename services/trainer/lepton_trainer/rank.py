@@ -1,4 +1,4 @@
-"""One rank starts here: `python -m lepton_trainer.rank`. All it knows is in the workspace's attempt.json."""
+"""The program of a rank of a recipe: `python -m lepton_trainer.rank`. Its input is the workspace's attempt.json."""
 
 import importlib
 import json
@@ -12,11 +12,11 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.validation import parse
 from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, AttemptFile, Outcome, Workspace, write_file
 
-# Errors that the same settings and data would bring again.
+# Errors that would occur again with the same settings and data.
 FINAL_ERRORS = {ErrorCode.INVALID, ErrorCode.FAILED_PRECONDITION, ErrorCode.NOT_FOUND, ErrorCode.UNIMPLEMENTED}
 
-# What holds the process group lives until `os._exit`. Freed earlier, gloo's destructor waits, with the GIL in hand,
-# for a thread that waits for the GIL (seen with torch 2.13: a rank that never ends, its work done).
+# References to the process group are kept until `os._exit`: otherwise gloo's destructor waits, while it has the GIL,
+# for a thread that waits for the GIL (seen with torch 2.13: a rank that never ends after its work).
 _kept: list[object] = []
 
 
@@ -28,7 +28,7 @@ def main() -> NoReturn:
         code = 0
     except LeptonError as error:
         outcome = Outcome(status="failed", reason=str(error), final=error.code in FINAL_ERRORS)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run must say so
+    except Exception as error:  # noqa: BLE001 - any error must be reported as the run's reason
         traceback.print_exc()
         outcome = _unexpected(error)
     if outcome is not None:
@@ -46,7 +46,7 @@ def main() -> NoReturn:
 
 
 def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
-    """The outcome, if this rank is the one to report it."""
+    """The outcome, if this rank reports it."""
     from lepton_trainer.training.package import write_package
     from lepton_trainer.training.process_group import join
     from lepton_trainer.training.trainer import Released, Trainer
@@ -74,9 +74,9 @@ def train(workspace: Workspace, attempt: AttemptFile) -> Outcome | None:
 
 
 def load_recipe(attempt: AttemptFile) -> Any:
-    """The recipe named in attempt.json, with its settings checked once more."""
+    """The recipe of attempt.json, with its settings checked again."""
     if attempt.recipe is None:
-        raise LeptonError(ErrorCode.INVALID, "attempt.json names no recipe")
+        raise LeptonError(ErrorCode.INVALID, "attempt.json has no recipe")
     module_name, _, class_name = attempt.recipe.entry.partition(":")
     try:
         recipe_class = getattr(importlib.import_module(module_name), class_name)
@@ -87,7 +87,7 @@ def load_recipe(attempt: AttemptFile) -> Any:
 
 
 def _unexpected(error: Exception) -> Outcome | None:
-    """None when the error only tells that another rank has gone: that one, or the launcher, knows why."""
+    """The reason; None if the error only shows that another rank has ended, which reports its own reason."""
     from torch.distributed import DistError
 
     if isinstance(error, DistError) or "Connection closed by peer" in str(error) or "Connection reset" in str(error):

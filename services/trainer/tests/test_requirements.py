@@ -47,6 +47,6 @@ def test_several_are_each_told_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LeptonError, match="lacks what the script requires") as found:
+    with pytest.raises(LeptonError, match="does not have packages that the script requires") as found:
         check_requirements(tmp_path / "none.txt", "none.txt")
     assert "none.txt is not in the code folder" in str(found.value)

@@ -1,4 +1,4 @@
-"""One attempt, from the claim to its acknowledged end. Each step of it, in order."""
+"""The steps of an attempt in order, from the claim to the accepted outcome."""
 
 import logging
 import time
@@ -22,9 +22,9 @@ from lepton_trainer.retrying import AbandonedError
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
-# How long programs may take to leave when the platform asks for their place.
+# How long programs may take to end after the platform has requested a drain.
 DRAIN_SECONDS = 15.0
-# After one rank has failed, how long the others have to fail too, and to report why.
+# After a rank has failed, how long the others may take to end and to report a reason.
 PEER_SECONDS = 5.0
 
 
@@ -56,11 +56,11 @@ class Attempt:
         limits = self._spec.limits
         self._max_disk_bytes = limits.max_disk_bytes or policy.max_disk_bytes
         self._timeout_seconds = limits.timeout_seconds or policy.timeout_seconds
-        # Boot time by which programs that were asked to leave must be gone.
+        # Boot time by which programs must have ended after a drain or cancel.
         self._leave_by: float | None = None
 
     def run(self) -> Result | None:
-        """The result that the registry accepted; None when the attempt was lost to us."""
+        """The result that the registry accepted; None if the attempt is lost."""
         _log.info("attempt %s of run %s", self._registry.attempt_id, self._config.assignment.run_id)
         self._lease.start()
         Preparation(self._config, self._spec, self._registry, self._placement, self._control).start()
@@ -82,7 +82,7 @@ class Attempt:
             self._lease.end()
 
     def _watch(self) -> None:
-        """Until all ranks have ended, or have to be killed."""
+        """Waits until all ranks have ended, or must be killed."""
         started: float | None = None
         disk_look_at = 0.0
         failed_at: float | None = None
@@ -93,7 +93,7 @@ class Attempt:
             now = time.monotonic()
             if boottime() >= self._lease.deadline:
                 self._control.request(Stop.FENCED, "the registry could not be reached for too long")
-            # Not from the claim: a store that is away must not cost the job its time.
+            # Not counted from the claim: the job's time must not include an outage of the store.
             if started is None and self._placement.started:
                 started = now
             if started is not None and now - started > self._timeout_seconds:
@@ -106,7 +106,7 @@ class Attempt:
                 failed_at = failed_at or now
                 if now - failed_at > PEER_SECONDS:
                     return
-            # Rank 0 writes the outcome as its last act; a rank that runs on after that is stuck in its own ending.
+            # Rank 0 writes the outcome at its end; a rank that still runs some time after that is blocked in its exit.
             if self._placement.files.exists("outcome.json"):
                 reported_at = reported_at or now
                 if now - reported_at > PEER_SECONDS:
@@ -115,7 +115,7 @@ class Attempt:
                 return
 
     def _has_to_end(self) -> bool:
-        """True when the ranks are to be killed now; a drain and a cancel ask them to leave first."""
+        """Whether the ranks must be killed now; after a drain or cancel they first get SIGTERM and some time."""
         stop = self._control.stop
         if stop is None:
             return False
@@ -132,12 +132,12 @@ class Attempt:
         return now >= self._leave_by
 
     def _check_disk(self) -> float:
-        """Seconds until the next look."""
+        """Checks the disk; returns the seconds until the next check."""
         pause = LONGEST_PAUSE_SECONDS
         try:
             pause = self._placement.check_disk(self._max_disk_bytes)
         except LeptonError as error:
-            # Its own budget would be exceeded again; a disk that others filled may have room later.
+            # The attempt would exceed its own budget again, but a disk that others have filled may have space later.
             self._control.request(Stop.FAULT, error.detail, final=error.code is ErrorCode.TOO_LARGE)
         for rank, known in self._placement.ranks.items():
             if known.problem:

@@ -1,4 +1,5 @@
-"""The end of an attempt: judge it, collect what it left, offer that to the registry until it is accepted or refused."""
+"""The end of an attempt: finds how it ended, collects its results, and sends them until they are accepted or
+refused."""
 
 import logging
 from functools import partial
@@ -23,7 +24,7 @@ from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
 from lepton_trainer.retrying import REFUSALS, retry
 
 _log = logging.getLogger(__name__)
-# Each is open while it is sent.
+# A limit, since each file is open while it is sent.
 TAIL_BYTES = 4096
 
 
@@ -44,7 +45,8 @@ class Ending:
         self._files = placement.files
 
     def offer(self, *, asked_to_leave: bool) -> Result | None:
-        """What the registry accepted; None if it refused all of it. AbandonedError when the attempt is lost."""
+        """The result that the registry accepted; None if it refused all. Raises AbandonedError if the attempt is
+        lost."""
         offers = [self._finished(self._judge(asked_to_leave))]
         while offers:
             finished = offers.pop(0)
@@ -59,7 +61,7 @@ class Ending:
                     return None
                 if finished.result is Result.SUCCEEDED:
                     offers = [Finished(Result.FAILED, f"the registry refused the result: {error}", final=True)]
-                    # It may only be that a cancel has come in between.
+                    # The reason may be a cancel in the meantime.
                     if error.code is ErrorCode.FAILED_PRECONDITION:
                         offers.insert(0, Finished(Result.CANCELLED, "cancelled"))
         return None
@@ -109,8 +111,8 @@ class Ending:
                 code_digest=self._code_digest(),
             )
         except LeptonError as error:
-            # The program left invalid files, and would leave the same again.
-            return Finished(Result.FAILED, f"the run's result cannot be taken: {error}", final=True)
+            # Final, since the program would write the same invalid files again.
+            return Finished(Result.FAILED, f"the run's result cannot be used: {error}", final=True)
 
     def _document(self, name: str) -> dict[str, Any]:
         return read_json_object(self._files, name) or {}
@@ -140,7 +142,7 @@ def _no_model(spec: JobSpec, model: str) -> LeptonError:
 
 
 def _numbers(metrics: object) -> dict[str, float]:
-    """A script writes no outcome; its final metrics are those that it gave with its model."""
+    """The final metrics of a script, which writes no outcome: those of its model."""
     if not isinstance(metrics, dict):
         return {}
     return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}

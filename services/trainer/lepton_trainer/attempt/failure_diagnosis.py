@@ -1,4 +1,4 @@
-"""How an attempt ended, judged from everything that is known once its processes are gone. Pure."""
+"""Finds how an attempt ended, from all that is known after its processes have ended. No input or output."""
 
 import signal
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ SHOWN_LOG_LINES = 12
 
 @dataclass(frozen=True)
 class RankEnd:
-    """`exit_code` is negative for a signal, None when its guard was lost. `tail`: the end of its log."""
+    """`exit_code` is negative for a signal, None if the guard was lost. `tail`: the end of the rank's log."""
 
     rank: int
     exit_code: int | None
@@ -42,12 +42,12 @@ class Verdict:
 
 
 def judge(stop: StopRequest | None, outcome: Outcome | None, tree: TreeEnd, *, script: bool) -> Verdict:
-    """A result that was reached stands, whatever came after it, except a cancel."""
+    """A reported result is valid, whatever happened afterwards, except after a cancel."""
     if stop is not None and stop.kind is Stop.CANCELLED:
         return Verdict(Result.CANCELLED, stop.text)
     if outcome is not None and outcome.status == "succeeded":
         return Verdict(Result.SUCCEEDED, metrics=outcome.metrics)
-    # A script need not report its outcome: ending with 0 is one.
+    # A script need not report an outcome: exit code 0 is a success.
     if script and outcome is None and tree.complete:
         return Verdict(Result.SUCCEEDED)
     if stop is not None and stop.kind is Stop.FAULT:

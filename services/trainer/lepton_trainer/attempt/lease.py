@@ -1,4 +1,4 @@
-"""Keeps the attempt's lease, and knows until when this side may believe in it."""
+"""Renews the attempt's lease, and computes the time until which this side may rely on it."""
 
 import logging
 import threading
@@ -12,19 +12,19 @@ from lepton_trainer.retrying import REFUSALS
 
 _log = logging.getLogger(__name__)
 
-# Fencing and killing must be over before the registry may give the run to somebody else.
+# Time to kill all processes, before the registry may give the run to another worker.
 KILL_SECONDS = 5.0
 
 
 def fence_seconds(wanted: float, lease_seconds: float) -> float:
-    """`self_fence_seconds`, cut so that it and the time to kill stay below the lease."""
+    """`self_fence_seconds`, limited so that together with the time to kill it is less than the lease."""
     return max(min(wanted, lease_seconds - KILL_SECONDS), lease_seconds / 2) if lease_seconds else wanted
 
 
 class Lease:
-    """A thread that renews. `deadline` counts from *sending* the last renewal that was answered.
+    """A thread that renews the lease. `deadline` counts from the *sending* of the last answered renewal.
 
-    The registry counts from receiving it, which is later; so this side always gives up first.
+    The registry counts from its receipt, which is later. So this side always stops before the lease expires there.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Lease:
         self._control.start_thread("lease", self._run)
 
     def end(self) -> None:
-        """The attempt is finished: nothing is left to renew."""
+        """Stops the renewals, after the end of the attempt."""
         self._over.set()
 
     def _run(self) -> None:
@@ -76,11 +76,11 @@ class Lease:
                 self.deadline = sent + fence_seconds(self._wanted_fence, lease_seconds)
                 self._renewed(self.deadline)
                 self._obey(directive)
-            # Sooner after a failure: each unanswered beat brings the fence nearer.
+            # Earlier after a failure, since the deadline comes nearer.
             self._over.wait(self._heartbeat_seconds / 2 if unanswered else self._heartbeat_seconds)
 
     def _obey(self, directive: Directive) -> None:
         if directive is Directive.CANCEL:
             self._control.request(Stop.CANCELLED, "cancelled")
         elif directive is Directive.DRAIN:
-            self._control.request(Stop.DRAIN, "the platform asked the run to make room")
+            self._control.request(Stop.DRAIN, "the platform has requested a drain")

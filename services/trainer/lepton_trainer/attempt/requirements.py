@@ -1,4 +1,4 @@
-"""A script's requirements file, compared with what this worker has. Nothing is ever installed."""
+"""Compares a script's requirements file with the worker's installed packages. Nothing is installed."""
 
 import re
 from importlib import metadata
@@ -12,9 +12,9 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
 def check_requirements(file: Path, shown: str) -> None:
-    """Raises FAILED_PRECONDITION with a line for each requirement that this environment does not meet.
+    """Raises FAILED_PRECONDITION with a line for each requirement that is not met.
 
-    Options of pip (`-r`, `--index-url`, …) and links are told apart from requirements and refused by name.
+    Options of pip (`-r`, `--index-url`, …) and links are refused by name.
     """
     problems = []
     try:
@@ -40,7 +40,7 @@ def _logical_lines(text: str) -> list[str]:
 def _problem(line: str) -> str:
     if line.startswith("-"):
         return "options are not supported: list the packages themselves"
-    # pip allows per-requirement options, such as hashes; they say how to fetch, and nothing is fetched.
+    # Options of a requirement, such as hashes, are ignored: they are about the download, and nothing is downloaded.
     text = line.split(" --", 1)[0].strip()
     try:
         wanted = Requirement(text)
@@ -60,8 +60,8 @@ def _problem(line: str) -> str:
 
 
 def _failed(problems: list[FieldError]) -> LeptonError:
-    """The error's own text lists several problems; a single one stands in its detail."""
-    detail = "the worker lacks what the script requires (nothing is installed on its behalf)"
+    """The error: several problems are a list, a single one is part of the detail."""
+    detail = "the worker does not have packages that the script requires (and installs none)"
     if len(problems) == 1:
         [problem] = problems
         detail += f": {problem.field}: {problem.message}"

@@ -1,8 +1,8 @@
-"""One process for each attempt: `python -m lepton_trainer.attempt.supervisor <descriptor>`. Never imports torch.
+"""The supervisor, a process for each attempt: `python -m lepton_trainer.attempt.supervisor <descriptor>`. No torch.
 
-The descriptor is a socket to the worker: its first line is the attempt's configuration, then come requests to drain;
-its end means that the worker is gone. The placement is launched first of all: what else has to be loaded and fetched
-happens while its processes start.
+The descriptor is a socket to the worker. Its first line is the attempt's configuration, and later ones are requests to
+drain; its end means that the worker has died. The placement is launched first, so that its processes start while other
+modules are imported and inputs are fetched.
 """
 
 import json
@@ -21,14 +21,14 @@ from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
 
 _log = logging.getLogger(__name__)
-# How often the worker hears that this process is not stopped or stuck.
+# How often this process shows the worker that it is not stopped or blocked.
 ALIVE_SECONDS = 1.0
-# How long a drain may take when somebody other than the worker asks for it.
+# How long a drain may take if it was not requested by the worker.
 OWN_DRAIN_SECONDS = 20.0
 
 
 class WorkerLink:
-    """The socket to the worker, read by a thread of its own."""
+    """The socket to the worker, which a thread reads."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._lines = connection.makefile("rb")
@@ -45,10 +45,10 @@ class WorkerLink:
         threading.Thread(target=self._report_alive, name="alive", daemon=True).start()
 
     def report(self, result: str) -> None:
-        """How the attempt ended; the last message."""
+        """Sends the result of the attempt, as the last message."""
         self._ended.set()
         if not self._send({"result": result}):
-            _log.warning("the worker has gone before the result could be reported: %s", result)
+            _log.warning("the worker has died before the result could be reported: %s", result)
 
     def _report_alive(self) -> None:
         while not self._ended.wait(ALIVE_SECONDS) and self._send({"alive": True}):
@@ -80,7 +80,7 @@ def main() -> int:
         return 0
     control = Control()
     signal.signal(signal.SIGTERM, lambda *_: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
-    # Ctrl-C in a terminal is for the worker, which asks this process to drain.
+    # The worker handles Ctrl-C in a terminal, and requests a drain.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     placement = LocalPlacement(
         config.workspace,
@@ -102,6 +102,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    # Threads may sit in a call to a registry that is away; there is nothing left to wait for.
+    # All is done, but threads may be in a call to an unavailable registry.
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Fill an attempt's workspace: inputs by digest, code, checkpoint to resume from, attempt.json; then let it start."""
+"""Fills an attempt's workspace with inputs, code, resume checkpoint and attempt.json, and then starts the programs."""
 
 from lepton_core.errors import LeptonError
 from lepton_core.jobs.spec import JobSpec, ScriptSpec
@@ -26,12 +26,12 @@ def register_notice(model: str) -> str:
     """The first line in the log of a script that has to save a model."""
     return (
         f"lepton: this job registers the model {model!r} (`register` in the job file): "
-        "rank 0 of the script has to call lepton.log_model(...) before it ends, or the run fails\n"
+        "rank 0 of the script must call lepton.log_model(...) before it ends, or the run fails\n"
     )
 
 
 class Preparation:
-    """Runs while the placement starts, in a thread. An error of it ends the attempt, with its text as the reason."""
+    """Runs in a thread while the placement starts. An error ends the attempt, with its text as the reason."""
 
     def __init__(
         self, config: AttemptConfig, spec: JobSpec, registry: AttemptRegistry, placement: Placement, control: Control
@@ -105,7 +105,7 @@ class Preparation:
     def _script(self, script: ScriptSpec) -> Program:
         if not (self._workspace.code / script.entry).is_file():
             raise refused(f"script.entry {script.entry!r}", "not in the code folder")
-        # As if started there by hand: the program's folder and the code folder are on the path.
+        # The same as for a start by hand: the program's folder and the code folder are on the path.
         return Program(
             self._config.policy.rank_log_bytes,
             script=f"code/{script.entry}",

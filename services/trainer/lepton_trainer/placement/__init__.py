@@ -1,1 +1,1 @@
-"""Where the ranks of an attempt run: the port and its implementations."""
+"""Placements, which run the ranks of an attempt: the interface and its implementations."""

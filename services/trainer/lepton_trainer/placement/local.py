@@ -1,8 +1,8 @@
-"""All ranks on this machine: a guard process each, which the supervisor starts and talks to over a Unix socket.
+"""Runs all ranks on this machine: the supervisor starts a guard process for each, and controls it by a Unix socket.
 
-Not by torchrun: its agents agree on the ranks through a TCP server that listens on all addresses, asks nobody who
-connects, and holds pickles that the agents read again and again. Whoever reaches it runs code as the worker. On one
-machine there is nothing to agree on (docs/decisions/0020).
+torchrun is not used: its agents use a TCP server that listens on all addresses without authentication, and stores
+pickles that the agents load. Anybody who can reach it could run code as the worker. On one machine no such server is
+needed (docs/decisions/0020).
 """
 
 import contextlib
@@ -27,16 +27,18 @@ from lepton_trainer.processes.subreaper import become_subreaper
 from lepton_trainer.processes.user_processes import kill_user
 
 GUARD_SOCKET = "guards.sock"
-# How long the tree may take to end before the scripts' user is emptied, and how long that may take.
+# How long the processes may take to end before all processes of the scripts' user are killed, and how long that may
+# take.
 END_TREE_SECONDS = 0.5
 END_SCRIPTS_SECONDS = 10.0
 
 
 class LocalPlacement:
-    """`changed` is called, from another thread, whenever something about a rank is new. `marker` is put into the
-    environment of all that is started (`process_tree.MARKER`). `user`: as whom the programs run; None: as this process.
+    """`changed` is called from another thread when the state of a rank has changed. `marker` is set in the environment
+    of all started processes (`process_tree.MARKER`). `user`: as which the programs run; None: as this process.
 
-    The workspace becomes the working directory of this process: the path of a socket has only about 100 characters.
+    The workspace becomes the working directory of this process, since paths of sockets have at most about 100
+    characters.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class LocalPlacement:
             environment |= user_environment(self._user)
             user = {"uid": self._user.uid, "gid": self._user.gid, "umask": PROGRAM_UMASK}
             hand_over(self.workspace, self._user)
-        # -P: a file in the working directory must not stand in for a module of the same name.
+        # -P: a file in the working directory must not replace a module of the same name.
         start = ["-P", "-m", program.module] if program.module else [str(self.workspace / program.script)]
         guarded = GuardedProgram(
             command=[sys.executable, *start, *program.arguments],
@@ -128,7 +130,7 @@ class LocalPlacement:
         self._guards.terminate()
 
     def poll(self) -> int | None:
-        """Once a rank has failed the others are asked to leave: they would wait for it in a collective."""
+        """After a rank has failed, the others get SIGTERM: they would wait for it in a collective call."""
         reap_orphans(self._pids)
         codes = [each.poll() for each in self._processes]
         failed = next((code for code in codes if code), 0)
@@ -138,7 +140,7 @@ class LocalPlacement:
                 if code is None:
                     with contextlib.suppress(ProcessLookupError):
                         each.send_signal(signal.SIGTERM)
-        # A guard's last report may still have to be read when its process has ended.
+        # When a guard has ended, its last report may still be unread.
         unread = any(rank.connected for rank in self.ranks.values())
         return None if unread or None in codes else failed
 
@@ -147,8 +149,8 @@ class LocalPlacement:
 
     def end(self) -> None:
         if self._user is not None:
-            # Guards first: they would report the death of their programs as a failure. In a time that a program which
-            # forks without pause cannot draw out.
+            # Guards first, since they would report the death of their programs as a failure. With a time limit, which
+            # a program that forks continuously could otherwise extend for ever.
             kill_descendants(END_TREE_SECONDS)
             kill_user(self._user.uid, END_SCRIPTS_SECONDS)
         kill_descendants()
@@ -156,10 +158,10 @@ class LocalPlacement:
 
 
 def rank_environment(rank: int, ranks: int, port: int, run_id: str) -> dict[str, str]:
-    """What torchrun sets for each rank (its "Environment Variables"), for one machine."""
+    """The variables that torchrun sets for each rank (its "Environment Variables"), for one machine."""
     place = {name: str(rank) for name in ("RANK", "LOCAL_RANK", "ROLE_RANK")}
     sizes = {name: str(ranks) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE")}
-    # The ranks meet at rank 0, not at an agent.
+    # The ranks connect to rank 0, not to an agent.
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     group = {"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", "ROLE_NAME": "default", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
     tries = {"TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_RUN_ID": run_id}
@@ -167,7 +169,7 @@ def rank_environment(rank: int, ranks: int, port: int, run_id: str) -> dict[str,
 
 
 def free_port() -> int:
-    """Rank 0 will listen there; that somebody takes it first is a failed attempt, and retried."""
+    """A free port for rank 0. If another program takes it first, the attempt fails, and is tried again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

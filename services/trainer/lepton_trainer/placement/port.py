@@ -1,6 +1,7 @@
-"""What an attempt asks of the place where its ranks run, and what that place reports: the port.
+"""The interface of a placement, which runs the ranks of an attempt and reports their state.
 
-Nothing above it knows of processes, sockets or folders of a rank, so that ranks on other machines are one more class.
+Its callers do not depend on processes, sockets or folders of a rank, so ranks on other machines need only one more
+class.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,9 @@ from lepton_trainer.files.rank_files import RankFiles
 
 @dataclass(frozen=True)
 class Program:
-    """What each rank runs: Python with a module or with a script, one of the two. Paths are relative to the workspace.
+    """The program of each rank: Python with either a module or a script. Paths are relative to the workspace.
 
-    `python_path`: folders that come before those of PYTHONPATH. `log_bytes`: how much of a rank's output is kept.
+    `python_path`: folders before those of PYTHONPATH. `log_bytes`: size limit of a rank's log.
     """
 
     log_bytes: int
@@ -27,26 +28,26 @@ class Program:
 
 
 class RankState(Protocol):
-    """What is known of one rank."""
+    """The state of a rank."""
 
     @property
     def exit_code(self) -> int | None:
-        """Negative for a signal, as in subprocess; None while it runs, and when it was lost without a report."""
+        """Negative for a signal, as in subprocess; None while it runs, and if it was lost without a report."""
 
     @property
     def ended_at(self) -> float | None:
-        """Seconds of this machine's boot-time clock at which it ended or was lost; None while it runs."""
+        """Time of its end or loss, in seconds of this machine's boot-time clock; None while it runs."""
 
     @property
     def problem(self) -> str:
-        """What went wrong around the program, for people: it cannot be started, its log cannot be written."""
+        """A problem besides the program itself, for people: it cannot be started, or its log cannot be written."""
 
 
 class Placement(Protocol):
-    """The ranks of one attempt. Made for one attempt, and used by its supervisor alone.
+    """The ranks of an attempt. Used only by the supervisor of that attempt.
 
-    A placement ends its ranks by itself when the fence's deadline passes or the supervisor is gone, whatever else
-    fails: another attempt of the run may start after that.
+    A placement must end its ranks without the supervisor's help when the fence's deadline has passed or the supervisor
+    has died, in any case: another attempt of the run may start after that.
     """
 
     @property
@@ -55,37 +56,38 @@ class Placement(Protocol):
 
     @property
     def files(self) -> RankFiles:
-        """What the ranks write; their logs too, and logs/launcher.log, which is the placement's own."""
+        """The folder with the files and logs of the ranks, and logs/launcher.log of the placement itself."""
 
     @property
     def ranks(self) -> Mapping[int, RankState]: ...
 
     @property
     def first_failed(self) -> int | None:
-        """The rank that was the first to fail or to be lost."""
+        """The first rank that failed or was lost."""
 
     @property
     def started(self) -> bool:
-        """Whether programs may have begun: there may be something to save."""
+        """Whether programs may have started, so that there may be results to save."""
 
     def launch(self) -> None:
-        """Have everything ready that the ranks need to start. Returns at once; called before anything else."""
+        """Prepares the start of the ranks. Returns at once; called before all other methods."""
 
     def set_fence(self, deadline: float) -> None:
-        """The ranks may run until then: seconds of this machine's boot-time clock. Called at each renewed lease."""
+        """Sets until when the ranks may run, in seconds of this machine's boot-time clock. Called after each
+        renewal."""
 
     def go(self, program: Program) -> None:
-        """Start the program on each rank, in a workspace that holds what this one holds now."""
+        """Starts the program on each rank, in a workspace with the current files of this one."""
 
     def terminate(self) -> None:
-        """Ask each program to leave (SIGTERM): it may checkpoint, and end in its own time."""
+        """Sends SIGTERM to each program, which may write a checkpoint and end by itself."""
 
     def poll(self) -> int | None:
-        """Look after what was started. None while anything runs; then 0, or the code of the rank that failed."""
+        """Updates the state. Returns None while a rank runs; then 0, or the exit code of the rank that failed."""
 
     def check_disk(self, max_bytes: int) -> float:
-        """Seconds until it should be asked again. Raises TOO_LARGE when the ranks' files exceed the budget,
-        UNAVAILABLE when the disk that they share with others is nearly full."""
+        """Checks the disk usage; returns the seconds until the next check. Raises TOO_LARGE if the ranks' files exceed
+        the budget, UNAVAILABLE if the shared disk is nearly full."""
 
     def end(self) -> None:
-        """Kill what is left. Nothing of the attempt runs or writes when this returns."""
+        """Kills all remaining processes. When it returns, no process of the attempt runs or writes."""

@@ -2,8 +2,8 @@
 
 import time
 
-# It counts while the machine is suspended, so that a lease cannot outlive a closed lid. macOS has no CLOCK_BOOTTIME,
-# and its CLOCK_MONOTONIC counts suspend already.
+# This clock also counts while the machine is suspended, so that a lease expires during that time. macOS has no
+# CLOCK_BOOTTIME, but its CLOCK_MONOTONIC also counts then.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

@@ -1,4 +1,4 @@
-"""Why an attempt should stop: any thread may say so, one acts upon it."""
+"""Requests to stop an attempt: any thread may make one, and one thread acts on it."""
 
 import logging
 import threading
@@ -10,24 +10,24 @@ _log = logging.getLogger(__name__)
 
 
 class Stop(IntEnum):
-    """A higher one replaces a lower one."""
+    """A request with a higher value replaces one with a lower value."""
 
-    # The worker or the registry asks the run to leave with a checkpoint.
+    # The worker or the registry requests a drain: stop with a checkpoint.
     DRAIN = 1
-    # Its own fault: out of time, out of disk, inputs that cannot be had.
+    # A failure of the attempt: out of time, out of disk, or inputs that cannot be fetched.
     FAULT = 2
-    # No renewal for too long: somebody else may own the run soon.
+    # No renewal of the lease for too long: another worker may soon have the run.
     FENCED = 3
     CANCELLED = 4
-    # The registry says that somebody else does already.
+    # The registry has reported that the attempt is lost.
     STALE = 5
-    # The worker is gone; a new one will clear away what is left.
+    # The worker has died; its next start removes what is left.
     ORPHANED = 6
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """`final`: a fault that another attempt would meet again."""
+    """`final`: a fault that would occur again in the next attempt."""
 
     kind: Stop
     text: str = ""
@@ -35,9 +35,9 @@ class StopRequest:
 
 
 class Control:
-    """`changed` is set at every news, so that the watching thread can sleep.
+    """`changed` is set at every change, so that the watching thread can sleep.
 
-    `abandoned` is set once the attempt is not ours any more: whoever waits for the registry or the store gives up.
+    `abandoned` is set when the attempt is lost: threads that wait for the registry or the store stop waiting.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Control:
         self.abandoned = threading.Event()
         self._lock = threading.Lock()
         self._request: StopRequest | None = None
-        # Boot time by which a drain has to be over.
+        # Boot time by which a drain must have ended.
         self.drain_until: float | None = None
 
     @property
@@ -65,12 +65,13 @@ class Control:
         self.changed.set()
 
     def start_thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """A thread of the attempt: what it cannot handle ends the attempt, which would wait for it in vain."""
+        """A thread of the attempt. An error that it does not handle ends the attempt, which could otherwise wait for
+        ever."""
 
         def guarded() -> None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - a thread has nobody above it who could
+            except Exception as error:  # noqa: BLE001 - last handler of the thread
                 _log.exception("%s has failed", name)
                 self.request(Stop.FAULT, f"the platform's own {name} failed: {type(error).__name__}: {error}")
 

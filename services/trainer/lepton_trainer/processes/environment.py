@@ -1,10 +1,10 @@
-"""What of the worker's environment an attempt may see: an allowlist, since everything else may be a secret."""
+"""The variables of the worker's environment that an attempt gets: an allowlist, since others may be secrets."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# LEPTON_PLATFORM marks the processes of a local platform, so that its runner can find them; it is no secret.
+# LEPTON_PLATFORM marks the processes of a local platform, so that its runner can find them; it is not a secret.
 _NAMES = {"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "USER", "LOGNAME", "VIRTUAL_ENV", "PYTHONPATH", "CC", "CXX"} | {
     "LEPTON_PLATFORM"
 }
@@ -15,7 +15,7 @@ _PREFIXES = (
 
 
 def attempt_environment(environ: Mapping[str, str], workspace: Path) -> dict[str, str]:
-    """The allowed variables; home and temporary folders lie in the workspace."""
+    """The allowed variables; home and temporary folders are in the workspace."""
     allowed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
     return allowed | {
         "HOME": str(workspace / "home"),
@@ -26,10 +26,10 @@ def attempt_environment(environ: Mapping[str, str], workspace: Path) -> dict[str
 
 
 def thread_environment(ranks: int) -> dict[str, str]:
-    """How the ranks share the cores; what the worker's own environment says comes before it.
+    """Divides the cores among the ranks, unless the worker's environment sets the variables.
 
-    Idle threads spin, OpenMP's default. OMP_WAIT_POLICY=passive was measured: where it spares others' cores, it costs a
-    small network three quarters of its steps, since each of them wakes the threads dozens of times.
+    Idle threads spin, which is OpenMP's default. OMP_WAIT_POLICY=passive was measured: it frees cores for others, but a
+    small network then makes only a quarter of the steps, since each step wakes the threads dozens of times.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1

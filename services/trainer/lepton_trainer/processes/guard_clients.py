@@ -1,4 +1,4 @@
-"""The supervisor's end of the guards' socket: fences and programs go out, starts and ends of ranks come in."""
+"""The supervisor's side of the guards' socket: sends deadlines and programs, receives starts and ends of ranks."""
 
 import contextlib
 import json
@@ -15,15 +15,15 @@ from lepton_trainer.processes.clock import boottime
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 65536
-# A guard that was stopped reads nothing; the few bytes we send must not hold up the others.
+# A stopped guard reads nothing; sending to it must not block the others.
 _SEND_SECONDS = 1.0
-# Longest line that a guard has reason to send.
+# The longest line that a guard may send.
 _MAX_LINE_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class GuardedProgram:
-    """What every guard starts; `environment` is added to the guard's own, which has the rank's numbers."""
+    """The program that every guard starts; `environment` is added to the guard's own, which has the rank's numbers."""
 
     command: Sequence[str]
     folder: str
@@ -35,7 +35,7 @@ class GuardedProgram:
 
 @dataclass
 class Rank:
-    """What is known of one rank. `exit_code` is negative for a signal, as in subprocess; None while it runs.
+    """The state of a rank. `exit_code` is negative for a signal, as in subprocess; None while it runs.
 
     `ended_at`: boot time at which its program ended, or its guard was lost.
     """
@@ -49,7 +49,7 @@ class Rank:
 
 
 class Guards:
-    """`changed` is called, from the reading thread, whenever something about a rank is new."""
+    """`changed` is called from the reading thread when the state of a rank has changed."""
 
     def __init__(self, ranks: int, changed: Callable[[], None]) -> None:
         self.ranks = {rank: Rank() for rank in range(ranks)}
@@ -64,7 +64,7 @@ class Guards:
 
     def listen(self, path: str) -> None:
         self._listener.bind(path)
-        # Programs that run as another user have no business here.
+        # Programs that run as another user may not connect.
         Path(path).chmod(0o600)
         self._listener.listen(len(self.ranks))
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -77,7 +77,7 @@ class Guards:
             self._broadcast({"fence": deadline})
 
     def go(self, program: GuardedProgram, logs: Mapping[int, str]) -> None:
-        """Start the program on each rank, as soon as its guard is there; `logs` are the files for what they print."""
+        """Starts the program on each rank as soon as its guard has connected; `logs` are the files for the output."""
         with self._lock:
             self._programs = {rank: {"go": {**asdict(program), "log": logs[rank]}} for rank in self.ranks}
             for rank in self._connections:
@@ -85,17 +85,17 @@ class Guards:
 
     @property
     def first_failed(self) -> int | None:
-        """By when they ended: a report may come half a second after that, and then overtakes an earlier one's."""
+        """Ordered by the time of the end: reports may arrive in another order, up to half a second later."""
         failed = [(each.ended_at, rank) for rank, each in self.ranks.items() if each.ended_at and each.exit_code != 0]
         return min(failed)[1] if failed else None
 
     @property
     def started(self) -> bool:
-        """Whether the programs may have begun: there may be something to save."""
+        """Whether programs may have started, so that there may be results to save."""
         return bool(self._programs)
 
     def terminate(self) -> None:
-        """SIGTERM to each program; it may checkpoint and leave."""
+        """Sends SIGTERM to each program, which may write a checkpoint and end."""
         with self._lock:
             self._broadcast({"terminate": True})
 
@@ -104,7 +104,7 @@ class Guards:
             self._send(rank, message)
 
     def _send(self, rank: int, message: Mapping[str, Any]) -> None:
-        # One that cannot be reached fences itself; its end is seen through the process tree.
+        # A guard that cannot be reached kills its rank at the deadline; its end is detected by the process tree.
         with contextlib.suppress(OSError):
             self._connections[rank].sendall(json.dumps(message).encode() + b"\n")
 
@@ -135,8 +135,8 @@ class Guards:
             for line in lines:
                 rank = self._take(connection, rank, json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError):
-            # Whatever spoke here was no guard of ours: programs of the attempt can reach the socket too.
-            _log.warning("a connection to the guards' socket sent what no guard sends")
+            # The peer is not one of our guards: programs of the attempt can also connect to the socket.
+            _log.warning("a connection to the guards' socket sent invalid data")
             data = b""
         if not data or len(rest) > _MAX_LINE_BYTES:
             self._close(connection, rank)

@@ -1,8 +1,8 @@
-"""The workspace of a script that runs as another user: what it may write, and what it can only read.
+"""Permissions in the workspace of a script that runs as another user: what it may write, and what it may only read.
 
-The root belongs to the worker, with the sticky bit: the script's user makes and replaces files of its own there, as
-`lepton.log_model` does, but can neither rename nor remove what is the worker's: attempt.json, the guards' socket, logs.
-Until all of that is in place the root is closed to the user, so no name can be taken before.
+The root belongs to the worker, with the sticky bit: the script's user can make and replace its own files there, as
+`lepton.log_model` does, but cannot rename or remove files of the worker: attempt.json, the guards' socket and logs.
+The user has no access to the root until these exist, so that a script cannot use their names first.
 """
 
 import os
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from lepton_trainer.assignment import ScriptUser
 
-# Of the worker's files in the workspace: the script has to read its data, and nobody else gets through the root.
+# Mode of the worker's files in the workspace: the script must read its data, and other users cannot pass the root.
 WORKER_UMASK = 0o022
-# Of what the script writes; the worker reads it as root.
+# Mode of files that the script writes; the worker reads them as root.
 PROGRAM_UMASK = 0o077
 _FOLDERS = ("home", "tmp", "logs", "journal")
 _OF_THE_USER = ("home", "tmp", "journal", "code")
 
 
 def make_folders(workspace: Path) -> None:
-    """What every attempt has before its programs start."""
+    """Makes the folders that every attempt has before its programs start."""
     for name in _FOLDERS:
         (workspace / name).mkdir(exist_ok=True)
 
 
 def hand_over(workspace: Path, user: ScriptUser) -> None:
-    """The last act before the program starts: from here on everything below is hostile, but what the worker owns."""
+    """The last step before the program starts: after this, only files that the worker owns can be trusted."""
     (workspace / "logs").chmod(0o700)
     for name in _OF_THE_USER:
         _give(workspace / name, user)

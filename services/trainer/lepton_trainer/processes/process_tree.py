@@ -1,10 +1,12 @@
-"""Find and end every process of an attempt, wherever it has gone.
+"""Finds and ends every process of an attempt.
 
-A parent sees its descendants; a child subreaper (Linux) also those whose own parent died; the marker in the environment
-finds what outlived even the subreaper. Process groups reach no rank: each has a session of its own.
+Descendants are found from their parent; a child subreaper (Linux) also gets those whose own parent has died; the marker
+in the environment finds processes that outlive the subreaper. A process group does not include the ranks, since each
+has its own session.
 
-Programs may fork as fast as they can while we look. So whatever is seen is signalled at once, with its whole process
-group (the kernel signals a group in one step, with no fork in between), and "none is left" has to be seen twice.
+Programs may fork continuously during the search. So each process that is found is signalled at once, with its whole
+process group, which the kernel signals in one step without a fork in between. The search ends only after two searches
+in a row without a running process.
 """
 
 import contextlib
@@ -21,16 +23,16 @@ from lepton_core.processes import LOOK_AGAIN_SECONDS, find_with_variable, is_ali
 
 MARKER = "LEPTON_TREE"
 _STOP_SECONDS = 2.0
-# Looks in a row that must find the same processes, all of them dead.
+# Number of searches in a row that must find the same processes, all of them dead.
 _QUIET_LOOKS = 3
-# The same by the marker, where a process may come and go between two looks: the more looks, the surer.
+# The same for the search by marker, which may miss a process that starts and ends between two searches.
 _QUIET_MARKER_LOOKS = 20
 
 
 def kill_descendants(seconds: float | None = None) -> bool:
-    """SIGKILL until no descendant is alive; False if some still are after `seconds` (None: no bound).
+    """Sends SIGKILL until no descendant runs; returns False if some still run after `seconds` (None: no limit).
 
-    Direct children are left as zombies, so that whoever started them can still read their exit code.
+    Direct children are left as zombies, so that their exit codes can still be read.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     quiet = 0
@@ -39,7 +41,7 @@ def kill_descendants(seconds: float | None = None) -> bool:
         if deadline is not None and time.monotonic() > deadline:
             return False
         found, living = _signal_descendants(os.getpid(), signal.SIGKILL)
-        # A program that forks and exits faster than we look leaves a new zombie each time.
+        # A program that forks and exits between two searches leaves a new zombie each time.
         quiet = quiet + 1 if not living and found <= seen else 0
         if living and found <= seen:
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -48,22 +50,25 @@ def kill_descendants(seconds: float | None = None) -> bool:
 
 
 def kill_marked(marker: str, seconds: float | None = None) -> bool:
-    """SIGKILL every process whose marker is `<worker_id>/<attempt_id>`, or any of `<worker_id>`; False as above.
+    """Sends SIGKILL to every process with the marker `<worker_id>/<attempt_id>`, or any of `<worker_id>`; False as
+    above.
 
-    And what descends from one, since a program can drop its marker, and another user's need not be readable. All are
-    stopped first: while nobody dies, nobody's children pass to init, where they would be anybody's.
+    Descendants are included, since a program can remove its marker, and the one of another user may not be readable.
+    All are stopped first: when a process dies, its children get init as parent, and are then no longer found as
+    descendants.
     """
     stopped = _stop_marked(marker)
     return not stopped or kill_until_none(lambda: _marked_and(stopped, marker), seconds)
 
 
 def find_marked(marker: str) -> list[psutil.Process]:
-    """Living processes, other than this one, that carry the marker or one below it."""
+    """Running processes, other than this one, with the marker or one below it."""
     return list(_each_marked(marker))
 
 
 def reap_orphans(own: Container[int]) -> None:
-    """Clear away ended processes that came to us as the subreaper; `own` are the ones somebody here waits for."""
+    """Reaps ended processes that this process got as the subreaper; `own` are excluded, since other code waits for
+    them."""
     if not _has_ended_child():
         return
     for pid in _children(os.getpid()):
@@ -82,7 +87,7 @@ def _marked_and(others: set[psutil.Process], marker: str) -> Iterator[psutil.Pro
 
 
 def _stop_marked(marker: str) -> set[psutil.Process]:
-    """SIGSTOP until nothing new is found; what cannot be stopped in time is given back all the same."""
+    """Sends SIGSTOP until no new process is found; also returns processes that could not be stopped in time."""
     stopped: set[psutil.Process] = set()
     seen: set[int] = set()
     until = time.monotonic() + _STOP_SECONDS
@@ -92,7 +97,7 @@ def _stop_marked(marker: str) -> set[psutil.Process]:
         for process in _each_marked(marker, seen):
             _stop_with_descendants(process, stopped)
             quiet = 0
-    # Those without a marker cannot come to another parent any more, but some may have been forked while we looked.
+    # Stopped processes cannot lose their parent, but a process without a marker may have been forked before the stop.
     known = 0
     while len(stopped) > known and time.monotonic() < until:
         known = len(stopped)
@@ -102,7 +107,7 @@ def _stop_marked(marker: str) -> set[psutil.Process]:
 
 
 def _stop_with_descendants(process: psutil.Process, stopped: set[psutil.Process]) -> None:
-    """At once, since it may be about to fork and end."""
+    """Sends the signal at once, since the process may be about to fork and end."""
     _signal(process.pid, signal.SIGSTOP)
     stopped.add(process)
     for pid in _signal_descendants(process.pid, signal.SIGSTOP)[0]:
@@ -111,10 +116,10 @@ def _stop_with_descendants(process: psutil.Process, stopped: set[psutil.Process]
 
 
 def _signal_descendants(root: int, number: int) -> tuple[set[int], int]:
-    """Signal all below the process, from the top down: the ids that were seen, and how many of them are alive."""
+    """Signals all descendants from the top down; returns the ids that were found, and how many of them are alive."""
     seen: set[int] = set()
     living = 0
-    # From the top down: a guard that outlived its program would report the program's death as its failure.
+    # From the top down: a guard that outlives its program would report the program's death as a failure.
     pending = _children(root)
     while pending:
         pid = pending.pop(0)
@@ -130,18 +135,18 @@ def _signal_descendants(root: int, number: int) -> tuple[set[int], int]:
 
 
 def _signal(pid: int, number: int) -> None:
-    """The process, and its group where the group can hold nothing but descendants of the same attempt."""
+    """Signals the process, and its group if the group can contain only processes of the same attempt."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         group = os.getpgid(pid)
-        # Groups do not reach over sessions: in one that is not ours, or that we lead, nobody else's programs are.
+        # A group belongs to one session: a session other than ours, or one that we lead, has no other programs.
         if group not in (0, os.getpgid(0)) and (os.getsid(pid) != os.getsid(0) or os.getsid(0) == os.getpid()):
             os.killpg(group, number)
 
 
 def _children(pid: int) -> list[int]:
-    """Of a process, zombies included; the newest first. Empty when it has gone."""
+    """The children of a process, zombies included, newest first. Empty if the process has ended."""
     if sys.platform == "linux":
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             threads = Path(f"/proc/{pid}/task").iterdir()
@@ -152,7 +157,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _has_ended_child() -> bool:
-    """One system call; to look for children among all processes of the machine took a twentieth of a core."""
+    """By one system call: searching all processes of the machine needed a twentieth of a core."""
     if not hasattr(os, "waitid"):
         return True
     try:

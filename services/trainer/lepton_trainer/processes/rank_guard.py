@@ -1,8 +1,8 @@
-"""Between the supervisor and one rank: `rank_guard.py SOCKET`.
+"""The guard, a process between the supervisor and one rank: `rank_guard.py SOCKET`.
 
-It starts the rank's program when the supervisor says so, writes its output to the rank's log, and reports its end. When
-the socket to the supervisor closes, or the fence's deadline passes, it kills everything below it: the supervisor may be
-dead, or stopped. The socket carries one JSON object a line; `guard_clients.py` is its other end.
+It starts the rank's program on request of the supervisor, writes its output to the rank's log, and reports its end.
+When the socket to the supervisor closes, or the fence's deadline passes, it kills all its descendants, since the
+supervisor may be dead or stopped. Messages are JSON objects, one in each line; `guard_clients.py` is the other side.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Short, because a wait is measured on a clock that stops while the machine sleeps, the deadline on one that does not.
+# Short, because waits are measured by a clock that stops during a suspend, and the deadline by one that does not.
 _LOOK_SECONDS = 0.25
-# How long output may still come after the program's end, from processes that it left behind.
+# How long output of processes that the program has left is read after its end.
 _LINGER_SECONDS = 0.5
 _READ_BYTES = 65536
 _CONNECT_SECONDS = 20.0
@@ -30,10 +30,10 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Log:
-    """The rank's log file, up to a cap. What does not fit is dropped: the program must not block on its output."""
+    """The rank's log file with a size limit. Further output is dropped, so that the program does not block."""
 
     def __init__(self, path: str, cap: int) -> None:
-        # Not through a link that an earlier program may have put there.
+        # Does not follow a link that an earlier program may have made.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o644)
         self._cap = cap
@@ -66,7 +66,7 @@ class Guard:
         self._closed = False
         self._program = 0
         self._exit: int | None = None
-        # By the boot-time clock. The report comes later: after what the program left behind has been killed.
+        # Time by the boot-time clock. The report follows later, after the program's remaining processes are killed.
         self._exited_at = 0.0
         self._draining = False
         self._log: Log | None = None
@@ -94,7 +94,7 @@ class Guard:
         if self._program:
             _process_tree().kill_descendants()
         self._report({"exited": code, "at": self._exited_at})
-        # While draining each rank leaves in its own time; a non-zero end would make the supervisor hurry the others.
+        # During a drain each rank may take its time; after a non-zero exit code the supervisor would stop the others.
         if self._draining:
             return 0
         return code if code >= 0 else 128 - code
@@ -129,7 +129,7 @@ class Guard:
             self._set_exit(EXIT_NOT_STARTED)
             return
         self._report({"started": self._program})
-        # Now, beside the program's own start: in an emergency there may be no memory or disk to load it from.
+        # Imported now, during the program's start: later there may not be enough memory or disk to load it.
         _process_tree()
 
     def _spawn(self, program: dict[str, Any]) -> None:
@@ -173,7 +173,8 @@ class Guard:
             self._report({"problem": f"the log cannot be written: {self._log.problem}"})
 
     def _output_ended(self) -> bool:
-        """The program is gone; what it started may hold its output open for ever, so wait for that only a little."""
+        """Waits a short time for the end of the output: processes that the program has left may keep it open for
+        ever."""
         if self._output < 0:
             return True
         if self._output_until is None:
@@ -234,11 +235,12 @@ def _catch_signals(handler: Any) -> socket.socket:
 
 
 def _spawn_as(user: dict[str, int], command: list[str], environment: dict[str, str], output: int) -> int:
-    """The program's process id. It keeps none of our groups, powers and open files, and can never get any back."""
+    """Starts the program; returns its process id. It has none of our groups, capabilities and open files, and cannot
+    get them back."""
     import ctypes
     import subprocess
 
-    # Inherited: no setuid program (sudo, su) lifts the program above its user.
+    # Inherited by children: no setuid program (sudo, su) can give the program more rights.
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"cannot give up new privileges: {os.strerror(number)}")
@@ -254,7 +256,7 @@ def _spawn_as(user: dict[str, int], command: list[str], environment: dict[str, s
         extra_groups=[],
         umask=user["umask"],
     )
-    # We reap it with all others.
+    # It is reaped together with all other children.
     process.returncode = 0
     return process.pid
 
@@ -266,14 +268,14 @@ def _process_tree() -> ModuleType:
 
 
 def main() -> int:
-    # Started by path and in isolated mode, so the package is found from where this file lies.
+    # Started by path and in isolated mode, so the package is found by the path of this file.
     sys.path.append(str(Path(__file__).parents[2]))
     from lepton_trainer.processes.subreaper import become_subreaper
 
     become_subreaper()
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_CONNECT_SECONDS)
-    # Relative to the working directory, the workspace: a socket's path may have only about 100 characters.
+    # Relative to the working directory, the workspace: a socket's path can have only about 100 characters.
     connection.connect(Path(sys.argv[1]).name)
     connection.settimeout(None)
     return Guard(connection, int(os.environ["RANK"])).run()

@@ -1,4 +1,5 @@
-"""Become the parent of orphans among one's descendants, in init's place. By itself, since guards need it at once."""
+"""Makes this process the parent of orphans among its descendants, instead of init. A module of its own, since guards
+need it before their other imports."""
 
 import ctypes
 import sys
@@ -7,7 +8,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> bool:
-    """False where the system has no such call."""
+    """Returns False if the system has no such call."""
     if sys.platform != "linux":
         return False
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)

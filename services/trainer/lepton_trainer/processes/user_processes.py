@@ -1,4 +1,4 @@
-"""End every process of an operating-system user: no other way reaches a program that forks without pause."""
+"""Ends every process of an operating-system user: only this can end a program that forks continuously."""
 
 import contextlib
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lepton_core.processes import LOOK_AGAIN_SECONDS, pid_is_alive, pids
 
-# As that user, `kill(-1)` reaches all its processes in one step of the kernel: none can fork in between, and none of
-# anybody else's is reached. Only without CAP_KILL, which would reach the whole machine; so that is checked first.
+# As that user, `kill(-1)` signals all its processes, and no others, in one step of the kernel, so none can fork in
+# between. With CAP_KILL it would signal all processes of the machine, so the capabilities are checked first.
 _KILL_ALL = """
 import os, sys
 uid = int(sys.argv[1])
@@ -21,27 +21,27 @@ if os.getresuid() != (uid, uid, uid) or int(powers[0], 16):
     sys.exit(3)
 os.kill(-1, 9)
 """
-# It takes milliseconds; longer only if a process of the user has stopped it.
+# It takes milliseconds, unless a process of the user has stopped it.
 _KILL_SECONDS = 5.0
 
 
 def processes_of(uid: int) -> list[int]:
-    """Ids of living processes that have the user's id in any way: real, effective, saved or of the file system."""
+    """Ids of running processes whose real, effective, saved or file-system user id is the user's."""
     return [pid for pid in pids() if uid in _uids(pid) and pid_is_alive(pid)]
 
 
 def kill_user(uid: int, seconds: float) -> bool:
-    """SIGKILL to every process of the user, as root; True once none is left, False if some still are after `seconds`.
+    """Sends SIGKILL to every process of the user, as root. Returns False if some still run after `seconds`.
 
-    Linux only. A process that the kernel does not let go (it waits for a disk, say) is one that is left.
+    Linux only. A process that the kernel does not end, for example since it waits for a disk, still runs.
     """
     deadline = time.monotonic() + seconds
-    # Not proven by a look alone: a program that forks and ends while we look may be missed.
+    # A search alone is not enough: it may miss a program that forks and ends at the same time.
     killed = False
     while not killed or processes_of(uid):
         if time.monotonic() > deadline:
             return False
-        # The user's processes may kill or stop this one too, in the instant before it acts: then it is tried again.
+        # The user's processes may kill or stop the helper before it acts; then it is tried again.
         killed = _kill_all(uid)
         time.sleep(LOOK_AGAIN_SECONDS)
     return True

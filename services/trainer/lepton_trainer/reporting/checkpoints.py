@@ -1,4 +1,4 @@
-"""Checkpoints go to the store beside the training; one row in the registry makes each of them exist."""
+"""Uploads checkpoints during the training, and commits each by a row in the registry."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ from lepton_trainer.retrying import AbandonedError, retry
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
-# Each is open while it is sent.
+# A limit, since each file is open while it is sent.
 MAX_FILES = 200
 
 
 class CheckpointShipper:
-    """A thread that commits the newest complete checkpoint; one that was overtaken while it waited is skipped, unless
-    it is the best so far."""
+    """A thread that commits the newest complete checkpoint. Older ones that still wait are skipped, except the best one
+    so far."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class CheckpointShipper:
         self._thread = self._control.start_thread("checkpoints", self._run)
 
     def finish(self) -> None:
-        """Nothing is written any more, and all journals are shipped: commit what is left, and return."""
+        """Commits the remaining checkpoints, after the programs have ended and all journals are sent."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
@@ -63,7 +63,7 @@ class CheckpointShipper:
                 except AbandonedError:
                     return
                 except (LeptonError, FileNotFoundError) as error:
-                    # The run goes on: it has earlier checkpoints, and will make more.
+                    # The run continues: it has earlier checkpoints, and will make more.
                     _log.warning("the checkpoint of step %d is not committed: %s", record.step, error)
             if closing:
                 return
@@ -72,7 +72,7 @@ class CheckpointShipper:
     def _commit(self, record: CheckpointRecord) -> None:
         files = self._files.list(record.dir, self._limits)
         if not files:
-            raise FileNotFoundError(f"{record.dir} is empty or gone")
+            raise FileNotFoundError(f"{record.dir} is empty or missing")
         entries = self._transfers.upload(self._files, record.dir, files)
         self._wait_shipped(record)
         commit = self._registry.commit_checkpoint
@@ -85,21 +85,22 @@ class CheckpointShipper:
         _log.info("checkpoint of step %d: %d files", record.step, len(entries))
 
     def _wait_shipped(self, record: CheckpointRecord) -> None:
-        """A later attempt resumes here, so every point before it has to be with the registry."""
+        """Waits until the registry has all metric points before the checkpoint, since a later attempt resumes from
+        it."""
         while not all(self._journals.committed.get(file, 0) >= offset for file, offset in record.offsets.items()):
             if self._control.abandoned.wait(LOOK_SECONDS):
                 raise AbandonedError
             if self._closing.is_set():
-                # All that was written has been shipped by now.
-                raise LeptonError(ErrorCode.INVALID, "it names journals that are shorter than it says")
+                # All that was written has been sent by now.
+                raise LeptonError(ErrorCode.INVALID, "its journals are shorter than recorded in it")
 
 
 def worth_committing(recorded: Sequence[CheckpointRecord], best_score: float | None) -> list[CheckpointRecord]:
-    """The newest of those that wait, and before it the best one, if it is better than what was committed before."""
+    """The newest waiting checkpoint, and before it the best one, if it is better than all committed ones."""
     scores = [record.score for record in recorded if record.score is not None]
     best = max(scores, default=None)
     if best is None or (best_score is not None and best <= best_score):
         return list(recorded[-1:])
-    # Of equal ones the first, as the ranks and the registry keep it.
+    # Of equal scores the first is the best, as in the ranks and the registry.
     first = next(record for record in recorded if record.score == best)
     return [first] if first is recorded[-1] else [first, recorded[-1]]

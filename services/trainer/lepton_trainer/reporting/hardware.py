@@ -1,4 +1,5 @@
-"""What ran where: Python, platform, packages; and the digest of a recipe's source. Without importing any of it."""
+"""Describes the environment (Python, platform, packages), and computes the digest of a recipe's source, without
+importing these."""
 
 import contextlib
 import importlib.util
@@ -14,7 +15,7 @@ from lepton_core.validation import canonical_json
 
 
 def describe_environment() -> dict[str, Any]:
-    """Enough to build the same environment again."""
+    """All that is needed to build the same environment again."""
     installed = {each.metadata["Name"]: each for each in metadata.distributions()}
     names = sorted(installed, key=str.lower)
     return {
@@ -24,7 +25,7 @@ def describe_environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count() or 0,
         "packages": {name: installed[name].version for name in names},
-        # Beside the versions, so that readers of `packages` find what they knew.
+        # Separate from the versions, so that the format of `packages` does not change.
         "package_hashes": {name: found for name in names if (found := _package_hash(installed[name]))},
     }
 
@@ -34,7 +35,7 @@ def _package_hash(package: metadata.Distribution) -> str:
 
     Else `record:sha256:HEX`, of its RECORD, which lists every installed file with a hash; empty when there is neither.
     """
-    with contextlib.suppress(ValueError, AttributeError):  # another installer's file; RECORD still counts
+    with contextlib.suppress(ValueError, AttributeError):  # the file of another installer; RECORD is used
         archive = json.loads(package.read_text("direct_url.json") or "{}").get("archive_info", {})
         for algorithm, value in sorted(archive.get("hashes", {}).items()):
             return f"archive:{algorithm}:{value}"

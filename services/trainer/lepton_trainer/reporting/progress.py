@@ -1,4 +1,4 @@
-"""What rank 0 reports in its control journal: how far it is, and which checkpoints are complete."""
+"""Reads rank 0's control journal: progress and complete checkpoints."""
 
 import os
 
@@ -11,7 +11,7 @@ from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 
 
 class ControlFollower:
-    """Reads on from where it stopped. Not for several threads, except `progress`."""
+    """Each call continues after the last read record. Not for several threads, except `progress`."""
 
     def __init__(self, files: RankFiles) -> None:
         self._files = files
@@ -20,7 +20,7 @@ class ControlFollower:
         self.progress = 0.0
 
     def new_checkpoints(self) -> list[CheckpointRecord]:
-        """Complete checkpoints recorded since the last call, in order; `progress` is brought up to date."""
+        """Complete checkpoints recorded since the last call, in order. Updates `progress`."""
         found: list[CheckpointRecord] = []
         while records := self._read():
             for record in records:
@@ -41,7 +41,7 @@ class ControlFollower:
                     return []
                 chunk = read_chunk(descriptor_path(descriptor), self._offset)
         except (FileNotFoundError, LeptonError):
-            # A damaged control journal only ends the reports of progress; metrics and outcome have files of their own.
+            # A damaged control journal only ends the progress reports; metrics and outcome have their own files.
             return []
         self._offset += len(chunk)
         return parse_records(chunk)

@@ -1,4 +1,4 @@
-"""The registry, as a worker and its attempts see it. Protobuf stays in this file."""
+"""Calls of a worker and its attempts to the registry. Only this file uses protobuf."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from lepton_proto.v1.metrics_pb2_grpc import MetricServiceStub
 from lepton_proto.v1.workers_pb2_grpc import WorkerServiceStub
 from lepton_trainer.assignment import Assignment, Resume
 
-# A heartbeat that is not answered soon is worth less than the next one.
+# Short: instead of waiting for an answer to one heartbeat, the next one is sent.
 HEARTBEAT_TIMEOUT_SECONDS = 5.0
 
 
@@ -57,7 +57,7 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Finished:
-    """How an attempt ended, and what it leaves. The JSON objects are empty where there is nothing to say."""
+    """The outcome of an attempt and its results. JSON objects are empty if there is no content."""
 
     result: Result
     reason: str = ""
@@ -81,7 +81,7 @@ class AppendedMetrics:
 
 
 class PoolRegistry:
-    """With the pool's token: announce and claim, nothing else."""
+    """Calls with the pool's token, which allows only to announce and claim."""
 
     def __init__(self, address: str, pool_token: str) -> None:
         self._channel = open_sync_channel(address, pool_token)
@@ -113,7 +113,7 @@ class PoolRegistry:
         )
 
     def claim(self, worker_id: str, incarnation: int, claim_id: str) -> Assignment | None:
-        """The same claim_id again gives the same attempt; None when there is no work."""
+        """A repeated claim_id returns the same attempt. None if there is no work."""
         request = attempts_pb2.ClaimRequest(worker_id=worker_id, incarnation=incarnation, claim_id=claim_id)
         found = self._attempts.Claim(request, timeout=10.0).assignment
         return _assignment(found) if found.attempt_id else None
@@ -123,7 +123,7 @@ class PoolRegistry:
 
 
 class AttemptRegistry:
-    """With the token of one attempt, which touches that attempt alone. Every call may raise STALE_ATTEMPT."""
+    """Calls with the token of an attempt, which is valid only for that attempt. Each may raise STALE_ATTEMPT."""
 
     def __init__(self, address: str, attempt_id: str, attempt_token: str) -> None:
         self.attempt_id = attempt_id
@@ -133,7 +133,7 @@ class AttemptRegistry:
         self._logs = LogServiceStub(self.channel)
 
     def heartbeat(self, progress: float) -> tuple[Directive, float]:
-        """What the registry asks for, and its lease in seconds."""
+        """Returns the registry's directive, and the lease in seconds."""
         request = attempts_pb2.HeartbeatRequest(attempt_id=self.attempt_id, progress=progress)
         answer = self._attempts.Heartbeat(request, timeout=HEARTBEAT_TIMEOUT_SECONDS)
         return _DIRECTIVES.get(answer.directive, Directive.CONTINUE), float(answer.lease_seconds)
@@ -147,7 +147,7 @@ class AttemptRegistry:
         return AppendedMetrics(int(answer.committed_offset), answer.dropped_name_count, tuple(answer.dropped_names))
 
     def append_log(self, stream: str, offset: int, data: bytes) -> tuple[int, bool]:
-        """The offset up to which the registry has the stream now, and whether it keeps no more."""
+        """Returns the committed offset of the stream, and whether the registry keeps no more of it."""
         request = logs_pb2.AppendLogRequest(attempt_id=self.attempt_id, stream=stream, offset=offset, data=data)
         answer = self._logs.AppendLog(request)
         return int(answer.committed_offset), bool(answer.full)

@@ -1,7 +1,7 @@
-"""Journals and logs go to the registry while the training runs, by offsets: resending is harmless.
+"""Sends journals and logs to the registry during the training, by offsets, so data may be sent twice.
 
-Metrics: whole checksummed records. Logs: bytes as they come, in chunks, since each becomes an object. Both are read as
-what they are: files that the attempt's own processes may have tampered with.
+Metrics are sent as whole records with checksums; logs in chunks of bytes, each of which becomes an object. Both are
+read as untrusted files, which the attempt's processes may have manipulated.
 """
 
 import logging
@@ -25,13 +25,13 @@ from lepton_trainer.retrying import AbandonedError, retry
 _log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25
-# While it runs, a log is sent when this much has come or this long has passed: chunks are objects, and should be few.
+# During the run, a log is sent after this many bytes or seconds: chunks are objects, and should be few.
 LOG_CHUNK_BYTES = 128 * 1024
 LOG_WAIT_SECONDS = 1.0
 
 
 class JournalShipper:
-    """The metrics journals of all ranks. `committed` is how far the registry has each file."""
+    """The metrics journals of all ranks. `committed`: file → offset up to which the registry has it."""
 
     def __init__(self, registry: AttemptRegistry, files: RankFiles, ranks: int) -> None:
         self._registry = registry
@@ -41,7 +41,7 @@ class JournalShipper:
         self.committed: Mapping[str, int] = {PurePosixPath(path).name: 0 for path in self._journals}
 
     def ship(self) -> bool:
-        """Send one chunk of each journal; whether there was anything to send."""
+        """Sends a chunk of each journal; returns whether there was anything to send."""
         moved = False
         for rank, path in enumerate(self._journals):
             name = PurePosixPath(path).name
@@ -69,7 +69,7 @@ class JournalShipper:
     def _read(self, path: str, offset: int) -> bytes:
         try:
             with self._files.open(path) as descriptor:
-                # Most rounds find nothing new, and need not read.
+                # In most rounds there is nothing new, so nothing is read.
                 if os.fstat(descriptor).st_size <= offset:
                     return b""
                 return read_chunk(descriptor_path(descriptor), offset)
@@ -90,7 +90,7 @@ class LogShipper:
         self._full = False
 
     def ship(self, *, all_of_it: bool) -> bool:
-        """Send a chunk of each stream that has enough, or has waited enough; whether there was anything to send."""
+        """Sends a chunk of each stream with enough data or enough age; returns whether there was anything to send."""
         moved = False
         now = time.monotonic()
         for stream, path in self._streams.items():
@@ -112,7 +112,7 @@ class LogShipper:
 
 
 class Shipping:
-    """The thread that ships, beside the training."""
+    """The thread that sends journals and logs during the training."""
 
     def __init__(self, journals: JournalShipper, logs: LogShipper, control: Control) -> None:
         self._journals = journals
@@ -125,7 +125,7 @@ class Shipping:
         self._thread = self._control.start_thread("shipping", self._run)
 
     def finish(self) -> None:
-        """Nothing is written any more: returns when all of it has been shipped, or the attempt is lost."""
+        """Called after the programs have ended: returns when all is sent, or the attempt is lost."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
@@ -143,6 +143,6 @@ class Shipping:
         except AbandonedError:
             return
         except LeptonError as error:
-            # A damaged journal, or a file that is no file: what is left of the run could not be believed.
-            _log.error("shipping has stopped: %s", error.detail)
-            self._control.request(Stop.FAULT, f"the run's journals or logs cannot be shipped: {error.detail}")
+            # A damaged journal, or one that is not a regular file: later data of the run could not be trusted.
+            _log.error("sending of journals and logs has stopped: %s", error.detail)
+            self._control.request(Stop.FAULT, f"the run's journals or logs cannot be sent: {error.detail}")

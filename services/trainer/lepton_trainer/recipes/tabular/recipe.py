@@ -164,7 +164,7 @@ def _notes(rows: Rows, settings: Settings) -> tuple[str, ...]:
         found = ", ".join(f"{name!r} ({different} in {count} rows)" for name, (different, count) in ids.items())
         names = json.dumps([*settings.ignore, *ids], ensure_ascii=False)
         notes.append(
-            f"data: nearly as many different values as rows: {found}; as ids, they tell nothing about a new row;"
+            f"data: nearly as many different values as rows: {found}; ids do not help to predict new rows;"
             f" `ignore: {names}` under `train` leaves them out"
         )
     return (*notes, *rows.notes)
