@@ -77,7 +77,7 @@ async def serving(**options: Any) -> AsyncIterator[tuple[RpcServer, str, Jobs]]:
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, jobs),
         (runs_pb2_grpc.add_RunServiceServicer_to_server, Runs()),  # type: ignore[abstract]
     ]
-    authenticator = TokenAuthenticator(service_tokens={"gateway": GATEWAY}, verify_key=verify)
+    authenticator = TokenAuthenticator(service_hashes={"gateway": token_sha256(GATEWAY)}, verify_key=verify)
     server = build_server(servicers, authenticator, **options)
     port = server.bind("127.0.0.1:0")
     await server.start()

@@ -71,7 +71,7 @@ async def verify(key_id: str, sha256: str) -> Principal:
 
 def make_app(**options: Any) -> FastAPI:
     authenticator = options.pop(
-        "authenticator", TokenAuthenticator(service_tokens={"gateway": GATEWAY}, verify_key=verify)
+        "authenticator", TokenAuthenticator(service_hashes={"gateway": token_sha256(GATEWAY)}, verify_key=verify)
     )
     app = build_app("test", authenticator, policies=POLICIES, max_body_bytes=1000, **options)
 

@@ -241,13 +241,24 @@ async def test_who_hangs_up_does_not_take_the_answer_from_the_others() -> None:
 async def test_service_and_attempt_tokens() -> None:
     secret = b"s" * 32
     tokens = {"gateway": new_service_token("gateway"), "trainer": new_service_token("trainer")}
-    authenticator = TokenAuthenticator(service_tokens=tokens, attempt_secret=secret)
+    looked_up: list[str] = []
+
+    async def find_attempt(attempt_id: str) -> Principal:
+        looked_up.append(attempt_id)
+        return Principal(PrincipalKind.ATTEMPT, attempt_id, project="prj_1", attempt_id=attempt_id)
+
+    authenticator = TokenAuthenticator(
+        service_hashes={name: token_sha256(token) for name, token in tokens.items()},
+        attempt_secret=secret,
+        find_attempt=find_attempt,
+    )
     gateway = await authenticator.authenticate(tokens["gateway"])
     assert (gateway.kind, gateway.service, gateway.role) == (PrincipalKind.SERVICE, "gateway", None)
     assert (await authenticator.authenticate(tokens["trainer"])).kind is PrincipalKind.WORKER
     attempt_id = new_id("att")
     attempt = await authenticator.authenticate(attempt_token(attempt_id, secret))
     assert (attempt.kind, attempt.attempt_id) == (PrincipalKind.ATTEMPT, attempt_id)
+    assert authenticator.cached(attempt_token(attempt_id, secret)) is attempt
     for bad in (
         new_service_token("gateway"),
         new_service_token("unknown"),
@@ -259,3 +270,8 @@ async def test_service_and_attempt_tokens() -> None:
         with pytest.raises(LeptonError) as caught:
             await authenticator.authenticate(bad)
         assert caught.value.code is ErrorCode.UNAUTHENTICATED
+    assert looked_up == [attempt_id], "a token with a wrong HMAC costs no look-up"
+    # What a service is not built for, it refuses: none has a secret that is empty.
+    for token in (tokens["gateway"], attempt_token(attempt_id, b""), new_api_key(new_id("key"))):
+        with pytest.raises(LeptonError):
+            await TokenAuthenticator().authenticate(token)

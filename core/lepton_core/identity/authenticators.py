@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity.principals import Principal, PrincipalKind, with_acting
-from lepton_core.identity.tokens import Token, attempt_token, parse_token, refused, same, token_sha256
+from lepton_core.identity.tokens import attempt_token, parse_token, refused, same, token_sha256
 from lepton_core.ids import is_ulid
 
 ACTING_KEY = "x-lepton-acting"
 # The service token of this name is the pool token of workers.
 WORKER_SERVICE = "trainer"
+ATTEMPT_CACHE_SECONDS = 60.0
+MAX_CACHED = 20_000
 
 
 class Authenticator(Protocol):
@@ -30,30 +33,41 @@ class VerifyKey(Protocol):
     def __call__(self, key_id: str, token_sha256: str, /) -> Awaitable[Principal]: ...
 
 
-class TokenAuthenticator:
-    """Checks service tokens by comparison, attempt tokens by HMAC, and API keys by `verify_key` with a cache.
+class FindAttempt(Protocol):
+    def __call__(self, attempt_id: str, /) -> Awaitable[Principal]:
+        """Raises UNAUTHENTICATED if there is no such attempt, or it ended too long ago."""
 
-    A key is cached for `key_cache_seconds`; a revoked key may be accepted for that long. While `verify_key` raises
-    UNAVAILABLE, a key that was valid within the last `outage_grace_seconds` stays valid.
+
+class TokenAuthenticator:
+    """The authenticator of every service. A kind of token that it is not built for is refused.
+
+    Service tokens are compared with `service_hashes` (name to SHA-256 of the token). Attempt tokens are checked by HMAC
+    with `attempt_secret`, then by `find_attempt`. API keys are checked by `verify_key`.
+
+    A key is cached for `key_cache_seconds`, an attempt for ATTEMPT_CACHE_SECONDS; a revoked key may be accepted for
+    that long. While `verify_key` raises UNAVAILABLE, a key that was valid within the last `outage_grace_seconds` stays
+    valid.
     """
 
     def __init__(
         self,
         *,
-        service_tokens: Mapping[str, str] | None = None,
-        attempt_secret: bytes | None = None,
+        service_hashes: Mapping[str, str] | None = None,
+        attempt_secret: bytes = b"",
+        find_attempt: FindAttempt | None = None,
         verify_key: VerifyKey | None = None,
         key_cache_seconds: float = 30.0,
         outage_grace_seconds: float = 0.0,
-        max_cached_keys: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._service_tokens = dict(service_tokens or {})
+        if find_attempt is not None and not attempt_secret:
+            raise ValueError("attempt tokens of an empty secret can be made by everybody")
+        self._service_hashes = dict(service_hashes or {})
         self._attempt_secret = attempt_secret
+        self._find_attempt = find_attempt
         self._verify_key = verify_key
         self._key_cache_seconds = key_cache_seconds
         self._outage_grace_seconds = outage_grace_seconds
-        self._max_cached_keys = max_cached_keys
         self._clock = clock
         self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Principal]] = {}
@@ -70,38 +84,30 @@ class TokenAuthenticator:
             return known
         parsed = parse_token(token)
         if parsed.kind == "s":
-            return self._remember(token, self._service(token, parsed), float("inf"))
+            return self._remember(token, self._service(token, parsed.subject), float("inf"))
+        if not is_ulid(parsed.subject):
+            raise refused()
         if parsed.kind == "a":
-            return self._remember(token, self._attempt(token, parsed), float("inf"))
-        return await self._key(token, parsed)
+            return await self._once(token, partial(self._attempt, token, f"att_{parsed.subject}"))
+        return await self._once(token, partial(self._key, token, f"key_{parsed.subject}"))
 
     def forget(self, key_id: str) -> None:
         """Removes a revoked key from the cache at once."""
         for token in [token for token, (principal, _) in self._known.items() if principal.id == key_id]:
             del self._known[token]
 
-    def _service(self, token: str, parsed: Token) -> Principal:
-        expected = self._service_tokens.get(parsed.subject)
-        if expected is None or not same(expected, token):
+    def _service(self, token: str, name: str) -> Principal:
+        expected = self._service_hashes.get(name)
+        if expected is None or not same(expected, token_sha256(token)):
             raise refused()
-        kind = PrincipalKind.WORKER if parsed.subject == WORKER_SERVICE else PrincipalKind.SERVICE
-        return Principal(kind, parsed.subject, service=parsed.subject)
+        kind = PrincipalKind.WORKER if name == WORKER_SERVICE else PrincipalKind.SERVICE
+        return Principal(kind, name, service=name)
 
-    def _attempt(self, token: str, parsed: Token) -> Principal:
-        if self._attempt_secret is None or not is_ulid(parsed.subject):
-            raise refused()
-        attempt_id = f"att_{parsed.subject}"
-        if not same(attempt_token(attempt_id, self._attempt_secret), token):
-            raise refused()
-        return Principal(PrincipalKind.ATTEMPT, attempt_id, attempt_id=attempt_id)
-
-    async def _key(self, token: str, parsed: Token) -> Principal:
-        if self._verify_key is None or not is_ulid(parsed.subject):
-            raise refused()
-        # One call for all requests that wait for the same key. Shielded, since the first of them may be cancelled.
+    async def _once(self, token: str, ask: Callable[[], Coroutine[Any, Any, Principal]]) -> Principal:
+        """One call for all requests that wait for the same token. Shielded, since the first may be cancelled."""
         task = self._asking.get(token)
         if task is None:
-            task = asyncio.ensure_future(self._ask(token, parsed))
+            task = asyncio.ensure_future(ask())
             self._asking[token] = task
             task.add_done_callback(lambda done: self._asked(token, done))
         return await asyncio.shield(task)
@@ -111,10 +117,18 @@ class TokenAuthenticator:
         if not task.cancelled():
             task.exception()  # retrieved here, since all requests that waited for it may have been cancelled
 
-    async def _ask(self, token: str, parsed: Token) -> Principal:
-        assert self._verify_key is not None
+    async def _attempt(self, token: str, attempt_id: str) -> Principal:
+        # The HMAC first: a token that nobody made costs no look-up.
+        if self._find_attempt is None or not same(attempt_token(attempt_id, self._attempt_secret), token):
+            raise refused()
+        principal = await self._find_attempt(attempt_id)
+        return self._remember(token, principal, self._clock() + ATTEMPT_CACHE_SECONDS)
+
+    async def _key(self, token: str, key_id: str) -> Principal:
+        if self._verify_key is None:
+            raise refused()
         try:
-            principal = await self._verify_key(f"key_{parsed.subject}", token_sha256(token))
+            principal = await self._verify_key(key_id, token_sha256(token))
         except LeptonError as error:
             stale = self._known.get(token)
             if error.code is ErrorCode.UNAVAILABLE and stale and self._clock() < stale[1] + self._outage_grace_seconds:
@@ -128,7 +142,7 @@ class TokenAuthenticator:
     def _remember(self, token: str, principal: Principal, until: float) -> Principal:
         self._known[token] = (principal, until)
         self._known.move_to_end(token)
-        if len(self._known) > self._max_cached_keys:
+        if len(self._known) > MAX_CACHED:
             self._known.popitem(last=False)
         return principal
 

@@ -25,7 +25,7 @@ from lepton_core.queue import build_celery
 from lepton_core.settings import load_settings
 from lepton_registry import telemetry
 from lepton_registry.artifacts.read_urls import ReadUrls
-from lepton_registry.authentication import RegistryAuthenticator, read_service_hashes
+from lepton_registry.authentication import build_authenticator, read_attempt_secret, read_service_hashes
 from lepton_registry.database.engine import Database, open_database
 from lepton_registry.database.leadership import Leadership
 from lepton_registry.events.feed import Feed
@@ -67,7 +67,7 @@ def build(
     built = [module.build(parts) for module in modules]
     server = build_server(
         [servicer for each in built for servicer in each.servicers],
-        RegistryAuthenticator(
+        build_authenticator(
             database, read_service_hashes(settings.service_tokens_file), parts.attempt_secret, parts.attempts
         ),
         max_message_bytes=settings.max_message_bytes,
@@ -99,7 +99,7 @@ def _parts(
         read_urls=ReadUrls(database, objects, url_seconds=settings.retention.read_url_seconds),
         wake=wake,
         sinks=sinks,
-        attempt_secret=settings.attempt_token_secret_file.read_text().strip().encode(),
+        attempt_secret=read_attempt_secret(settings.attempt_token_secret_file),
         owner=owner,
         bucket_ready=asyncio.Event(),
         keeps_manifest=[keeps for module in modules for keeps in module.keeps_manifest],

@@ -7,6 +7,7 @@ from lepton_core.identity import Role, new_api_key, token_sha256
 from lepton_core.ids import new_id
 from lepton_proto.v1 import projects_pb2 as pb
 from lepton_proto.v1 import projects_pb2_grpc as rpc
+from lepton_registry.authentication import read_attempt_secret
 from lepton_registry.projects import store
 from lepton_registry.refusal import RefusedToStart
 
@@ -100,3 +101,11 @@ async def test_an_operator_makes_projects_and_keys_for_them(server):
     revoked = (await theirs.RevokeKey(pb.RevokeKeyRequest(id=created.key.id))).key
     assert revoked.revoked_at_us > 0
     assert (await theirs.RevokeKey(pb.RevokeKeyRequest(id=created.key.id))).key == revoked
+
+
+@pytest.mark.parametrize("secret", ["", "\n", "too short\n"])
+def test_attempt_tokens_are_not_made_of_a_secret_that_can_be_guessed(tmp_path, secret):
+    file = tmp_path / "attempts.secret"
+    file.write_text(secret)
+    with pytest.raises(RefusedToStart, match="at least 16"):
+        read_attempt_secret(file)
