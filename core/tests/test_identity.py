@@ -174,11 +174,13 @@ class Keys:
         self.id = new_id("key")
         self.token = new_api_key(self.id)
         self.asked = 0
+        self.called = asyncio.Event()
         self.fault: LeptonError | None = None
         self.now = 0.0
 
     async def verify(self, key_id: str, sha256: str) -> Principal:
         self.asked += 1
+        self.called.set()
         await asyncio.sleep(0)
         if self.fault is not None:
             raise self.fault
@@ -215,7 +217,7 @@ async def test_a_revoked_key_is_out_when_its_time_ends_or_at_once() -> None:
         assert caught.value.code is ErrorCode.UNAUTHENTICATED
 
 
-async def test_an_outage_refuses_strangers_and_bears_with_friends_for_the_grace() -> None:
+async def test_during_an_outage_only_a_key_that_was_valid_lately_is_accepted() -> None:
     keys = Keys()
     authenticator = keys.authenticator(grace=100.0)
     await authenticator.authenticate(keys.token)
@@ -228,7 +230,17 @@ async def test_an_outage_refuses_strangers_and_bears_with_friends_for_the_grace(
     assert caught.value.code is ErrorCode.UNAVAILABLE
 
 
-async def test_who_hangs_up_does_not_take_the_answer_from_the_others() -> None:
+async def test_a_key_that_is_revoked_during_its_check_is_not_cached() -> None:
+    keys = Keys()
+    authenticator = keys.authenticator()
+    waiting = asyncio.ensure_future(authenticator.authenticate(keys.token))
+    await keys.called.wait()
+    authenticator.forget(keys.id)
+    await waiting
+    assert authenticator.cached(keys.token) is None
+
+
+async def test_a_cancelled_request_does_not_cancel_the_check_for_the_others() -> None:
     keys = Keys()
     authenticator = keys.authenticator()
     first = asyncio.ensure_future(authenticator.authenticate(keys.token))

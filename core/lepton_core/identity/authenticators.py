@@ -71,6 +71,7 @@ class TokenAuthenticator:
         self._clock = clock
         self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Principal]] = {}
+        self._forgets = 0
 
     def cached(self, token: str) -> Principal | None:
         found = self._known.get(token)
@@ -93,6 +94,8 @@ class TokenAuthenticator:
 
     def forget(self, key_id: str) -> None:
         """Removes a revoked key from the cache at once."""
+        # A check that is under way may have read the key before it was revoked.
+        self._forgets += 1
         for token in [token for token, (principal, _) in self._known.items() if principal.id == key_id]:
             del self._known[token]
 
@@ -118,7 +121,7 @@ class TokenAuthenticator:
             task.exception()  # retrieved here, since all requests that waited for it may have been cancelled
 
     async def _attempt(self, token: str, attempt_id: str) -> Principal:
-        # The HMAC first: a token that nobody made costs no look-up.
+        # The HMAC first: a forged token costs no look-up.
         if self._find_attempt is None or not same(attempt_token(attempt_id, self._attempt_secret), token):
             raise refused()
         principal = await self._find_attempt(attempt_id)
@@ -127,6 +130,7 @@ class TokenAuthenticator:
     async def _key(self, token: str, key_id: str) -> Principal:
         if self._verify_key is None:
             raise refused()
+        forgets = self._forgets
         try:
             principal = await self._verify_key(key_id, token_sha256(token))
         except LeptonError as error:
@@ -137,6 +141,8 @@ class TokenAuthenticator:
                 self._known.pop(token, None)
                 raise refused() from None
             raise
+        if forgets != self._forgets:
+            return principal
         return self._remember(token, principal, self._clock() + self._key_cache_seconds)
 
     def _remember(self, token: str, principal: Principal, until: float) -> Principal:
