@@ -60,7 +60,24 @@ class EndCause(StrEnum):
     STOPPED_FROM_OUTSIDE = "stopped_from_outside"
     NO_OUTCOME = "no_outcome"
 
-    # What it left. Parameter error (an error code).
+    # What it left. Parameters error (an error code); model.
     MODEL_REFUSED = "model_refused"
+    MODEL_NOT_LOGGED = "model_not_logged"
     RESULT_INVALID = "result_invalid"
     RESULT_REFUSED = "result_refused"
+
+
+# What a program may report of itself, in outcome.json; the other codes are the platform's to give.
+REPORTED_BY_PROGRAMS = frozenset(
+    {
+        EndCause.BAD_DATA,
+        EndCause.NOT_FINITE,
+        EndCause.PEER_LOST,
+        EndCause.PROGRAM_FAILED,
+        EndCause.OUT_OF_MEMORY,
+        EndCause.DISK_FULL,
+        EndCause.INPUTS_REFUSED,
+        EndCause.RECIPE_UNAVAILABLE,
+        EndCause.MODEL_REFUSED,
+    }
+)

@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
+from lepton_core.causes import EndCause
+
 ATTEMPT_FILE_VARIABLE = "LEPTON_ATTEMPT_FILE"
+# How a recipe's rank ends after a failure: it has reported its outcome, or another rank has; it could not write it.
+EXIT_REPORTED, EXIT_NOT_REPORTED = 1, 2
+# Parameter of a lost peer: the error came from the backward pass, which may also have failed by itself.
+IN_BACKWARD = "in_backward"
 # What whoever starts the ranks has to say; relative to the workspace, as all paths of the functions below.
 LAUNCHER_LOG = "logs/launcher.log"
 JsonObject = dict[str, Any]
@@ -70,12 +76,18 @@ class AttemptFile(_WorkspaceModel):
 
 
 class Outcome(_WorkspaceModel):
-    """outcome.json: how the attempt ended, written once, as the last file. `final`: trying again cannot help."""
+    """outcome.json: how the attempt ended, written once, as the last file. `final`: trying again cannot help.
+
+    Of a failure: the `rank` that reports it, and a `code` of `lepton_core.causes.REPORTED_BY_PROGRAMS` with parameters.
+    """
 
     status: Literal["succeeded", "failed", "released"]
     reason: str = ""
     final: bool = False
     metrics: Metrics = {}
+    rank: int | None = Field(default=None, ge=0)
+    code: str = Field(default="", max_length=64)
+    parameters: JsonObject = {}
 
 
 class CheckpointRecord(_WorkspaceModel):
@@ -161,16 +173,28 @@ class Workspace:
         return AttemptFile.model_validate_json(self.attempt_file.read_bytes())
 
     def write_outcome(self, outcome: Outcome) -> bool:
-        """Writes the outcome, unless there is one (False): the first rank to fail caused the faults of the others."""
+        """Writes the outcome, unless there is one (False): the first rank to fail caused the faults of the others.
+
+        A failure that says no more than that a peer was lost gives way to any other outcome.
+        """
         temporary = _write_beside(self.outcome, outcome.model_dump_json().encode())
         try:
             os.link(temporary, self.outcome)
         except FileExistsError:
-            return False
+            if outcome.code == EndCause.PEER_LOST or not self._peer_was_lost():
+                return False
+            temporary.replace(self.outcome)
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         sync_folder(self.root)
         return True
+
+    def _peer_was_lost(self) -> bool:
+        try:
+            outcome = Outcome.model_validate_json(self.outcome.read_bytes())
+        except (OSError, ValueError):
+            return False
+        return outcome.code == EndCause.PEER_LOST
 
 
 def write_file(path: Path, data: bytes) -> None:

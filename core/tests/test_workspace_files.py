@@ -28,6 +28,25 @@ def test_the_first_outcome_stands(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
 
 
+def test_a_lost_peer_gives_way_to_what_says_more(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    lost = Outcome(status="failed", reason="closed", code="peer_lost", rank=1)
+    assert workspace.write_outcome(lost)
+    assert not workspace.write_outcome(lost.model_copy(update={"rank": 2}))
+    assert read_outcome(workspace) == lost
+    knows = Outcome(status="failed", reason="no memory", code="out_of_memory", rank=0)
+    assert workspace.write_outcome(knows)
+    assert not workspace.write_outcome(lost)
+    assert read_outcome(workspace) == knows
+    assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
+
+
+def test_an_outcome_that_cannot_be_read_stands(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.outcome.write_text("{")
+    assert not workspace.write_outcome(Outcome(status="succeeded"))
+
+
 def test_an_attempt_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     attempt = AttemptFile(run_id="run_1", attempt_id="att_1", ranks=2, settings={"epochs": 12, "learning_rate": 2e-3})
     workspace = Workspace(tmp_path)

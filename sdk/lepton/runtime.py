@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from lepton.metric_log import MetricLog, Notes
+from lepton_core.causes import EndCause
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.journal import append_records, encode_record, whole_bytes
 from lepton_core.model_format.signature import Signature
@@ -146,7 +147,7 @@ def log_model(
         # Any error: the export runs the user's module.
         kept = _keep_refused(job, model, unfinished(folder))
         text = f"lepton.log_model: {error}; nothing is registered; {kept}"
-        raise _final(job, ModelRefusedError(ErrorCode.INVALID, text)) from error
+        raise _final(job, EndCause.MODEL_REFUSED, ModelRefusedError(ErrorCode.INVALID, text)) from error
     write_file(job.workspace.evaluation, json.dumps({"metrics": card["metrics"]}).encode())
     return job.workspace.package
 
@@ -180,7 +181,7 @@ def data_dir() -> Path:
     folder = job.workspace.folder(job.attempt.data_dir)
     if not folder.is_dir():
         text = "lepton.data_dir(): the job has no data; add `data: NAME`, with the name of a dataset, to the job file"
-        raise _final(job, LeptonError(ErrorCode.FAILED_PRECONDITION, text))
+        raise _final(job, EndCause.INPUTS_REFUSED, LeptonError(ErrorCode.FAILED_PRECONDITION, text))
     return folder
 
 
@@ -214,14 +215,16 @@ def _job() -> _Job | None:
     return _open_job(Path(attempt_file), int(os.environ.get("RANK", "0")))
 
 
-def _final(job: _Job, error: LeptonError) -> LeptonError:
+def _final(job: _Job, code: EndCause, error: LeptonError) -> LeptonError:
     """The error, prepared so that the worker does not try again if the program ends with it."""
     previous = sys.excepthook
 
     def report(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
         previous(kind, value, trace)
         if value is error:
-            job.workspace.write_outcome(Outcome(status="failed", reason=str(error), final=True))
+            job.workspace.write_outcome(
+                Outcome(status="failed", reason=str(error), final=True, rank=job.rank, code=code)
+            )
 
     sys.excepthook = report
     return error

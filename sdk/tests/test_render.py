@@ -49,8 +49,8 @@ def test_sizes_times_and_numbers() -> None:
 
 
 def test_a_reason_of_many_lines_is_told_in_one() -> None:
-    log = "rank 0 ended with exit code 1; last lines of its log:\nTraceback:\n  File x\n    f()\nKeyError: 'a'\n"
-    assert render.brief(log) == "rank 0 ended with exit code 1 … KeyError: 'a'"
+    reason = "2 fields are wrong\n  data: too small\n  train.epochs: too large\n"
+    assert render.brief(reason) == "2 fields are wrong … train.epochs: too large"
     assert render.brief("its worker was lost") == "its worker was lost"
     assert len(render.brief("x" * 4000)) == render.MAX_BRIEF_CHARS
     assert render.brief("") == ""

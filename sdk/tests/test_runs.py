@@ -63,12 +63,14 @@ def test_a_run_without_a_cause_has_its_reason_alone() -> None:
 
 
 def test_run_show_has_the_code_of_the_run_and_of_each_attempt(capsys: pytest.CaptureFixture[str]) -> None:
-    attempts = [Attempt(id="att_1", state=AttemptState.LOST, cause=Cause(code="lease_lost"), reason="no heartbeat")]
+    lost = Attempt(id="att_1", state=AttemptState.LOST, cause=Cause(code="lease_lost"), reason="no heartbeat")
+    attempts = [lost, Attempt(id="att_2", state=AttemptState.FAILED, cause=KILLED, reason=KILLED.message)]
     render.out().print(described(ended(KILLED), attempts, {}, KeyNames(lepton.Client.__new__(lepton.Client))))
     lines = capsys.readouterr().out.splitlines()
     assert ["cause", "rank_killed"] in [line.split() for line in lines]
     assert any("KeyError: 'a'" in line for line in lines)
     assert any("lease_lost" in line and "no heartbeat" in line for line in lines)
+    assert any(line.endswith("rank 1 was killed … KeyError: 'a'") for line in lines)
 
 
 def test_last_and_the_beginning_of_an_id_stand_for_one_run() -> None:

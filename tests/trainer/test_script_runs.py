@@ -68,6 +68,7 @@ def test_a_script_that_logs_no_model_fails_with_the_missing_call_and_keeps_its_c
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "ended without a call of lepton.log_model(...), so there is no model 'forgotten'" in run.reason
+    assert run.cause.code == "model_not_logged"
     assert len(stack.attempts(run_id)) == 1
     assert [checkpoint.step for checkpoint in stack.checkpoints(run_id)] == [4]
     notice, *rest = stack.logs(run_id).splitlines()
@@ -114,8 +115,9 @@ def test_a_failing_script_is_tried_again_and_says_why(stack: Stack, tmp_path: Pa
     run_id = stack.script(tmp_path / "code", "print('I give up'); raise SystemExit(3)", retries=1)
     run = stack.wait(run_id)
     assert run.state == FAILED
-    assert "rank 0 ended with exit code 3" in run.reason
-    assert "I give up" in run.reason
+    assert run.reason == run.cause.message == "rank 0 ended with exit code 3"
+    parameters = {"rank": 0, "exit_code": 3, "log_tail": ["I give up"]}
+    assert (run.cause.code, json.loads(run.cause.parameters_json)) == ("rank_exited", parameters)
     assert len(stack.attempts(run_id)) == 2
 
 
@@ -142,6 +144,7 @@ def test_a_script_that_wants_data_in_a_job_without_any_fails_once(stack: Stack, 
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "the job has no data" in run.reason
+    assert run.cause.code == "inputs_refused"
     assert len(stack.attempts(run_id)) == 1
 
 
@@ -152,6 +155,8 @@ def test_missing_requirements_are_named_and_nothing_runs(stack: Stack, tmp_path:
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "no-such-thing==1.0: not installed" in run.reason
+    [missing] = json.loads(run.cause.parameters_json)["requirements"]
+    assert (run.cause.code, missing["problem"]) == ("requirements_missing", "not installed on this worker")
     assert stack.logs(run_id) == ""
     assert len(stack.attempts(run_id)) == 1
 
@@ -171,6 +176,7 @@ def test_a_run_out_of_time_says_so(stack: Stack, tmp_path: Path) -> None:
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "out of time" in run.reason
+    assert (run.cause.code, json.loads(run.cause.parameters_json)) == ("timeout", {"seconds": 3})
     assert len(stack.attempts(run_id)) == 1
 
 
@@ -180,13 +186,14 @@ def test_a_run_that_fills_its_disk_budget_says_so(stack: Stack, tmp_path: Path) 
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "limits.max_disk_bytes" in run.reason
+    assert run.cause.code == "disk_budget"
 
 
 def test_a_program_that_meets_a_full_disk_says_so(stack: Stack, tmp_path: Path) -> None:
     program = "with open('/dev/full', 'w') as full: full.write('x')"
     run = stack.wait(stack.script(tmp_path / "code", program, retries=0))
     assert run.state == FAILED
-    assert "No space left on device" in run.reason
+    assert "No space left on device" in json.loads(run.cause.parameters_json)["log_tail"][-1]
 
 
 LEAVES_A_LINK = """
@@ -204,6 +211,7 @@ def test_a_package_with_a_link_to_a_secret_is_refused(stack: Stack, tmp_path: Pa
     assert run.state == FAILED
     assert "model.onnx" in run.reason
     assert "regular file" in run.reason
+    assert run.cause.code == "result_invalid"
     assert len(stack.attempts(run_id)) == 1
 
 
@@ -212,6 +220,7 @@ def test_a_pipe_for_a_journal_does_not_hang_the_run(stack: Stack, tmp_path: Path
     run = stack.wait(stack.script(tmp_path / "code", program, retries=0))
     assert run.state == FAILED
     assert "metrics-rank0.jsonl" in run.reason
+    assert run.cause.code == "result_invalid"
 
 
 def test_a_hint_wakes_the_worker_at_once(start_stack: Callable[..., Stack], tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def state(name: str) -> Text:
 def brief(reason: str) -> str:
     """A reason in one line. Of several lines, the first and the last, which is the error in a traceback."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    text = " … ".join(dict.fromkeys((lines[0].removesuffix("; last lines of its log:"), lines[-1]))) if lines else ""
+    text = " … ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else ""
     return text if len(text) <= MAX_BRIEF_CHARS else text[: MAX_BRIEF_CHARS - 1] + "…"
 
 

@@ -19,7 +19,7 @@ from lepton.cli.session import Json, Quiet, connect
 from lepton.cli.watch import made, scores, standing, summary, watch_run
 from lepton.resources.checkpoints import best_checkpoint, find_checkpoint
 from lepton.resources.logs import LogPiece
-from lepton.resources.runs import Run, resume_steps
+from lepton.resources.runs import Run, log_tail, resume_steps
 from lepton_core.api import Attempt, Checkpoint, RunState
 from lepton_core.errors import invalid
 from lepton_core.plain_text import plain, plain_log
@@ -92,7 +92,8 @@ def _attempt(attempt: Attempt, steps: Mapping[str, int]) -> tuple[object, ...]:
     begun = f"step {step}" if step is not None else "a checkpoint" if attempt.resumed_from else "the beginning"
     started, state = render.when(attempt.created_at_us), render.state(attempt.state.value)
     cause = attempt.cause.code if attempt.cause else ""
-    return (attempt.number, attempt.id, state, begun, started, cause, render.brief(attempt.reason))
+    reason = render.brief("\n".join([attempt.reason, *log_tail(attempt.cause)[-1:]]))
+    return (attempt.number, attempt.id, state, begun, started, cause, reason)
 
 
 @app.command()

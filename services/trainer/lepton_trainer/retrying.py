@@ -37,7 +37,8 @@ def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
             return call()
         except LeptonError as error:
             if error.code is ErrorCode.STALE_ATTEMPT:
-                control.request(Stop.STALE, error.detail)
+                _log.warning("%s: %s", what, error.detail)
+                control.request(Stop.STALE)
                 raise AbandonedError from error
             tries += 1
             if not (error.retryable or _may_pass(error, tries)):

@@ -226,7 +226,7 @@ def test_what_is_said_of_a_version_may_hold_anything(caller: Caller) -> None:
 
 
 def test_what_a_program_prints_may_hold_anything(caller: Caller) -> None:
-    """The end of its log becomes the reason of its failure."""
+    """The end of its log is a parameter of the cause of its failure."""
     program = b"import sys\nsys.stdout.buffer.write(b'begin \\0 \\xff \\xed\\xa0\\x80 end\\n')\nsys.exit(3)\n"
     archive = zipped({"print.py": program})
     code = caller.gateway.post("/v1/code", content=archive.content, headers=archive.headers).json()["code"]
@@ -236,5 +236,5 @@ def test_what_a_program_prints_may_hold_anything(caller: Caller) -> None:
     wait_until(lambda: caller.gateway.get(path).json()["state"] == "failed", 90, "the run to fail")
     ended = caller.gateway.get(path).json()
     assert "exit code 3" in ended["reason"]
-    assert "begin" in ended["reason"]
+    assert "begin" in ended["cause"]["parameters"]["log_tail"][-1]
     assert ended["attempts"] == 1

@@ -43,6 +43,8 @@ def test_a_job_that_eats_the_reserve_is_ended(start_platform: Callable[..., Runn
     assert wait_ended(running, run).state is RunState.FAILED
     assert run.reason.startswith("disk full:"), run.reason
     assert "reserve" in run.reason
+    assert run.cause is not None
+    assert (run.cause.code, run.cause.parameters["reserve_bytes"]) == ("disk_full", reserve)
     assert_up_and_at_work(running, before, tmp_path / "after")
 
 
@@ -63,5 +65,5 @@ def test_a_program_that_meets_a_full_disk_says_so(rough_sqlite: RunningPlatform,
     program = "with open('/dev/full', 'w') as full: full.write('x')"
     run = submit_script(rough_sqlite.client(), tmp_path / "code", program, retries=0)
     assert wait_ended(rough_sqlite, run).state is RunState.FAILED
-    assert "No space left on device" in run.reason
+    assert "No space left on device" in run.log_tail[-1]
     assert_up_and_at_work(rough_sqlite, before, tmp_path / "after")

@@ -3,12 +3,14 @@
 import logging
 import time
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.jobs.spec import JobSpec
 from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.attempt.completion import Ending
 from lepton_trainer.attempt.lease import Lease
 from lepton_trainer.attempt.workspace import Preparation
+from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.disk import LONGEST_PAUSE_SECONDS
 from lepton_trainer.placement.port import Placement
 from lepton_trainer.processes.clock import boottime
@@ -26,6 +28,7 @@ LOOK_SECONDS = 0.1
 DRAIN_SECONDS = 15.0
 # After a rank has failed, how long the others may take to end and to report a reason.
 PEER_SECONDS = 5.0
+UNREACHABLE = Cause(EndCause.REGISTRY_UNREACHABLE, {}, "the registry could not be reached for too long")
 
 
 class Attempt:
@@ -92,13 +95,14 @@ class Attempt:
             self._control.changed.clear()
             now = time.monotonic()
             if boottime() >= self._lease.deadline:
-                self._control.request(Stop.FENCED, "the registry could not be reached for too long")
+                self._control.request(Stop.FENCED, UNREACHABLE)
             # Not counted from the claim: the job's time must not include an outage of the store.
             if started is None and self._placement.started:
                 started = now
             if started is not None and now - started > self._timeout_seconds:
                 text = f"out of time: it ran for {self._timeout_seconds} s (limits.timeout_seconds)"
-                self._control.request(Stop.FAULT, text, final=True)
+                cause = Cause(EndCause.TIMEOUT, {"seconds": self._timeout_seconds}, text)
+                self._control.request(Stop.FAULT, cause, final=True)
             if now >= disk_look_at:
                 pause = self._check_disk()
                 disk_look_at = time.monotonic() + pause
@@ -138,8 +142,10 @@ class Attempt:
             pause = self._placement.check_disk(self._max_disk_bytes)
         except LeptonError as error:
             # The attempt would exceed its own budget again, but a disk that others have filled may have space later.
-            self._control.request(Stop.FAULT, error.detail, final=error.code is ErrorCode.TOO_LARGE)
+            cause = end_cause(error, EndCause.WORKER_FAULT)
+            self._control.request(Stop.FAULT, cause, final=error.code is ErrorCode.TOO_LARGE)
         for rank, known in self._placement.ranks.items():
             if known.problem:
-                self._control.request(Stop.FAULT, f"rank {rank}: {known.problem}")
+                text = f"rank {rank}: {known.problem}"
+                self._control.request(Stop.FAULT, Cause(EndCause.WORKER_FAULT, {"part": "guard", "rank": rank}, text))
         return pause

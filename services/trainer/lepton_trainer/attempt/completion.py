@@ -2,6 +2,7 @@
 refused."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,14 @@ from pydantic import ValidationError
 
 from lepton_core.api import FileEntry
 from lepton_core.api.limits import MAX_PACKAGE_FILES
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.jobs.spec import JobSpec
 from lepton_core.workspace_files import LAUNCHER_LOG, Outcome, rank_log
 from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.attempt.failure_diagnosis import RankEnd, TreeEnd, Verdict, judge
+from lepton_trainer.attempt.lease import CANCELLED
+from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.artifacts import ArtifactWire
 from lepton_trainer.files.rank_files import FolderLimits, read_json_object, read_tail, refused
 from lepton_trainer.files.transfers import Transfers
@@ -51,7 +55,7 @@ class Ending:
         while offers:
             finished = offers.pop(0)
             if self._control.stopped_by(Stop.CANCELLED):
-                finished, offers = Finished(Result.CANCELLED, "cancelled"), []
+                finished, offers = Finished(Result.CANCELLED, CANCELLED), []
             try:
                 retry(partial(self._registry.finish, finished), self._control, "finishing")
                 return finished.result
@@ -60,17 +64,17 @@ class Ending:
                 if error.code in REFUSALS:
                     return None
                 if finished.result is Result.SUCCEEDED:
-                    offers = [Finished(Result.FAILED, f"the registry refused the result: {error}", final=True)]
+                    offers = [_unusable(error, EndCause.RESULT_REFUSED, "the registry refused the result")]
                     # The reason may be a cancel in the meantime.
                     if error.code is ErrorCode.FAILED_PRECONDITION:
-                        offers.insert(0, Finished(Result.CANCELLED, "cancelled"))
+                        offers.insert(0, Finished(Result.CANCELLED, CANCELLED))
         return None
 
     def _judge(self, asked_to_leave: bool) -> Verdict:
         try:
             outcome = self._outcome()
         except LeptonError as error:
-            return Verdict(Result.FAILED, error.detail, final=True)
+            return Verdict(Result.FAILED, end_cause(error, EndCause.RESULT_INVALID), final=True)
         return judge(self._control.stop, outcome, self._tree(asked_to_leave), script=self._spec.script is not None)
 
     def _outcome(self) -> Outcome | None:
@@ -84,21 +88,25 @@ class Ending:
 
     def _tree(self, asked_to_leave: bool) -> TreeEnd:
         ranks = self._placement.ranks
-        failed = None
-        first = self._placement.first_failed
-        if first is not None:
-            tail = read_tail(self._files, rank_log(first), TAIL_BYTES).decode(errors="replace")
-            failed = RankEnd(first, ranks[first].exit_code, ranks[first].problem, tail)
+        failed = [
+            RankEnd(rank, known.exit_code, known.ended_at, known.problem, self._tail(rank_log(rank)))
+            for rank, known in ranks.items()
+            if known.ended_at is not None and known.exit_code != 0
+        ]
         return TreeEnd(
             complete=not asked_to_leave and all(known.exit_code == 0 for known in ranks.values()),
-            failed=failed,
+            ranks=len(ranks),
+            failed=sorted(failed, key=lambda end: end.ended_at),
             launcher=self._placement.poll(),
-            launcher_tail=read_tail(self._files, LAUNCHER_LOG, TAIL_BYTES).decode(errors="replace"),
+            launcher_tail=self._tail(LAUNCHER_LOG),
         )
+
+    def _tail(self, log: str) -> str:
+        return read_tail(self._files, log, TAIL_BYTES).decode(errors="replace")
 
     def _finished(self, verdict: Verdict) -> Finished:
         if verdict.result is not Result.SUCCEEDED:
-            return Finished(verdict.result, verdict.reason, verdict.final, environment=describe_environment())
+            return Finished(verdict.result, verdict.cause, verdict.final, environment=describe_environment())
         try:
             evaluation = self._document("evaluation.json")
             return Finished(
@@ -112,7 +120,7 @@ class Ending:
             )
         except LeptonError as error:
             # Final, since the program would write the same invalid files again.
-            return Finished(Result.FAILED, f"the run's result cannot be used: {error}", final=True)
+            return _unusable(error, EndCause.RESULT_INVALID, "the run's result cannot be used")
 
     def _document(self, name: str) -> dict[str, Any]:
         return read_json_object(self._files, name) or {}
@@ -131,6 +139,11 @@ class Ending:
         return self._config.assignment.code_digest or source_digest(self._config.recipe_entry)
 
 
+def _unusable(error: LeptonError, otherwise: EndCause, why: str) -> Finished:
+    cause = end_cause(error, otherwise)
+    return Finished(Result.FAILED, replace(cause, message=f"{why}: {error}"), final=True)
+
+
 def _no_model(spec: JobSpec, model: str) -> LeptonError:
     if spec.script is None:
         return refused("package", f"empty, so there is no model {model!r} to register")
@@ -138,7 +151,8 @@ def _no_model(spec: JobSpec, model: str) -> LeptonError:
         f"the script {spec.script.entry} ended without a call of lepton.log_model(...), so there is no model {model!r} "
         "to register; call it in rank 0, or remove `register` from the job file; the run keeps its checkpoints"
     )
-    return LeptonError(ErrorCode.FAILED_PRECONDITION, detail)
+    cause = Cause(EndCause.MODEL_NOT_LOGGED, {"model": model})
+    return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, cause=cause)
 
 
 def _numbers(metrics: object) -> dict[str, float]:

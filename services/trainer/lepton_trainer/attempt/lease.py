@@ -4,7 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from lepton_core.errors import LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, LeptonError
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
 from lepton_trainer.reporting.registry import AttemptRegistry, Directive
@@ -12,6 +13,7 @@ from lepton_trainer.retrying import REFUSALS
 
 _log = logging.getLogger(__name__)
 
+CANCELLED = Cause(EndCause.CANCELLED, {}, "cancelled")
 # Time to kill all processes, before the registry may give the run to another worker.
 KILL_SECONDS = 5.0
 
@@ -66,7 +68,8 @@ class Lease:
                 if self._over.is_set():
                     return
                 if error.code in REFUSALS:
-                    self._control.request(Stop.STALE, error.detail)
+                    _log.warning("the registry refuses the lease: %s", error.detail)
+                    self._control.request(Stop.STALE)
                     return
                 if not unanswered:
                     _log.warning("the lease was not renewed: %s", error.detail)
@@ -81,6 +84,7 @@ class Lease:
 
     def _obey(self, directive: Directive) -> None:
         if directive is Directive.CANCEL:
-            self._control.request(Stop.CANCELLED, "cancelled")
+            self._control.request(Stop.CANCELLED, CANCELLED)
         elif directive is Directive.DRAIN:
-            self._control.request(Stop.DRAIN, "the platform has requested a drain")
+            cause = Cause(EndCause.RELEASED, {}, "the platform has requested a drain")
+            self._control.request(Stop.DRAIN, cause)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError
 
+# Of the requirements that are missing, as parameters of the cause.
+MAX_NAMED = 20
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
@@ -65,4 +68,6 @@ def _failed(problems: list[FieldError]) -> LeptonError:
     if len(problems) == 1:
         [problem] = problems
         detail += f": {problem.field}: {problem.message}"
-    return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, problems)
+    named = [{"requirement": each.field, "problem": each.message} for each in problems[:MAX_NAMED]]
+    cause = Cause(EndCause.REQUIREMENTS_MISSING, {"requirements": named})
+    return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, problems, cause=cause)

@@ -69,7 +69,8 @@ class WorkerLink:
                 control.drain(boottime() + float(message["drain_seconds"]), "the worker is shutting down")
         except OSError:
             pass
-        control.request(Stop.ORPHANED, "the worker is gone")
+        _log.warning("the worker is gone")
+        control.request(Stop.ORPHANED)
 
 
 def main() -> int:

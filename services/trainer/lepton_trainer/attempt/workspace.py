@@ -1,6 +1,9 @@
 """Fills an attempt's workspace with inputs, code, resume checkpoint and attempt.json, and then starts the programs."""
 
-from lepton_core.errors import LeptonError
+import errno
+
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, LeptonError
 from lepton_core.jobs.spec import JobSpec, ScriptSpec
 from lepton_core.workspace_files import (
     AttemptFile,
@@ -12,6 +15,7 @@ from lepton_core.workspace_files import (
     write_file,
 )
 from lepton_trainer.assignment import AttemptConfig
+from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.artifacts import ArtifactWire
 from lepton_trainer.files.cache import InputCache
 from lepton_trainer.files.rank_files import refused
@@ -53,9 +57,12 @@ class Preparation:
         except AbandonedError:
             return
         except LeptonError as error:
-            self._control.request(Stop.FAULT, str(error), final=not error.retryable)
+            otherwise = EndCause.INPUTS_UNAVAILABLE if error.retryable else EndCause.INPUTS_REFUSED
+            self._control.request(Stop.FAULT, end_cause(error, otherwise), final=not error.retryable)
         except OSError as error:
-            self._control.request(Stop.FAULT, f"the workspace cannot be prepared: {error.strerror} ({error.filename})")
+            text = f"the workspace cannot be prepared: {error.strerror} ({error.filename})"
+            code = EndCause.DISK_FULL if error.errno == errno.ENOSPC else EndCause.WORKER_FAULT
+            self._control.request(Stop.FAULT, Cause(code, {"part": "preparation"}, text))
 
     def _prepare(self) -> None:
         assignment = self._config.assignment

@@ -6,7 +6,8 @@ import stat
 import time
 from pathlib import Path
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, ErrorCode, LeptonError
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -28,7 +29,7 @@ def folder_bytes(folder: Path) -> int:
                 detail = (
                     "the run has nested folders so deeply that their size cannot be counted (limits.max_disk_bytes)"
                 )
-                raise LeptonError(ErrorCode.TOO_LARGE, detail) from None
+                raise LeptonError(ErrorCode.TOO_LARGE, detail, cause=Cause(EndCause.DISK_BUDGET)) from None
     return total
 
 
@@ -91,14 +92,16 @@ class DiskBudget:
                 f"disk full: {shown_bytes(free)} are free on the worker's disk, "
                 f"but a reserve of {shown_bytes(self._reserve_bytes)} must stay free"
             )
-            raise LeptonError(ErrorCode.UNAVAILABLE, detail)
+            parameters = {"free_bytes": free, "reserve_bytes": self._reserve_bytes}
+            raise LeptonError(ErrorCode.UNAVAILABLE, detail, cause=Cause(EndCause.DISK_FULL, parameters))
         used = folder_bytes(self._folder)
         if used > self._max_bytes:
             detail = (
                 f"the run used {shown_bytes(used)} of disk; its limit (limits.max_disk_bytes) "
                 f"is {shown_bytes(self._max_bytes)}"
             )
-            raise LeptonError(ErrorCode.TOO_LARGE, detail)
+            parameters = {"used_bytes": used, "max_bytes": self._max_bytes}
+            raise LeptonError(ErrorCode.TOO_LARGE, detail, cause=Cause(EndCause.DISK_BUDGET, parameters))
         pause = pause_seconds(used, self._max_bytes)
         walks = FAR_WALK_PAUSES if pause >= LONGEST_PAUSE_SECONDS else WALK_PAUSES
         return max(pause, walks * (time.monotonic() - started))

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,10 +30,13 @@ class Stop(IntEnum):
 
 @dataclass(frozen=True)
 class StopRequest:
-    """`final`: a fault that would occur again in the next attempt."""
+    """`cause`: how the attempt ends because of it; None if nobody is left to report to.
+
+    `final`: a fault that would occur again in the next attempt.
+    """
 
     kind: Stop
-    text: str = ""
+    cause: Cause | None = None
     final: bool = False
 
 
@@ -56,10 +62,10 @@ class Control:
         request = self._request
         return request is not None and request.kind in kinds
 
-    def request(self, kind: Stop, text: str = "", *, final: bool = False) -> None:
+    def request(self, kind: Stop, cause: Cause | None = None, *, final: bool = False) -> None:
         with self._lock:
             if self._request is None or kind > self._request.kind:
-                self._request = StopRequest(kind, text, final)
+                self._request = StopRequest(kind, cause, final)
         if kind >= Stop.STALE:
             self.abandoned.set()
         self.changed.set()
@@ -73,13 +79,15 @@ class Control:
                 work()
             except Exception as error:  # noqa: BLE001 - last handler of the thread
                 _log.exception("%s has failed", name)
-                self.request(Stop.FAULT, f"the platform's own {name} failed: {type(error).__name__}: {error}")
+                text = f"the platform's own {name} failed: {type(error).__name__}: {error}"
+                self.request(Stop.FAULT, Cause(EndCause.WORKER_FAULT, {"part": name}, text))
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         return thread
 
     def drain(self, until: float, text: str) -> None:
+        """`until`: boot time."""
         with self._lock:
             self.drain_until = until if self.drain_until is None else min(until, self.drain_until)
-        self.request(Stop.DRAIN, text)
+        self.request(Stop.DRAIN, Cause(EndCause.RELEASED, {}, text))

@@ -6,8 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from lepton_core.api import FileEntry
+from lepton_core.errors import Cause
 from lepton_core.grpc.client import open_sync_channel
 from lepton_core.grpc.conversion import list_to_proto
+from lepton_core.grpc.errors import cause_message
 from lepton_core.validation import canonical_json
 from lepton_proto.v1 import artifacts_pb2, attempts_pb2, logs_pb2, metrics_pb2, recipes_pb2, runs_pb2, workers_pb2
 from lepton_proto.v1.attempts_pb2_grpc import AttemptServiceStub
@@ -57,10 +59,13 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Finished:
-    """The outcome of an attempt and its results. JSON objects are empty if there is no content."""
+    """The outcome of an attempt and its results. JSON objects are empty if there is no content.
+
+    `cause`: None for an attempt that succeeded.
+    """
 
     result: Result
-    reason: str = ""
+    cause: Cause | None = None
     final: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
@@ -186,9 +191,10 @@ class AttemptRegistry:
             attempts_pb2.FinishRequest(
                 attempt_id=self.attempt_id,
                 outcome=_OUTCOMES[finished.result],
-                reason=finished.reason,
+                reason=finished.cause.message if finished.cause else "",
                 final=finished.final,
                 result=result,
+                cause=cause_message(finished.cause) if finished.cause else None,
             )
         )
 

@@ -9,14 +9,17 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
 from lepton_core.api.limits import MAX_METRIC_NAMES
+from lepton_core.causes import EndCause
 from lepton_core.errors import LeptonError
 from lepton_core.journal import read_chunk
 from lepton_core.plain_text import plain
 from lepton_core.workspace_files import LAUNCHER_LOG, metrics_journal, rank_log
+from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.rank_files import RankFiles, descriptor_path
 from lepton_trainer.processes.control_channel import Control, Stop
 from lepton_trainer.reporting.registry import AppendedMetrics, AttemptRegistry
@@ -145,4 +148,6 @@ class Shipping:
         except LeptonError as error:
             # A damaged journal, or one that is not a regular file: later data of the run could not be trusted.
             _log.error("sending of journals and logs has stopped: %s", error.detail)
-            self._control.request(Stop.FAULT, f"the run's journals or logs cannot be sent: {error.detail}")
+            cause = end_cause(error, EndCause.RESULT_INVALID)
+            text = f"the run's journals or logs cannot be sent: {error.detail}"
+            self._control.request(Stop.FAULT, replace(cause, message=text))

@@ -1,8 +1,10 @@
 """A rank's number and device, the process group, and the collective calls of the engine."""
 
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,6 +20,16 @@ COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 # finished collective to free waits for that lock (seen with torch 2.13 on busy cores: a rank that never ends, after all
 # its work). So groups are shut down but never destroyed; the process leaves by os._exit.
 _KEPT_ALIVE: list[object] = []
+
+
+class PeerLost(Exception):
+    """An exchange with the other ranks failed, as it does when one of them has ended: that one knows why."""
+
+    def __init__(self, error: RuntimeError, *, in_backward: bool = False) -> None:
+        where = "" if in_backward else "the exchange with the other ranks failed: "
+        super().__init__(f"{where}{type(error).__name__}: {error}")
+        self.error = error
+        self.in_backward = in_backward
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,8 @@ class ProcessGroup:
     def sum(self, tensor: Tensor) -> Tensor:
         """Sums `tensor` over the ranks, in place."""
         if self.world_size > 1:
-            dist.all_reduce(tensor)
+            with self.exchange():
+                dist.all_reduce(tensor)
         return tensor
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -46,8 +59,22 @@ class ProcessGroup:
             return [tensor.cpu()]
         local = tensor.to(self.device)
         parts = [torch.empty_like(local) for _ in range(self.world_size)]
-        dist.all_gather(parts, local)
+        with self.exchange():
+            dist.all_gather(parts, local)
         return [part.cpu() for part in parts]
+
+    @contextlib.contextmanager
+    def exchange(self, *, in_backward: bool = False) -> Iterator[None]:
+        """For what exchanges tensors with the other ranks: its errors are raised as PeerLost."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            # gloo raises no more than a RuntimeError when the process at the other end has gone.
+            if self.world_size == 1:
+                raise
+            raise PeerLost(error, in_backward=in_backward) from error
 
     def describe(self) -> dict[str, Any]:
         """The devices of this run, for environment.json."""

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.causes import EndCause
+from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.workspace_files import ResumePoint, Workspace
 from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.best import Best, copied
@@ -39,10 +40,13 @@ class NotFinite(LeptonError):
     """A value became NaN or infinite; the same settings would do it again."""
 
     def __init__(self, what: str, value: float | str, step: int, epoch: int) -> None:
+        # JSON has no NaN and no infinity.
+        parameters = {"what": what, "value": str(value), "step": step, "epoch": epoch}
         super().__init__(
             ErrorCode.FAILED_PRECONDITION,
             f"the {what} is not a finite number ({value}) at step {step}, in epoch {epoch}; "
             "try a lower learning_rate, or check the data for extreme values",
+            cause=Cause(EndCause.NOT_FINITE, parameters),
         )
 
 
@@ -152,7 +156,7 @@ class Trainer:
         if weight != 1.0:
             loss = loss * weight
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        self.parallel.backward(loss)
         if self.settings.max_gradient_norm is not None:
             self.parallel.clip(self.model, self.settings.max_gradient_norm)
         self.optimizer.step()

@@ -16,11 +16,14 @@ class Parallel(Protocol):
         sharded in place, so the optimizer is made of its parameters after this call.
         """
 
+    def backward(self, loss: Tensor) -> None:
+        """Computes the gradients of the whole model, averaged over the ranks. Raises PeerLost if a rank has gone."""
+
     def clip(self, model: nn.Module, max_norm: float) -> Tensor:
         """Scales the gradients of the whole model to at most `max_norm`; returns the norm before, a scalar."""
 
     def all_reduce(self, tensor: Tensor) -> Tensor:
-        """Sums a tensor over the ranks, in place."""
+        """Sums a tensor over the ranks, in place. Raises PeerLost if a rank has gone, as every exchange does."""
 
     def synchronize_buffers(self, model: nn.Module) -> None:
         """Makes the floating-point buffers (running statistics) equal on all ranks."""

@@ -27,6 +27,10 @@ class Replicated:
         unsynced: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(model, devices, gradient_as_bucket_view=True, **unsynced)
 
+    def backward(self, loss: Tensor) -> None:
+        with self._group.exchange(in_backward=True):
+            loss.backward()  # type: ignore[no-untyped-call]  # of torch
+
     def clip(self, model: nn.Module, max_norm: float) -> Tensor:
         # The gradients are already averaged, so the norm is equal on all ranks.
         return nn.utils.clip_grad_norm_(model.parameters(), max_norm)
