@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.tests.known_key import KEY_ID, authenticator_for
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc.client import open_channel
 from lepton_core.grpc.server import Registration, RpcServer, build_server
@@ -14,21 +15,10 @@ from lepton_core.identity import (
     Principal,
     PrincipalKind,
     Role,
-    TokenAuthenticator,
     current_principal,
-    new_api_key,
-    new_service_token,
-    token_sha256,
 )
-from lepton_core.ids import new_id
 from lepton_core.request_context import current_request_id
 from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc, runs_pb2, runs_pb2_grpc
-
-KEY_ID = new_id("key")
-
-KEY = new_api_key(KEY_ID)
-
-GATEWAY = new_service_token("gateway")
 
 ALICE = Principal(PrincipalKind.KEY, KEY_ID, project="prj_a", role=Role.EDITOR)
 
@@ -64,12 +54,6 @@ class Runs(runs_pb2_grpc.RunServiceServicer):
         return runs_pb2.GetRunResponse(run=runs_pb2.Run(project=caller.project, reason=told))
 
 
-async def verify(key_id: str, sha256: str) -> Principal:
-    if key_id == KEY_ID and sha256 == token_sha256(KEY):
-        return ALICE
-    raise LeptonError(ErrorCode.UNAUTHENTICATED, "no such key")
-
-
 @asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[tuple[RpcServer, str, Jobs]]:
     jobs = Jobs()  # type: ignore[abstract]
@@ -77,7 +61,7 @@ async def serving(**options: Any) -> AsyncIterator[tuple[RpcServer, str, Jobs]]:
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, jobs),
         (runs_pb2_grpc.add_RunServiceServicer_to_server, Runs()),  # type: ignore[abstract]
     ]
-    authenticator = TokenAuthenticator(service_hashes={"gateway": token_sha256(GATEWAY)}, verify_key=verify)
+    authenticator = authenticator_for(ALICE)
     server = build_server(servicers, authenticator, **options)
     port = server.bind("127.0.0.1:0")
     await server.start()

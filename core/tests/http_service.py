@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
+from core.tests.known_key import KEY, KEY_ID, authenticator_for
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.http.app import build_app
 from lepton_core.identity import (
@@ -20,24 +21,11 @@ from lepton_core.identity import (
     Principal,
     PrincipalKind,
     Role,
-    TokenAuthenticator,
     current_principal,
-    new_api_key,
-    new_service_token,
-    token_sha256,
 )
-from lepton_core.ids import new_id
-
-KEY_ID = new_id("key")
-
-KEY = new_api_key(KEY_ID)
-
-GATEWAY = new_service_token("gateway")
 
 BOB = Principal(PrincipalKind.KEY, KEY_ID, project="prj_b", role=Role.VIEWER)
-
 VIEWERS = Policy(frozenset({"key", "gateway"}), Role.VIEWER)
-
 POLICIES = {
     "GET /healthz": PUBLIC,
     "GET /things/{name}": VIEWERS,
@@ -63,16 +51,8 @@ class Thing(BaseModel):
     train: Inner = Inner()
 
 
-async def verify(key_id: str, sha256: str) -> Principal:
-    if key_id == KEY_ID and sha256 == token_sha256(KEY):
-        return BOB
-    raise LeptonError(ErrorCode.UNAUTHENTICATED, "no")
-
-
 def make_app(**options: Any) -> FastAPI:
-    authenticator = options.pop(
-        "authenticator", TokenAuthenticator(service_hashes={"gateway": token_sha256(GATEWAY)}, verify_key=verify)
-    )
+    authenticator = options.pop("authenticator", authenticator_for(BOB))
     app = build_app("test", authenticator, policies=POLICIES, max_body_bytes=1000, **options)
 
     @app.get("/things/{name}")

@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from core.tests.grpc_service import ALICE, GATEWAY, KEY, KEY_ID, get, refusal, serving
+from core.tests.grpc_service import ALICE, get, refusal, serving
+from core.tests.known_key import GATEWAY, KEY, KEY_ID
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc.client import open_channel
 from lepton_core.identity import (

@@ -6,7 +6,8 @@ import logging
 import grpc
 import pytest
 
-from core.tests.grpc_service import KEY, get, refusal, serving
+from core.tests.grpc_service import get, refusal, serving
+from core.tests.known_key import KEY
 from lepton_core.errors import ERROR_TABLE, ErrorCode, FieldError, LeptonError
 from lepton_core.grpc.client import Channel, open_channel, open_sync_channel
 from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc

@@ -9,7 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from core.tests.grpc_service import KEY, get, refusal, serving
+from core.tests.grpc_service import get, refusal, serving
+from core.tests.known_key import KEY
 from lepton_core.errors import LeptonError, invalid
 from lepton_core.grpc.server import PUBLIC_READS, build_server
 from lepton_core.identity import (

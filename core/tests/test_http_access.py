@@ -5,18 +5,8 @@ import asyncio
 import pytest
 from fastapi import FastAPI
 
-from core.tests.http_service import (
-    GATEWAY,
-    KEY,
-    POLICIES,
-    client,
-    connected,
-    exchange,
-    make_app,
-    problem,
-    serving,
-    verify,
-)
+from core.tests.http_service import BOB, POLICIES, client, connected, exchange, make_app, problem, serving
+from core.tests.known_key import GATEWAY, KEY, authenticator_for
 from lepton_core.binding import is_loopback
 from lepton_core.http.app import build_app, methods_of
 from lepton_core.http.server import HttpServer
@@ -25,7 +15,6 @@ from lepton_core.identity import (
     Principal,
     PrincipalKind,
     Role,
-    TokenAuthenticator,
     encode_acting,
 )
 
@@ -59,7 +48,7 @@ async def test_a_role_too_low_is_403_and_names_the_role() -> None:
 
 
 def make_app_with(policies: dict[str, Policy]) -> FastAPI:
-    app = build_app("test", TokenAuthenticator(verify_key=verify), policies=policies)
+    app = build_app("test", authenticator_for(BOB), policies=policies)
 
     @app.post("/things/{name}:stop")
     async def stop(name: str) -> str:

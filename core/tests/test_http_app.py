@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from core.tests.http_service import KEY, client, exchange, make_app, problem, serving
+from core.tests.http_service import client, exchange, make_app, problem, serving
+from core.tests.known_key import KEY
 
 
 async def test_a_request_id_that_could_forge_a_log_line_is_replaced() -> None:

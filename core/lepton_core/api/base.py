@@ -27,6 +27,17 @@ class Resource(BaseModel):
     )
 
 
+class VersionedResource(Resource):
+    """A named resource of a project with numbered versions."""
+
+    id: str = ""
+    project: str = ""
+    name: str = ""
+    description: str = ""
+    latest_version: int = 0
+    created_at_us: int = 0
+
+
 class Answer(Resource):
     """What a route answers with, when it is more than one resource: the fields of the RPC's answer."""
 

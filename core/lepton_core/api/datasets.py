@@ -5,16 +5,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lepton_core.api.base import Answer, Request, Resource
+from lepton_core.api.base import Answer, Request, Resource, VersionedResource
 
 
-class Dataset(Resource):
-    id: str = ""
-    project: str = ""
-    name: str = ""
-    description: str = ""
-    latest_version: int = 0
-    created_at_us: int = 0
+class Dataset(VersionedResource):
+    """A named dataset with numbered versions."""
 
 
 class DatasetVersion(Resource):

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from lepton_core.api.artifacts import FileEntry
-from lepton_core.api.base import Answer, JsonObject, Request, Resource
+from lepton_core.api.base import Answer, JsonObject, Request, Resource, VersionedResource
 from lepton_core.api.limits import MAX_PACKAGE_FILES
 
 
@@ -17,14 +17,10 @@ class Alias(Resource):
     updated_by: str = ""
 
 
-class Model(Resource):
-    id: str = ""
-    project: str = ""
-    name: str = ""
-    description: str = ""
-    latest_version: int = 0
+class Model(VersionedResource):
+    """A named model with numbered versions."""
+
     aliases: list[Alias] = Field(default_factory=list)
-    created_at_us: int = 0
 
 
 class ModelVersion(Resource):

@@ -133,19 +133,24 @@ class RunResultRow(SQLModel, table=True):
     code_digest: str
 
 
-class RunLabelRow(SQLModel, table=True):
+class _SearchRow(SQLModel):
+    """The common columns of the tables for searching runs: a row for each name in a run."""
+
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    project: str
+
+
+class RunLabelRow(_SearchRow, table=True):
     """A label of a run, for searching."""
 
     __tablename__: ClassVar[str] = "run_labels"
     __table_args__ = (sa.Index("ix_run_labels_value", "project", "name", "value", "run_id"),)
 
-    run_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    project: str
     value: str
 
 
-class RunParameterRow(SQLModel, table=True):
+class RunParameterRow(_SearchRow, table=True):
     """A setting of a run's job, for searching. `number` is set if the value is a number."""
 
     __tablename__: ClassVar[str] = "run_parameters"
@@ -154,22 +159,16 @@ class RunParameterRow(SQLModel, table=True):
         sa.Index("ix_run_parameters_number", "project", "name", "number", "run_id"),
     )
 
-    run_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    project: str
     text: str
     number: float | None = None
 
 
-class RunMetricRow(SQLModel, table=True):
+class RunMetricRow(_SearchRow, table=True):
     """A final metric of a run that succeeded, for searching."""
 
     __tablename__: ClassVar[str] = "run_metrics"
     __table_args__ = (sa.Index("ix_run_metrics_value", "project", "name", "value", "run_id"),)
 
-    run_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    project: str
     value: float
 
 
