@@ -13,6 +13,7 @@ from lepton.transport.http import Transport
 from lepton.transport.login import Login
 from lepton.transport.transfer import Wires, empty_folders, is_left_out, pull_files, push_folder
 from lepton_core.api import FileEntry
+from lepton_core.backoff import Backoff
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 
@@ -24,7 +25,7 @@ DATA = bytes(range(256)) * 8
 @pytest.fixture
 def wires(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wires]:
     """Nobody listens where the gateway should be: what is tested here needs none."""
-    monkeypatch.setattr(transfer, "backoff", lambda attempt: 0.01)
+    monkeypatch.setattr(transfer, "BACKOFF", Backoff(0.01, 0.01))
     transport = Transport(Login("http://127.0.0.1:9", "lpk_secret"), retry_seconds=1)
     with Wires(transport) as wires:
         yield wires

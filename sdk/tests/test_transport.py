@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from lepton.transport.http import Transport, backoff, is_local, part, problem
+from lepton.transport.http import Transport, is_local, part, problem
 from lepton.transport.login import Login
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.http.problems import problem_of
@@ -71,8 +71,3 @@ def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: object) 
     transport.close()
     assert raised.value.code is ErrorCode.INVALID
     assert "null (a missing value)" in raised.value.detail
-
-
-def test_backoff_grows_and_is_bounded() -> None:
-    assert 0.1 <= backoff(0) <= 0.2
-    assert 2.5 <= backoff(50) <= 5

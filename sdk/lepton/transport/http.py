@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,15 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from lepton.transport.login import Login
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
+from lepton_core.backoff import Backoff, Retrying
 from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 from lepton_core.http.problems import error_from_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-FIRST_BACKOFF_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 5.0
-LONGEST_WAIT_SECONDS = 60.0
+BACKOFF = Backoff()
 # Failures before the server can have received the request.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -95,8 +93,7 @@ class Transport:
         if json_body is not None:
             content = _json(json_body)
             sent.setdefault("content-type", "application/json")
-        deadline = time.monotonic() + self.retry_seconds
-        attempt = 0
+        retrying = Retrying(BACKOFF, seconds=self.retry_seconds)
         while True:
             try:
                 answer = self._http.request(method, path, params=params, content=content, headers=sent)
@@ -108,12 +105,7 @@ class Transport:
                     return answer
                 failure = problem(answer)
                 again = answer.status_code == 429 or (repeatable and answer.status_code in RETRIED_STATUSES)
-            pause = failure.retry_after_seconds
-            pause = backoff(attempt) if pause is None else min(pause, LONGEST_WAIT_SECONDS)
-            if not again or time.monotonic() + pause > deadline:
-                raise failure
-            time.sleep(pause)
-            attempt += 1
+            time.sleep(retrying.pause_after(failure, retryable=again))
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, Any], last_event_id: str) -> Iterator[httpx.Response]:
@@ -161,12 +153,6 @@ def _json(body: Any) -> bytes:
 def new_key() -> str:
     """A new idempotency key."""
     return str(uuid.uuid4())
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait: doubled each time, with jitter so that clients do not all retry at the same time."""
-    longest: float = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - not used for a secret
 
 
 def problem(answer: httpx.Response) -> LeptonError:

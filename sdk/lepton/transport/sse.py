@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from lepton.transport.http import Transport, backoff
+from lepton.transport.http import BACKOFF, Transport
+from lepton_core.backoff import Retrying
 from lepton_core.errors import ErrorCode, LeptonError
 
 MAX_FAILURES = 8
@@ -57,7 +58,7 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
 
     Raises the server's error, or UNAVAILABLE after several tries in a row without a message.
     """
-    last, failures = "", 0
+    last, retrying = "", Retrying(BACKOFF, failures=MAX_FAILURES)
     while True:
         try:
             with transport.stream(path, params, last) as answer:
@@ -69,7 +70,7 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
                         return
                     if message.event == "problem":
                         raise _problem(message)
-                    failures = 0
+                    retrying = Retrying(BACKOFF, failures=MAX_FAILURES)
                     last = message.id or last
                     yield message
             # A server that is stopped ends its streams; the next connection continues.
@@ -77,13 +78,8 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
         except httpx.HTTPError as error:
             failure = LeptonError(ErrorCode.UNAVAILABLE, f"the stream from {transport.url} broke: {error!r}")
         except LeptonError as error:
-            if not error.retryable:
-                raise
             failure = error
-        failures += 1
-        if failures > MAX_FAILURES:
-            raise failure
-        time.sleep(backoff(failures))
+        time.sleep(retrying.pause_after(failure))
 
 
 def _problem(message: Message) -> LeptonError:

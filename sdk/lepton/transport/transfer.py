@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from lepton.transport.http import RETRIED_STATUSES, Transport, backoff, is_local, part
+from lepton.transport.http import BACKOFF, RETRIED_STATUSES, Transport, is_local, part
 from lepton.transport.progress import transferring
 from lepton_core.api import (
     CommitManifestRequest,
@@ -31,6 +31,7 @@ from lepton_core.api import (
     UploadedPart,
 )
 from lepton_core.api.limits import MAX_MANIFEST_PAGE
+from lepton_core.backoff import Retrying
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.objects import transfer
 from lepton_core.objects.folder import hashed, scan
@@ -168,7 +169,7 @@ class Wires:
         return self._gateway.get(f"/v1/uploads/{part(id, 'id')}", Upload)
 
     def put_part(self, url: str, data: bytes) -> str:
-        patience = _Patience(self._gateway.retry_seconds)
+        retrying: Retrying | None = None
         while True:
             try:
                 answer = self._client(url).put(url, content=data)
@@ -178,7 +179,7 @@ class Wires:
                     raise LeptonError(ErrorCode.INTERNAL, "the object store gave no ETag for a part")
                 return etag
             except (httpx.HTTPError, LeptonError) as error:
-                patience.wait_after(error)
+                retrying = self._wait_after(error, retrying)
 
     def locate(self, digests: Sequence[str]) -> Sequence[Location]:
         body = parse(LocateRequest, {"digests": list(digests)})
@@ -186,17 +187,27 @@ class Wires:
 
     def read(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         """Yields exactly `length` bytes; after a broken connection it continues at the next byte."""
-        done, patience = 0, _Patience(self._gateway.retry_seconds)
+        done = 0
+        retrying: Retrying | None = None
         while done < length:
             try:
                 for piece in self._range(url, offset + done, length - done):
                     done += len(piece)
-                    patience.renew()
+                    retrying = None
                     yield piece
                 if done < length:
                     raise httpx.ReadError(f"the store sent {done} of {length} bytes")
             except (httpx.HTTPError, LeptonError) as error:
-                patience.wait_after(error)
+                retrying = self._wait_after(error, retrying)
+
+    def _wait_after(self, error: httpx.HTTPError | LeptonError, retrying: Retrying | None) -> Retrying:
+        """Waits before the next try. Raises the error if there is none.
+
+        The time counts from the first error, not from the start: a slow transfer may run longer before it breaks.
+        """
+        retrying = retrying or Retrying(BACKOFF, seconds=self._gateway.retry_seconds)
+        time.sleep(retrying.pause_after(_explained(error)))
+        return retrying
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
         headers = {"range": range_header(offset, length), "accept-encoding": "identity"}
@@ -236,34 +247,6 @@ def _check(answer: httpx.Response, *expected: int) -> None:
         # Without the URL and the body: a signed URL gives access until it expires.
         detail = f"the object store at {answer.request.url.host} answered {answer.status_code} {answer.reason_phrase}"
         raise LeptonError(code, detail)
-
-
-class _Patience:
-    """Retries while the store is unavailable, for as long as requests to the gateway are retried."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.renew()
-
-    def renew(self) -> None:
-        """To be called when the store has answered."""
-        self._until: float | None = None
-        self._failures = 0
-
-    def wait_after(self, error: httpx.HTTPError | LeptonError) -> None:
-        """Waits before a retry. Raises the error as a LeptonError if a retry cannot help or the time is over."""
-        if self._until is None:
-            # Counted from the first error: a slow transfer may run longer than that before it breaks.
-            self._until = time.monotonic() + self._seconds
-        pause = backoff(self._failures)
-        if not _passing(error) or time.monotonic() + pause > self._until:
-            raise _explained(error) from None
-        self._failures += 1
-        time.sleep(pause)
-
-
-def _passing(error: Exception) -> bool:
-    return not isinstance(error, LeptonError) or error.retryable
 
 
 def _explained(error: Any) -> LeptonError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lepton_core.backoff import Backoff
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_inference.cache import FileCache
 from lepton_inference.package import ServedModel
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Failures that the same files would always cause. Others are tried again: a damaged artifact may be sent again.
 _FINAL = frozenset({ErrorCode.INVALID, ErrorCode.UNSUPPORTED_MEDIA, ErrorCode.UNIMPLEMENTED, ErrorCode.TOO_LARGE})
-_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_BACKOFF = Backoff(first_seconds=1.0, longest_seconds=30.0)
 
 # Builds a model from its verified files, and warms it up.
 Load = Callable[[Revision, dict[str, bytes]], Awaitable[ServedModel]]
@@ -145,8 +146,8 @@ class Repository:
             await self._confirm(slot)
             if not _may_heal(slot) and not slot.moved.is_set():
                 return
-            await _wait(slot.moved, _RETRY_SECONDS[min(slot.tries, len(_RETRY_SECONDS) - 1)])
             slot.tries += 1
+            await _wait(slot.moved, _BACKOFF.pause(slot.tries))
             slot.failures = {id_: error for id_, error in slot.failures.items() if error.code in _FINAL}
 
     async def _bring(self, slot: _Slot, revision: Revision) -> None:

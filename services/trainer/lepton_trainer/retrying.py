@@ -1,18 +1,17 @@
 """Retries calls during an outage, such as a restart of the registry or the store, which must not fail a run."""
 
 import logging
-import random
 from collections.abc import Callable
 from typing import TypeVar
 
+from lepton_core.backoff import Backoff, Retrying
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_trainer.processes.control_channel import Control, Stop
 
 _log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 5.0
+BACKOFF = Backoff(first_seconds=0.1, longest_seconds=5.0)
 # An internal error of a server may be temporary, such as a full disk, but must not block a run for ever.
 INTERNAL_ERROR_TRIES = 12
 # The codes that mean that this attempt may no longer write.
@@ -28,8 +27,7 @@ class AbandonedError(Exception):
 def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
     """Calls `call` until it succeeds. Raises its error if a retry cannot help, AbandonedError when the attempt is
     lost."""
-    delay = FIRST_DELAY_SECONDS
-    tries = 0
+    retrying = Retrying(BACKOFF)
     while True:
         if control.abandoned.is_set():
             raise AbandonedError
@@ -40,16 +38,11 @@ def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
                 _log.warning("%s: %s", what, error.detail)
                 control.request(Stop.STALE)
                 raise AbandonedError from error
-            tries += 1
-            if not (error.retryable or _may_pass(error, tries)):
-                raise
-            if tries == 1:
+            pause = retrying.pause_after(error, retryable=error.retryable or _may_pass(error, retrying.failures))
+            if retrying.failures == 1:
                 _log.warning("%s: %s; trying again", what, error.detail)
-            delay = max(delay, error.retry_after_seconds or 0.0)
-        # Jitter, so that many workers do not retry at the same time.
-        control.abandoned.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 - not used for a secret
-        delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+        control.abandoned.wait(pause)
 
 
-def _may_pass(error: LeptonError, tries: int) -> bool:
-    return error.code in (ErrorCode.INTERNAL, ErrorCode.CANCELLED) and tries < INTERNAL_ERROR_TRIES
+def _may_pass(error: LeptonError, failures: int) -> bool:
+    return error.code in (ErrorCode.INTERNAL, ErrorCode.CANCELLED) and failures < INTERNAL_ERROR_TRIES

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
+from lepton_core.backoff import Retrying
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import new_ulid
 from lepton_trainer.assignment import Assignment, AttemptConfig, ScriptUser
@@ -22,13 +23,13 @@ from lepton_trainer.processes.process_tree import kill_descendants, kill_marked,
 from lepton_trainer.processes.user_processes import kill_user, processes_of
 from lepton_trainer.recipes.catalogue import RecipeEntry
 from lepton_trainer.reporting.registry import PoolRegistry
+from lepton_trainer.retrying import BACKOFF
 from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.announce import announcement
 from lepton_trainer.worker.script_user import require_unused, reserve
 from lepton_trainer.worker.supervisor_handle import SupervisorProcess
 
 _log = logging.getLogger(__name__)
-LONGEST_DELAY_SECONDS = 5.0
 # Between two log entries about processes that do not end.
 END_SCRIPTS_SECONDS = 10.0
 
@@ -92,16 +93,15 @@ class Worker:
         """Registers a new incarnation, which ends attempts of earlier ones. Returns False if drained meanwhile."""
         self._incarnation = self._folder.next_incarnation()
         announced = announcement(self._settings, self._folder.worker_id, self._incarnation, self._recipes)
-        delay = 0.1
+        retrying = Retrying(BACKOFF)
         while not self.drain.is_set():
             try:
                 self._registry.register(announced)
             except LeptonError as error:
-                if not error.retryable and error.code is not ErrorCode.INTERNAL:
-                    raise
+                passing = error.retryable or error.code is ErrorCode.INTERNAL
+                pause = retrying.pause_after(error, retryable=passing)
                 _log.warning("cannot register yet: %s", error.detail)
-                self.drain.wait(delay)
-                delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+                self.drain.wait(pause)
             else:
                 names = ", ".join(f"{recipe.name}@{recipe.version}" for recipe in announced.recipes)
                 _log.info(
