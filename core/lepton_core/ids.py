@@ -52,6 +52,16 @@ def ulid_time_us(ulid: str) -> int:
     return milliseconds * 1000
 
 
+def id_range(beginning: str, prefix: str) -> tuple[str, str] | None:
+    """The lowest and the highest id with that beginning, both included; None if no id can begin so.
+
+    Both have the length of an id, so that they compare alike in every collation of a database.
+    """
+    low, high = f"{prefix}_00000000000000000000000000", f"{prefix}_7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+    ends = beginning + low[len(beginning) :], beginning + high[len(beginning) :]
+    return ends if all(is_id(end, prefix) for end in ends) else None
+
+
 def check_id(value: str, prefix: str, field: str) -> str:
     if not is_id(value, prefix):
         raise invalid(field, "not an id of this kind", value, f"{prefix}_ and a ULID of 26 characters")

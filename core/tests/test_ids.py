@@ -11,6 +11,7 @@ from lepton_core.ids import (
     check_id,
     check_label,
     digest_of,
+    id_range,
     is_id,
     is_ulid,
     new_id,
@@ -37,6 +38,18 @@ def test_what_is_no_id_of_a_run(value: str) -> None:
     assert not is_id(value, "run")
     with pytest.raises(LeptonError, match="run_id: not an id"):
         check_id(value, "run", "run_id")
+
+
+def test_the_range_of_ids_with_a_beginning() -> None:
+    id = new_id("run")
+    for length in range(31):
+        ends = id_range(id[:length], "run")
+        assert ends is not None
+        assert ends[0] <= id <= ends[1]
+        assert len(ends[0]) == len(ends[1]) == len(id)
+    assert id_range("run_01", "run") == ("run_01" + "0" * 24, "run_01" + "Z" * 24)
+    for other in (id + "0", "run_8", "run_01l", "run_0%", "key_0", "x", "run_01\n"):
+        assert id_range(other, "run") is None
 
 
 @pytest.mark.parametrize("value", ["a", "digits", "A.b-c_9", "0", "a" * 128])

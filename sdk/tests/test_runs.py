@@ -10,10 +10,12 @@ import lepton
 from lepton.cli import render
 from lepton.cli.key_names import KeyNames
 from lepton.cli.run import described
+from lepton.resources.keys import Keys
 from lepton.resources.runs import Run, RunFailedError, Runs
-from lepton_core.api import Attempt, AttemptState, Cause, EndCause, MetricPoint, RunState
+from lepton_core.api import ApiKey, Attempt, AttemptState, Cause, EndCause, MetricPoint, RunState
 from lepton_core.api import Run as RunResource
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.identity.principals import Role
 from lepton_core.plain_text import plain_log
 
 FIRST, SECOND = "run_01JDPX0000AAAAAAAAAAAAAAAA", "run_01JDPX0000BBBBBBBBBBBBBBBB"
@@ -85,6 +87,26 @@ def test_a_beginning_that_fits_several_names_them() -> None:
         Known(FIRST, SECOND).find_id("run_01J")
     assert raised.value.code is ErrorCode.INVALID
     assert raised.value.fields[0].allowed == f"{SECOND}, {FIRST}"
+
+
+class KnownKeys(Keys):
+    def __init__(self, *ids: str) -> None:
+        self.ids = ids
+
+    def list(self) -> builtins.list[ApiKey]:  # type: ignore[override]
+        return [ApiKey(id=id, name="ci", role=Role.EDITOR) for id in self.ids]
+
+
+def test_a_key_is_found_by_the_beginning_of_its_id() -> None:
+    first, second = FIRST.replace("run_", "key_"), SECOND.replace("run_", "key_")
+    keys = KnownKeys(first, second)
+    assert keys.find_id(first[:-10]) == first
+    assert keys.find_id(first) == first
+    with pytest.raises(LeptonError, match="key: is the beginning of several ids") as raised:
+        keys.find_id("key_01J")
+    assert raised.value.fields[0].allowed == f"{first}, {second}"
+    with pytest.raises(LeptonError, match="no key whose id begins with 'key_02'"):
+        keys.find_id("key_02")
 
 
 @pytest.mark.parametrize("reference", ["last", "run_02"])

@@ -209,3 +209,20 @@ def test_a_run_is_watched_until_its_end_over_grpc(submit: Submit, job: dict[str,
             stub.Cancel(jobs_pb2.CancelRequest(id=run_id))
     assert stub.Get(jobs_pb2.GetRequest(id=run_id)).run.state == seen[-1]
     assert run_id in {run.id for run in stub.List(jobs_pb2.ListRequest()).runs}
+
+
+def test_runs_are_found_by_their_labels_over_http_and_grpc(
+    submit: Submit, job: dict[str, Any], rpc: grpc.Channel, http: httpx.Client
+) -> None:
+    run_id = submit(job | {"name": "labelled", "labels": {"team": "vision", "note": "a=b"}}).json()["id"]
+    submit(job | {"name": "labelled", "labels": {"team": "speech"}})
+    stub = jobs_pb2_grpc.JobServiceStub(rpc)
+    wanted = {"team": "vision", "note": "a=b"}
+    assert [run.id for run in stub.List(jobs_pb2.ListRequest(labels=wanted)).runs] == [run_id]
+    assert [run.id for run in stub.List(jobs_pb2.ListRequest(id_prefix=run_id[:-1], name="labelled")).runs] == [run_id]
+    assert not stub.List(jobs_pb2.ListRequest(labels=wanted, name="other")).runs
+    found = http.get("/v1/runs", params={"label": ["team=vision", "note=a=b"]}).json()["runs"]
+    assert [run["id"] for run in found] == [run_id]
+    refused = http.get("/v1/runs", params={"label": "team"})
+    assert refused.json()["code"] == "invalid"
+    assert "NAME=VALUE" in refused.text

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lepton_proto.v1 import runs_pb2 as lepton__proto_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton_proto/v1/jobs.proto\x12\tlepton.v1\x1a\x1alepton_proto/v1/runs.proto\"M\n\nScriptSpec\x12\r\n\x05\x65ntry\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x14\n\x0crequirements\x18\x04 \x01(\t\"\x1d\n\x0cResourceSpec\x12\r\n\x05ranks\x18\x01 \x01(\x05\",\n\x0cRegisterSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"<\n\tLimitSpec\x12\x16\n\x0emax_disk_bytes\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x03\"\x84\x03\n\x07JobSpec\x12\x14\n\x0cspec_version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06recipe\x18\x03 \x01(\t\x12%\n\x06script\x18\x04 \x01(\x0b\x32\x15.lepton.v1.ScriptSpec\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t\x12\x12\n\ntrain_json\x18\x06 \x01(\t\x12*\n\tresources\x18\x07 \x01(\x0b\x32\x17.lepton.v1.ResourceSpec\x12)\n\x08register\x18\x08 \x01(\x0b\x32\x17.lepton.v1.RegisterSpec\x12\x14\n\x07retries\x18\t \x01(\x05H\x00\x88\x01\x01\x12$\n\x06limits\x18\n \x01(\x0b\x32\x14.lepton.v1.LimitSpec\x12.\n\x06labels\x18\x0b \x03(\x0b\x32\x1e.lepton.v1.JobSpec.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_retries\"J\n\rSubmitRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.lepton.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"-\n\x0eSubmitResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x18\n\nGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x0bGetResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"X\n\x0bListRequest\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"E\n\x0cListResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.lepton.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"-\n\x0e\x43\x61ncelResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x1a\n\x0cWatchRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\rWatchResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run2\xb7\x02\n\nJobService\x12=\n\x06Submit\x12\x18.lepton.v1.SubmitRequest\x1a\x19.lepton.v1.SubmitResponse\x12\x34\n\x03Get\x12\x15.lepton.v1.GetRequest\x1a\x16.lepton.v1.GetResponse\x12\x37\n\x04List\x12\x16.lepton.v1.ListRequest\x1a\x17.lepton.v1.ListResponse\x12=\n\x06\x43\x61ncel\x12\x18.lepton.v1.CancelRequest\x1a\x19.lepton.v1.CancelResponse\x12<\n\x05Watch\x12\x17.lepton.v1.WatchRequest\x1a\x18.lepton.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton_proto/v1/jobs.proto\x12\tlepton.v1\x1a\x1alepton_proto/v1/runs.proto\"M\n\nScriptSpec\x12\r\n\x05\x65ntry\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x14\n\x0crequirements\x18\x04 \x01(\t\"\x1d\n\x0cResourceSpec\x12\r\n\x05ranks\x18\x01 \x01(\x05\",\n\x0cRegisterSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"<\n\tLimitSpec\x12\x16\n\x0emax_disk_bytes\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x03\"\x84\x03\n\x07JobSpec\x12\x14\n\x0cspec_version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06recipe\x18\x03 \x01(\t\x12%\n\x06script\x18\x04 \x01(\x0b\x32\x15.lepton.v1.ScriptSpec\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t\x12\x12\n\ntrain_json\x18\x06 \x01(\t\x12*\n\tresources\x18\x07 \x01(\x0b\x32\x17.lepton.v1.ResourceSpec\x12)\n\x08register\x18\x08 \x01(\x0b\x32\x17.lepton.v1.RegisterSpec\x12\x14\n\x07retries\x18\t \x01(\x05H\x00\x88\x01\x01\x12$\n\x06limits\x18\n \x01(\x0b\x32\x14.lepton.v1.LimitSpec\x12.\n\x06labels\x18\x0b \x03(\x0b\x32\x1e.lepton.v1.JobSpec.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_retries\"J\n\rSubmitRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.lepton.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"-\n\x0eSubmitResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x18\n\nGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x0bGetResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x8c\x02\n\x0bListRequest\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.lepton.v1.RunState\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x11\n\tid_prefix\x18\x08 \x01(\t\x12\x32\n\x06labels\x18\t \x03(\x0b\x32\".lepton.v1.ListRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x0cListResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.lepton.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"-\n\x0e\x43\x61ncelResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run\"\x1a\n\x0cWatchRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\rWatchResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.lepton.v1.Run2\xb7\x02\n\nJobService\x12=\n\x06Submit\x12\x18.lepton.v1.SubmitRequest\x1a\x19.lepton.v1.SubmitResponse\x12\x34\n\x03Get\x12\x15.lepton.v1.GetRequest\x1a\x16.lepton.v1.GetResponse\x12\x37\n\x04List\x12\x16.lepton.v1.ListRequest\x1a\x17.lepton.v1.ListResponse\x12=\n\x06\x43\x61ncel\x12\x18.lepton.v1.CancelRequest\x1a\x19.lepton.v1.CancelResponse\x12<\n\x05Watch\x12\x17.lepton.v1.WatchRequest\x1a\x18.lepton.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBSPEC_LABELSENTRY']._loaded_options = None
   _globals['_JOBSPEC_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SCRIPTSPEC']._serialized_start=69
   _globals['_SCRIPTSPEC']._serialized_end=146
   _globals['_RESOURCESPEC']._serialized_start=148
@@ -54,18 +56,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREQUEST']._serialized_end=825
   _globals['_GETRESPONSE']._serialized_start=827
   _globals['_GETRESPONSE']._serialized_end=869
-  _globals['_LISTREQUEST']._serialized_start=871
-  _globals['_LISTREQUEST']._serialized_end=959
-  _globals['_LISTRESPONSE']._serialized_start=961
-  _globals['_LISTRESPONSE']._serialized_end=1030
-  _globals['_CANCELREQUEST']._serialized_start=1032
-  _globals['_CANCELREQUEST']._serialized_end=1059
-  _globals['_CANCELRESPONSE']._serialized_start=1061
-  _globals['_CANCELRESPONSE']._serialized_end=1106
-  _globals['_WATCHREQUEST']._serialized_start=1108
-  _globals['_WATCHREQUEST']._serialized_end=1134
-  _globals['_WATCHRESPONSE']._serialized_start=1136
-  _globals['_WATCHRESPONSE']._serialized_end=1180
-  _globals['_JOBSERVICE']._serialized_start=1183
-  _globals['_JOBSERVICE']._serialized_end=1494
+  _globals['_LISTREQUEST']._serialized_start=872
+  _globals['_LISTREQUEST']._serialized_end=1140
+  _globals['_LISTREQUEST_LABELSENTRY']._serialized_start=619
+  _globals['_LISTREQUEST_LABELSENTRY']._serialized_end=664
+  _globals['_LISTRESPONSE']._serialized_start=1142
+  _globals['_LISTRESPONSE']._serialized_end=1211
+  _globals['_CANCELREQUEST']._serialized_start=1213
+  _globals['_CANCELREQUEST']._serialized_end=1240
+  _globals['_CANCELRESPONSE']._serialized_start=1242
+  _globals['_CANCELRESPONSE']._serialized_end=1287
+  _globals['_WATCHREQUEST']._serialized_start=1289
+  _globals['_WATCHREQUEST']._serialized_end=1315
+  _globals['_WATCHRESPONSE']._serialized_start=1317
+  _globals['_WATCHRESPONSE']._serialized_end=1361
+  _globals['_JOBSERVICE']._serialized_start=1364
+  _globals['_JOBSERVICE']._serialized_end=1675
 # @@protoc_insertion_point(module_scope)

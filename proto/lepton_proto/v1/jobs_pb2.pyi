@@ -101,14 +101,33 @@ class GetResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_runs_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class ListRequest(_message.Message):
-    __slots__ = ("state", "page_token", "page_size")
+    __slots__ = ("state", "page_token", "page_size", "name", "recipe", "dataset", "model", "id_prefix", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     STATE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     state: _runs_pb2.RunState
     page_token: str
     page_size: int
-    def __init__(self, state: _Optional[_Union[_runs_pb2.RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+    name: str
+    recipe: str
+    dataset: str
+    model: str
+    id_prefix: str
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, state: _Optional[_Union[_runs_pb2.RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., name: _Optional[str] = ..., recipe: _Optional[str] = ..., dataset: _Optional[str] = ..., model: _Optional[str] = ..., id_prefix: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")

@@ -217,7 +217,14 @@ class GetRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("state", "page_token", "page_size", "name", "recipe", "dataset", "model", "id_prefix")
+    __slots__ = ("state", "page_token", "page_size", "name", "recipe", "dataset", "model", "id_prefix", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     STATE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +233,7 @@ class ListRunsRequest(_message.Message):
     DATASET_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     page_token: str
     page_size: int
@@ -234,7 +242,8 @@ class ListRunsRequest(_message.Message):
     dataset: str
     model: str
     id_prefix: str
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., name: _Optional[str] = ..., recipe: _Optional[str] = ..., dataset: _Optional[str] = ..., model: _Optional[str] = ..., id_prefix: _Optional[str] = ...) -> None: ...
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., name: _Optional[str] = ..., recipe: _Optional[str] = ..., dataset: _Optional[str] = ..., model: _Optional[str] = ..., id_prefix: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")

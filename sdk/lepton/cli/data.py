@@ -19,7 +19,9 @@ app = typer.Typer(no_args_is_help=True)
 Reference = Annotated[
     str,
     typer.Argument(
-        help="name, name@latest, name@3, name@sha256:… or an id.", autocompletion=complete.datasets, metavar="REFERENCE"
+        help="name, name@latest, name@3, name@sha256:…, an id or the beginning of one.",
+        autocompletion=complete.datasets,
+        metavar="REFERENCE",
     ),
 ]
 SHOWN_FILES = 20

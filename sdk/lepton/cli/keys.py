@@ -67,10 +67,13 @@ def list_keys(as_json: Json = False) -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="key_…", metavar="KEY")], as_json: Json = False) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of a key (key_…) or the beginning of one.", metavar="KEY")],
+    as_json: Json = False,
+) -> None:
     """Revoke a key. Services that checked it recently may accept it for up to 30 more seconds."""
     with connect() as client:
-        revoked = client.keys.revoke(key_id)
+        revoked = client.keys.revoke(client.keys.find_id(key_id))
     render.show(revoked, as_json, lambda: Text(f"{revoked.id} ({revoked.name}) is revoked"))
 
 

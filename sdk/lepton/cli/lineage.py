@@ -34,7 +34,8 @@ def lineage(
     id: Annotated[
         str,
         typer.Argument(
-            help="A prediction, revision, model version, run or dataset version by id, or digits@champion.",
+            help="digits@champion, a prediction's id, or the id of a revision, model version, run or dataset version "
+            "or its beginning.",
             metavar="ID",
         ),
     ],

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True)
 Reference = Annotated[
     str,
     typer.Argument(
-        help="name@champion (an alias), name@2, name@latest or an id.",
+        help="name@champion (an alias), name@2, name@latest, an id or the beginning of one.",
         autocompletion=complete.model_versions,
         metavar="REFERENCE",
     ),

@@ -22,6 +22,7 @@ from lepton.resources.logs import LogPiece
 from lepton.resources.runs import Run, log_tail, resume_steps
 from lepton_core.api import Attempt, Checkpoint, RunState
 from lepton_core.errors import invalid
+from lepton_core.jobs.labels import parse_labels
 from lepton_core.plain_text import plain, plain_log
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,16 +42,23 @@ def list_runs(
     recipe: Annotated[str, typer.Option("--recipe", help="Only runs of this recipe.")] = "",
     dataset: Annotated[str, typer.Option("--data", help="Only runs on this dataset.")] = "",
     model: Annotated[str, typer.Option("--model", help="Only runs that register versions of this model.")] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME=VALUE", help="Only runs with this label. May be repeated."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
+    labels = parse_labels(label or (), "--label")
     with connect() as client:
         # One more than is shown, to know whether there are more.
-        found = client.runs.list(state=state, name=name, recipe=recipe, dataset=dataset, model=model, limit=limit + 1)
+        found = client.runs.list(
+            state=state, name=name, recipe=recipe, dataset=dataset, model=model, labels=labels, limit=limit + 1
+        )
     more, found = len(found) > limit, found[:limit]
     columns = ("RUN", "NAME", "STATE", "#DONE", "RECIPE", "DATA", "MODEL", "SUBMITTED")
-    narrowed = state or name or recipe or dataset or model
+    narrowed = state or name or recipe or dataset or model or labels
     empty = "No such runs." if narrowed else "No runs yet: lepton job submit FILE"
     listed = [run.resource for run in found]
     render.show(listed, as_json, lambda: render.table(columns, map(_row, found), empty=empty))

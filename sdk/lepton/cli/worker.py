@@ -33,7 +33,12 @@ def list_workers(as_json: Json = False) -> None:
 
 @app.command()
 def drain(
-    worker_id: Annotated[str, typer.Argument(help="wrk_…", metavar="WORKER", autocompletion=complete.workers)],
+    worker_id: Annotated[
+        str,
+        typer.Argument(
+            help="Id of a worker (wrk_…) or the beginning of one.", metavar="WORKER", autocompletion=complete.workers
+        ),
+    ],
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the worker has released its run.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait.")] = 120.0,
     as_json: Json = False,
@@ -47,7 +52,7 @@ def drain(
     """
     with connect() as client:
         try:
-            worker = client.workers.drain(worker_id)
+            worker = client.workers.drain(client.workers.find_id(worker_id))
         except LeptonError as error:
             raise _with_known(client, worker_id, error) from None
         if wait and worker.current_attempt_id:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lepton.resources.id_prefix import only_match
 from lepton.transport.http import Transport, part
 from lepton_core.api import ApiKey, CreateKeyRequest, CreateKeyResponse, ListKeysResponse
+from lepton_core.ids import is_id
 from lepton_core.validation import parse
 
 
@@ -27,6 +29,12 @@ class Keys:
         body = parse(CreateKeyRequest, given)
         made = self._transport.send("POST", "/v1/keys", CreateKeyResponse, body, repeatable=False)
         return NewKey(made.key, made.secret)
+
+    def find_id(self, reference: str) -> str:
+        """The id of a key by its id or the beginning of one. Raises NOT_FOUND, or INVALID if there are several."""
+        if is_id(reference, "key") or not reference.startswith("key_"):
+            return reference
+        return only_match("key", reference, [key.id for key in self.list()])
 
     def list(self) -> list[ApiKey]:
         """The keys of the project, without their secrets."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lepton.resources.checkpoints import find_checkpoint
+from lepton.resources.id_prefix import SHOWN_MATCHES, only_match
 from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.resources.models import Models
 from lepton.transport.http import Transport, new_key, part
@@ -38,7 +39,6 @@ ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 1.0
 LAST = "last"
-SHOWN_MATCHES = 5
 
 
 class RunFailedError(LeptonError):
@@ -250,14 +250,7 @@ class Runs:
             raise LeptonError(ErrorCode.NOT_FOUND, "the project has no runs yet")
         if is_id(reference, "run") or not reference.startswith("run_"):
             return reference
-        matches = [run.id for run in self.list(id_prefix=reference, limit=SHOWN_MATCHES + 1)]
-        if not matches:
-            raise LeptonError(ErrorCode.NOT_FOUND, f"there is no run whose id begins with {reference!r}")
-        if len(matches) > 1:
-            more = ", …" if len(matches) > SHOWN_MATCHES else ""
-            allowed = ", ".join(matches[:SHOWN_MATCHES]) + more
-            raise invalid("run", "is the beginning of several ids", reference, allowed)
-        return matches[0]
+        return only_match("run", reference, [run.id for run in self.list(id_prefix=reference, limit=SHOWN_MATCHES + 1)])
 
     def resource(self, run_id: str) -> RunResource:
         """All fields of a run, as the API returns them."""
@@ -349,13 +342,18 @@ class Runs:
         recipe: str = "",
         dataset: str = "",
         model: str = "",
+        labels: Mapping[str, str] | None = None,
         id_prefix: str = "",
         limit: int = 50,
     ) -> list[Run]:
-        """Runs of the project that match every filter, newest first. An empty filter matches every run."""
+        """Runs of the project that match every filter, newest first. An empty filter matches every run.
+
+        `labels`: runs that have all of these labels, such as `{"team": "vision"}`.
+        """
         found: list[Run] = []
-        params = {"name": name, "recipe": recipe, "dataset": dataset, "model": model, "id_prefix": id_prefix}
-        params = {key: value for key, value in params.items() if value}
+        filters = {"name": name, "recipe": recipe, "dataset": dataset, "model": model, "id_prefix": id_prefix}
+        params: dict[str, str | Sequence[str]] = {key: value for key, value in filters.items() if value}
+        params["label"] = [f"{name}={value}" for name, value in (labels or {}).items()]
         if state:
             params["state"] = _state(state).value
         params["page_size"] = str(min(max(limit, 1), MAX_PAGE_ENTRIES))

@@ -65,6 +65,7 @@ async def test_every_kind_of_reference(database):
         "digits@2": second,
         f"digits@{one}": first,
         first.id: first,
+        second.id[:-1]: second,
     }
     for reference, row in expected.items():
         assert await resolve(database, reference) == row, reference

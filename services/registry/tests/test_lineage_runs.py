@@ -27,7 +27,7 @@ async def script(scene, code, **more):
 
 async def test_a_run_that_waits_shows_its_data_and_its_recipe_both_ways(scene):
     run = await scene.submit()
-    for start in (run.id, run.dataset_version_id):
+    for start in (run.id, run.dataset_version_id, run.id[:-1], run.dataset_version_id[:-1]):
         nodes = await around(scene, start)
         assert nodes.keys() == {run.id, run.dataset_version_id}
         assert (nodes[run.id].name, nodes[run.id].facts) == ("job", {"recipe": "r@1", "created_by": "key_1"})

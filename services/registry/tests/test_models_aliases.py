@@ -76,11 +76,18 @@ async def test_references(database):
         "digits@champion": first,
         f"digits@{second.digest}": second,
         first.id: first,
+        second.id[:-1]: second,
     }.items():
         assert await database.read(lambda conn, ref=reference: store.resolve(conn, PROJECT, ref)) == row, reference
     error = await refused(database.read(lambda conn: store.resolve(conn, PROJECT, "digits@best")))
     assert error.code is ErrorCode.NOT_FOUND
     assert "champion" in error.fields[0].allowed
+    for beginning in ("mv_0", "mv_"):
+        error = await refused(database.read(lambda conn, ref=beginning: store.resolve(conn, PROJECT, ref)))
+        assert error.code is ErrorCode.INVALID
+        assert error.fields[0].allowed == ", ".join(sorted([first.id, second.id], reverse=True))
+    error = await refused(database.read(lambda conn: store.resolve(conn, OTHER, first.id[:-1])))
+    assert error.code is ErrorCode.NOT_FOUND
     error = await refused(database.read(lambda conn: store.resolve(conn, OTHER, first.id)))
     assert error.code is ErrorCode.NOT_FOUND
 

@@ -162,6 +162,47 @@ async def test_filters_narrow_the_list_over_all_pages(scene):
     assert await listed(model="none") == []
 
 
+async def test_runs_with_all_of_some_labels(scene):
+    both = (await scene.submit(labels={"team": "vision", "stage": "x" * 256})).id
+    one = (await scene.submit(labels={"team": "vision", "stage": "test"})).id
+    await scene.submit(labels={"team": "speech"})
+
+    def listed(**labels):
+        options = {"state": None, "before": "", "limit": 9, "labels": labels}
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+
+    assert await listed(team="vision") == [one, both]
+    assert await listed(team="vision", stage="x" * 256) == [both]
+    assert await listed(team="speech", stage="test") == []
+    assert await listed(team="") == []
+    options = {"state": None, "before": "", "limit": 9, "labels": {"team": "vision"}}
+    assert await scene.database.read(lambda conn: store.list_runs(conn, "prj_other", **options)) == []
+
+
+async def test_beginnings_of_ids_match_in_every_collation(scene):
+    def collate(conn):
+        """In another order than that of the codes, if the server has one: en_US ignores punctuation at first."""
+        if conn.dialect.name == "postgresql":
+            others = (
+                "SELECT collname FROM pg_collation WHERE collname IN ('en-x-icu', 'en_US', 'en_US.utf8', 'und-x-icu')"
+            )
+            for name in conn.scalars(sa.text(f"{others} LIMIT 1")).all():
+                conn.execute(sa.text(f'ALTER TABLE runs ALTER COLUMN id TYPE varchar COLLATE "{name}"'))
+
+    await scene.database.write(collate)
+    ids = [(await scene.submit()).id for _ in range(3)]
+
+    def listed(id_prefix):
+        options = {"state": None, "before": "", "limit": 9, "id_prefix": id_prefix}
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+
+    for length in range(1, 31):
+        beginning = ids[1][:length]
+        assert await listed(beginning) == sorted((id for id in ids if id.startswith(beginning)), reverse=True)
+    for other in ("run_%", "run_\\", ids[0].lower(), ids[0] + "0", "key_0"):
+        assert await listed(other) == []
+
+
 @pytest.mark.parametrize("name", ["entry", "requirements"])
 async def test_files_of_a_script_that_are_not_in_its_code_are_refused(scene, name):
     code = (await scene.dataset("code")).digest

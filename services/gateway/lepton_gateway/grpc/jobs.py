@@ -34,7 +34,15 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         state = runs_pb2.RunState.Name(request.state).removeprefix("RUN_STATE_").lower() if request.state else ""
         found = await self._registry.list_runs(
-            RunState(state).value if state else "", request.page_token, request.page_size or DEFAULT_PAGE_SIZE
+            RunState(state).value if state else "",
+            request.page_token,
+            request.page_size or DEFAULT_PAGE_SIZE,
+            dict(request.labels),
+            name=request.name,
+            recipe=request.recipe,
+            dataset=request.dataset,
+            model=request.model,
+            id_prefix=request.id_prefix,
         )
         return jobs_pb2.ListResponse(runs=[_message(run) for run in found.items], next_page_token=found.next)
 

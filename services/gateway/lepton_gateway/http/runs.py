@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from lepton_core import api
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
+from lepton_core.jobs.labels import parse_labels
+from lepton_core.jobs.spec import MAX_LABELS
 from lepton_gateway.http.jobs import IDEMPOTENCY_KEY
 from lepton_gateway.registry import Registry
 from lepton_gateway.submit import Submitter
 
 IdPrefix = Annotated[str, Query(max_length=64, description="Only runs whose id begins with this, such as `run_01J`.")]
+LabelFilters = Annotated[
+    Sequence[str],
+    Query(max_length=MAX_LABELS, description="Only runs with this label, as `NAME=VALUE`. Several: with all of them."),
+]
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_ENTRIES)]
 
 
@@ -21,11 +28,13 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
 
     @router.get("", summary="List runs, newest first")
     async def list_runs(
+        *,
         state: api.RunState | None = None,
         name: Annotated[str, Query(description="Only runs of this name.")] = "",
         recipe: Annotated[str, Query(description="Only runs of this recipe.")] = "",
         dataset: Annotated[str, Query(description="Only runs on this dataset.")] = "",
         model: Annotated[str, Query(description="Only runs that register versions of this model.")] = "",
+        label: LabelFilters = (),
         id_prefix: IdPrefix = "",
         page_token: str = "",
         page_size: PageSize = 50,
@@ -35,6 +44,7 @@ def routes(registry: Registry, submitter: Submitter) -> APIRouter:
             state.value if state else "",
             page_token,
             page_size,
+            parse_labels(label, "label"),
             name=name,
             recipe=recipe,
             dataset=dataset,

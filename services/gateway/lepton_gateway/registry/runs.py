@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -85,11 +85,13 @@ class RunCalls:
     async def get_run(self, id: str) -> Run:
         return conversion.from_proto((await self._runs.GetRun(runs_pb2.GetRunRequest(id=id))).run, Run)
 
-    async def list_runs(self, state: str, page_token: str, page_size: int, **filters: str) -> Page[Run]:
-        """`filters`: name, recipe, dataset, model, id_prefix; empty for any."""
+    async def list_runs(
+        self, state: str, page_token: str, page_size: int, labels: Mapping[str, str], **filters: str
+    ) -> Page[Run]:
+        """Runs that have all of `labels`. `filters`: name, recipe, dataset, model, id_prefix; empty for any."""
         wanted = f"RUN_STATE_{state.upper()}" if state else None
         answer = await self._runs.ListRuns(
-            runs_pb2.ListRunsRequest(state=wanted, page_token=page_token, page_size=page_size, **filters)
+            runs_pb2.ListRunsRequest(state=wanted, page_token=page_token, page_size=page_size, labels=labels, **filters)
         )
         return page(answer.runs, Run, answer.next_page_token)
 

@@ -11,6 +11,7 @@ from lepton_registry.artifacts import store as artifacts
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.datasets.tables import DatasetRow, DatasetVersionRow
 from lepton_registry.events import outbox
+from lepton_registry.id_lookup import complete_id
 from lepton_registry.lineage import edges
 from lepton_registry.name_lookup import not_found
 from lepton_registry.versioned import Versioned
@@ -86,6 +87,9 @@ def resolve(
         return row
     dataset = DATASET.find(conn, project, wanted.name)
     if dataset is None:
+        mine = VERSIONS.c.project == project
+        if id := complete_id(conn, VERSIONS.c.id, mine, "dsv", reference, field):
+            return resolve(conn, project, id, field=field, missing=missing)
         raise DATASET.unknown(conn, project, wanted.name, field=field, value=reference, missing=missing)
     if wanted.digest is not None:
         row = DATASET.of_parent(conn, dataset.id, VERSIONS.c.digest == wanted.digest)

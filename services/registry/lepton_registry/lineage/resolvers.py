@@ -7,12 +7,18 @@ import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import is_id, is_ulid
+from lepton_registry.database.engine import table
 from lepton_registry.datasets import store as datasets
 from lepton_registry.deployments import store as deployments
+from lepton_registry.deployments.tables import DeploymentRow
+from lepton_registry.id_lookup import complete_id
 from lepton_registry.lineage import graph
+from lepton_registry.lineage.tables import LineageNodeRow
 from lepton_registry.models import store as models
 from lepton_registry.name_lookup import not_found
 
+DEPLOYMENTS = table(DeploymentRow)
+NODES = table(LineageNodeRow)
 _DIGEST_NODE = re.compile(r"(code|env):sha256:[0-9a-f]{64}")
 _NODE_PREFIXES = ("run", "dsv", "mv", "rev")
 ROOT_RULE = (
@@ -37,6 +43,7 @@ def find_root(conn: sa.Connection, project: str, text: str) -> Root:
     """Raises NOT_FOUND, or INVALID for a text that cannot be a reference."""
     if text.startswith("pred_"):
         return _prediction(conn, project, text)
+    text = _complete(conn, project, text)
     if is_id(text, "dep"):
         stored = deployments.desired_revision_id(conn, project, text)
         return Root(stored, stored)
@@ -46,6 +53,17 @@ def find_root(conn: sa.Connection, project: str, text: str) -> Root:
         return Root(text, text)
     stored = _by_reference(conn, project, text)
     return Root(stored, stored)
+
+
+def _complete(conn: sa.Connection, project: str, text: str) -> str:
+    """The whole id that begins with `text`; `text` itself if there is none, since it may be a name."""
+    prefix = text.partition("_")[0]
+    if prefix == "dep":
+        deployed = sa.and_(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.deleted_at_us == 0)
+        return complete_id(conn, DEPLOYMENTS.c.id, deployed, prefix, text, "id") or text
+    if prefix not in _NODE_PREFIXES:
+        return text
+    return complete_id(conn, NODES.c.id, NODES.c.project == project, prefix, text, "id") or text
 
 
 def _prediction(conn: sa.Connection, project: str, text: str) -> Root:

@@ -12,6 +12,7 @@ from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
+from lepton_registry.id_lookup import complete_id
 from lepton_registry.lineage import edges
 from lepton_registry.models.tables import AliasRow, ModelRow, ModelVersionRow
 from lepton_registry.name_lookup import not_found
@@ -93,7 +94,8 @@ def resolve(
     field: str = "reference",
     missing: ErrorCode = ErrorCode.NOT_FOUND,
 ) -> sa.Row[Any]:
-    """The exact version that a reference means now: name, name@latest, name@2, name@<alias>, name@sha256:…, mv_ id."""
+    """The exact version that a reference means now: name, name@latest, name@2, name@<alias>, name@sha256:…, an id
+    (mv_…) or the beginning of one."""
     if is_id(reference, "mv"):
         row = MODEL.version(conn, VERSIONS.c.project == project, VERSIONS.c.id == reference)
         if row is None:
@@ -102,6 +104,9 @@ def resolve(
     wanted = parse_reference(reference, field)
     model = MODEL.find(conn, project, wanted.name)
     if model is None:
+        mine = VERSIONS.c.project == project
+        if id := complete_id(conn, VERSIONS.c.id, mine, "mv", reference, field):
+            return resolve(conn, project, id, field=field, missing=missing)
         raise MODEL.unknown(conn, project, wanted.name, field=field, value=reference, missing=missing)
     condition = VERSIONS.c.version == (wanted.version or model.latest_version)
     if wanted.digest is not None:

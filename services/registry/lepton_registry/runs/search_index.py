@@ -40,6 +40,12 @@ def record_result(conn: sa.Connection, project: str, run_id: str, metrics: Mappi
     insert_new_rows(conn, METRICS, [{"project": project, "run_id": run_id} | each for each in metric_rows(metrics)])
 
 
+def runs_with_label(project: str, name: str, value: str) -> sa.Select[tuple[str]]:
+    """Ids of the runs with that label. Values are equal if their first MAX_TEXT_CHARS characters are."""
+    mine = sa.and_(LABELS.c.project == project, LABELS.c.name == _storable(name), LABELS.c.value == _text(value))
+    return sa.select(LABELS.c.run_id).where(mine)
+
+
 def label_rows(labels: Mapping[str, str]) -> list[Row]:
     return _bounded({name: {"value": _text(value)} for name, value in labels.items()})
 

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.causes import WaitingCause
-from lepton_core.errors import Cause, ErrorCode, LeptonError
+from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.grpc.errors import cause_message, error_message, public_error
 from lepton_core.identity import Principal
+from lepton_core.jobs.spec import MAX_LABELS
 from lepton_core.request_context import current_request_id
 from lepton_proto.v1 import runs_pb2 as pb
 from lepton_proto.v1 import runs_pb2_grpc as rpc
@@ -80,6 +81,9 @@ class RunServicer(rpc.RunServiceServicer):
         before = id_token(request.page_token, "run")
         state = enum_from_proto(request.state, _STATE, RunState)
         wanted = RunState(state) if state else None
+        labels = dict(request.labels)
+        if len(labels) > MAX_LABELS:
+            raise invalid("labels", "too many", len(labels), f"at most {MAX_LABELS}, the most that a run has")
         rows = await self._database.read(
             lambda conn: store.list_runs(
                 conn,
@@ -88,6 +92,7 @@ class RunServicer(rpc.RunServiceServicer):
                 before=before,
                 limit=size + 1,
                 id_prefix=request.id_prefix,
+                labels=labels,
                 name=request.name,
                 recipe=request.recipe,
                 dataset=request.dataset,

@@ -1,22 +1,22 @@
 """Runs: queries, cancel and retry."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.ids import digest_of
+from lepton_core.ids import digest_of, id_range
 from lepton_registry import stored_causes
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
+from lepton_registry.runs import search_index
 from lepton_registry.runs.states import CANCELLED, ENDED, RunState
 from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submission, submit
 from lepton_registry.runs.tables import RunRow
 
 RUNS = table(RunRow)
-# Sorts after every character of an id.
-AFTER_IDS = "~"
 
 
 def get(conn: sa.Connection, project: str, run_id: str) -> sa.Row[Any]:
@@ -34,9 +34,11 @@ def list_runs(
     before: str,
     limit: int,
     id_prefix: str = "",
+    labels: Mapping[str, str] | None = None,
     **equal: str,
 ) -> list[sa.Row[Any]]:
-    """Newest first, older than the run `before`. `equal`: column → value; an empty value matches any."""
+    """Newest first, older than the run `before`, with all of `labels`. `equal`: column → value; an empty value matches
+    any."""
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:
         statement = statement.where(RUNS.c.state == state)
@@ -44,8 +46,11 @@ def list_runs(
         if value:
             statement = statement.where(RUNS.c[column] == value)
     if id_prefix:
-        # A range, so that the index of ids is used, and no character of the prefix is a pattern.
-        statement = statement.where(RUNS.c.id >= id_prefix, RUNS.c.id < id_prefix + AFTER_IDS)
+        ends = id_range(id_prefix, "run")
+        # A range, so that the index of ids is used.
+        statement = statement.where(RUNS.c.id.between(*ends) if ends else sa.false())
+    for name, value in (labels or {}).items():
+        statement = statement.where(RUNS.c.id.in_(search_index.runs_with_label(project, name, value)))
     if before:
         statement = statement.where(RUNS.c.id < before)
     return list(conn.execute(statement.order_by(RUNS.c.id.desc()).limit(limit)))
