@@ -15,7 +15,7 @@ FILE = re.compile(r"`([\w./<>-]+\.(?:py|yaml|json|toml))`")
 THEIRS = {
     "digits.yaml", "tabular.yaml", "script.yaml", "job.yaml", "schema.json", "settings.py", "data.py", "model.py",
     "recipe.py", "train.py", "pyproject.toml", "signature.json", "state.json", "card.json", "main.py", "utils.py",
-    "helpers.py", "sbom.cdx.json", "passed-trials.json",
+    "helpers.py", "sbom.cdx.json", "passed-trials.json", "attempt.json", "outcome.json",
 }  # fmt: skip
 
 

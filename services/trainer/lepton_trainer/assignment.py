@@ -70,6 +70,8 @@ class AttemptConfig:
     cache: Path
     # "package.module:Class" of the recipe; empty for a script.
     recipe_entry: str
+    # "package.module:function" of the placement.
+    placement_entry: str
     ranks: int
     claimed_at: float
     # The user of an isolated script; None: the programs run as the worker's own user.

@@ -26,6 +26,9 @@ class TrainerSettings(Settings):
     run_as: Annotated[
         str, Field(description="Operating-system user as which scripts run; empty: the worker's own user.")
     ] = ""
+    placement: Annotated[
+        str, Field(description="Where ranks run: local (on the worker's machine), or an installed placement's name.")
+    ] = "local"
     max_ranks: Annotated[
         int,
         Field(

@@ -16,7 +16,7 @@ from typing import Any
 
 from lepton_core.observability import configure_logging
 from lepton_trainer.assignment import AttemptConfig
-from lepton_trainer.placement.local import LocalPlacement
+from lepton_trainer.placement.discovery import load_placement
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.control_channel import Control, Stop
 
@@ -83,14 +83,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
     # The worker handles Ctrl-C in a terminal, and requests a drain.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    placement = LocalPlacement(
-        config.workspace,
-        config.ranks,
-        control.changed.set,
-        marker=config.marker,
-        user=config.user,
-        disk_reserve_bytes=config.policy.disk_reserve_bytes,
-    )
+    placement = load_placement(config.placement_entry)(config, control.changed.set)
     placement.launch()
     link.watch(control)
 

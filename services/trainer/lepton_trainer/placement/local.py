@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lepton_trainer.assignment import ScriptUser
+from lepton_trainer.assignment import AttemptConfig, ScriptUser
 from lepton_trainer.files.disk import DiskBudget
 from lepton_trainer.files.untrusted_files import LocalRankFiles
 from lepton_trainer.placement.port import Program
@@ -31,6 +31,17 @@ GUARD_SOCKET = "guards.sock"
 # take.
 END_TREE_SECONDS = 0.5
 END_SCRIPTS_SECONDS = 10.0
+
+
+def make_placement(config: AttemptConfig, changed: Callable[[], None]) -> "LocalPlacement":
+    return LocalPlacement(
+        config.workspace,
+        config.ranks,
+        changed,
+        marker=config.marker,
+        user=config.user,
+        disk_reserve_bytes=config.policy.disk_reserve_bytes,
+    )
 
 
 class LocalPlacement:

@@ -1,7 +1,7 @@
 """The interface of a placement, which runs the ranks of an attempt and reports their state.
 
 Its callers do not depend on processes, sockets or folders of a rank, so ranks on other machines need only one more
-class.
+class: docs/adding-a-placement.md.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,8 @@ class Placement(Protocol):
         """Sends SIGTERM to each program, which may write a checkpoint and end by itself."""
 
     def poll(self) -> int | None:
-        """Updates the state. Returns None while a rank runs; then 0, or the exit code of the rank that failed."""
+        """Updates the state. Returns None while a rank runs, or wrote what is not yet visible in `files`; then 0, or
+        the exit code of the rank that failed."""
 
     def check_disk(self, max_bytes: int) -> float:
         """Checks the disk usage; returns the seconds until the next check. Raises TOO_LARGE if the ranks' files exceed

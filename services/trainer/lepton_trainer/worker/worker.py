@@ -18,6 +18,7 @@ from lepton_core.ids import new_ulid
 from lepton_trainer.assignment import Assignment, AttemptConfig, ScriptUser
 from lepton_trainer.files.cache import InputCache
 from lepton_trainer.files.private_dir import WorkerFolder, remove_folder
+from lepton_trainer.placement.discovery import find_placement
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.process_tree import kill_descendants, kill_marked, reap_orphans
 from lepton_trainer.processes.user_processes import kill_user, processes_of
@@ -52,6 +53,7 @@ class Worker:
         self._registry = registry
         self._recipes = recipes
         self._script_user = script_user
+        self._placement_entry = find_placement(settings.placement)
         self._reserved: socket.socket | None = None
         self._incarnation = 0
         self._claim_id = new_ulid()
@@ -142,6 +144,7 @@ class Worker:
             workspace=self._folder.new_workspace(assignment.attempt_id),
             cache=self._folder.cache,
             recipe_entry=recipe.entry if recipe else "",
+            placement_entry=self._placement_entry,
             ranks=int(spec["resources"]["ranks"]),
             claimed_at=claimed_at,
             user=self._script_user if spec.get("script") else None,
