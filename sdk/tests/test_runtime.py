@@ -251,7 +251,7 @@ def test_an_onnx_file_that_cannot_be_served_is_refused_and_its_files_stay_with_t
     assert (kept / "signature.json").exists()
     outcome = read_outcome(workspace)
     assert outcome is not None
-    assert (outcome.status, outcome.final) == ("failed", True)
+    assert (outcome.status, outcome.final, outcome.rank, outcome.code) == ("failed", True, 0, "model_refused")
 
 
 def test_an_onnx_file_that_answers_is_taken(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_data_of_a_job_that_names_none_ends_the_run_for_good_unless_caught(tmp_p
     told = run("from lepton import inside; inside.data_dir()", workspace, exit_code=1).stderr
     outcome = read_outcome(workspace)
     assert outcome is not None
-    assert (outcome.status, outcome.final) == ("failed", True)
+    assert (outcome.status, outcome.final, outcome.rank, outcome.code) == ("failed", True, 0, "inputs_refused")
     assert outcome.reason in told
     assert "add `data: NAME`" in outcome.reason
     (tmp_path / "inputs" / "data").mkdir(parents=True)

@@ -68,6 +68,8 @@ def test_a_cancelled_run_is_told_by_wait(client: Client, table: Path) -> None:
     with pytest.raises(RunFailedError) as raised:
         run.wait(60, progress=False)
     assert raised.value.run.state is RunState.CANCELLED
+    assert raised.value.cause is not None
+    assert raised.value.cause.code == "cancelled"
     assert run.id in {each.id for each in client.runs.list(state="cancelled")}
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from lepton_core.causes import EndCause
 from lepton_core.errors import Cause, ErrorCode, LeptonError
@@ -62,6 +63,19 @@ async def test_cancelled_wins_over_what_the_last_attempt_met(scene):
     assert [code_of(each) for each in await attempts_of(scene, run.id)] == ["rank_killed"]
     queued = await cancel(scene, (await scene.submit()).id)
     assert (queued.state, code_of(queued)) == ("cancelled", "cancelled")
+
+
+async def test_the_event_of_an_end_has_the_code_of_the_run(scene):
+    worker = await scene.worker()
+    await scene.finish((await scene.started(worker, retries=0)).id, "failed", cause=KILLED)
+    attempt = await scene.started(worker)
+    await cancel(scene, attempt.run_id)
+    await scene.finish(attempt.id, "failed", cause=KILLED)
+    await cancel(scene, (await scene.submit()).id)
+    statement = "SELECT type, data_json FROM events ORDER BY sequence"
+    rows = await scene.database.read(lambda conn: conn.execute(sa.text(statement)).all())
+    ended = [row for row in rows if row.type in ("dev.lepton.run.failed.v1", "dev.lepton.run.cancelled.v1")]
+    assert [json.loads(row.data_json)["cause"] for row in ended] == ["rank_killed", "cancelled", "cancelled"]
 
 
 async def test_a_worker_that_starts_anew_is_a_cause(scene):

@@ -89,10 +89,11 @@ def end(
         return None
     account = Account(run.retries, run.retries_spent, run.lost_in_a_row, run.cancel_requested)
     verdict = after_attempt(state, account, reason, final=final)
+    run_cause = CANCELLED if verdict.state is RunState.CANCELLED else cause
     values: dict[str, Any] = {
         "state": verdict.state,
         "reason": verdict.reason,
-        "cause_json": stored_causes.stored(CANCELLED if verdict.state is RunState.CANCELLED else cause),
+        "cause_json": stored_causes.stored(run_cause),
         "retries_spent": verdict.retries_spent,
         "lost_in_a_row": verdict.lost_in_a_row,
         "finished_at_us": now if verdict.state in ENDED else 0,
@@ -105,7 +106,7 @@ def end(
     assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
     attempt_files.forget(conn, attempt.id)
     data = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}
-    data["cause"] = cause.code if cause is not None else ""
+    data["cause"] = run_cause.code if run_cause is not None else ""
     outbox.write(conn, run.project, f"run.{verdict.state}", run.id, data | {"name": run.name}, now)
     return verdict.state
 

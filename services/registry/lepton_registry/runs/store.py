@@ -72,7 +72,7 @@ def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[An
         .returning(*RUNS.c)
     ).first()
     if ended is not None:
-        outbox.write(conn, project, "run.cancelled", run_id, {"name": ended.name, "by": by})
+        outbox.write(conn, project, "run.cancelled", run_id, {"name": ended.name, "by": by, "cause": CANCELLED.code})
         return ended
     asked = conn.execute(
         sa.update(RUNS)
