@@ -99,11 +99,13 @@ class Transport:
                 answer = self._http.request(method, path, params=params, content=content, headers=sent)
             except httpx.HTTPError as error:
                 failure = self._unreachable(error)
+                # A broken connection does not show whether the server has handled the request.
                 again = repeatable or isinstance(error, NEVER_SENT)
             else:
                 if answer.status_code < 300:
                     return answer
                 failure = problem(answer)
+                # 429 is answered before the request is handled, so it may always be repeated.
                 again = answer.status_code == 429 or (repeatable and answer.status_code in RETRIED_STATUSES)
             time.sleep(retrying.pause_after(failure, retryable=again))
 

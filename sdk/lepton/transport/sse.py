@@ -38,6 +38,7 @@ def messages(lines: Iterable[str]) -> Iterator[Message]:
     """Yields complete messages only, not one that the end of the connection cut off."""
     event, id, data = "", "", list[str]()
     for line in lines:
+        # An empty line ends a message. Lines that begin with a colon are comments, which keep the connection alive.
         if not line:
             if data:
                 yield Message(event or "message", "\n".join(data), id)
@@ -70,6 +71,7 @@ def followed(transport: Transport, path: str, params: Mapping[str, Any]) -> Iter
                         return
                     if message.event == "problem":
                         raise _problem(message)
+                    # Only a message counts as success: a server that accepts connections and ends them does not.
                     retrying = Retrying(BACKOFF, failures=MAX_FAILURES)
                     last = message.id or last
                     yield message

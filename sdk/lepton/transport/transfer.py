@@ -210,6 +210,7 @@ class Wires:
         return retrying
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
+        # identity: a compressed answer would have other bytes than the range.
         headers = {"range": range_header(offset, length), "accept-encoding": "identity"}
         with self._client(url).stream("GET", url, headers=headers) as answer:
             _check(answer, 200, 206)
@@ -218,6 +219,7 @@ class Wires:
             left = length
             for piece in answer.iter_raw():
                 left -= len(piece)
+                # Checked for each piece: a wrong server must not fill the disk.
                 if left < 0:
                     raise LeptonError(ErrorCode.INTERNAL, "the object store sent more than was asked for")
                 yield piece

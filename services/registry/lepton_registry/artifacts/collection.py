@@ -61,6 +61,7 @@ class Collector:
     async def collect(self) -> Collected:
         keep = self._retention
         done = Collected()
+        # In this order, so that one round can also mark the files of a deleted manifest. Each step is a transaction.
         done.uploads = await self._end_uploads()
         before = now_us() - keep.unused_file_seconds * _SECOND
         done.manifests = await self._leadership.write(lambda conn: drop_manifests(conn, self._keeps_manifest, before))
@@ -83,6 +84,7 @@ class Collector:
 
     async def _delete_dead(self, before_us: int) -> int:
         dead = await self._database.read(lambda conn: dead_objects(conn, before_us))
+        # Outside of a transaction. A file that is sent again meanwhile gets a new key, so its bytes are safe.
         for key in dead:
             await asyncio.to_thread(self._objects.delete, key)
         await self._leadership.write(lambda conn: forget_dead(conn, before_us))

@@ -53,6 +53,8 @@ def take(conn: sa.Connection, holder: str, term: int, beat: int) -> int | None:
     if term == 0:
         row = {"name": LOCK_NAME, "holder": holder, "term": 1, "beat": 0}
         return 1 if insert_new(conn, LEADERS, row) else None
+    # Compare-and-set: of several processes that have seen the same beat, one takes over. A leader that is only slow
+    # keeps its term by any transaction before this one.
     taken = conn.execute(
         sa.update(LEADERS)
         .where(LEADERS.c.name == LOCK_NAME, LEADERS.c.term == term, LEADERS.c.beat == beat)
@@ -88,6 +90,7 @@ class Leadership:
             return True
         holder, term, beat = await self._database.read(read_lock)
         now = time.monotonic()
+        # The beat is a counter: only how long it has not changed matters, measured by this process's clock.
         if self._watched != (term, beat):
             self._watched, self._since = (term, beat), now
         if holder and now - self._since < self._takeover_seconds:
@@ -107,6 +110,7 @@ class Leadership:
         if term is None:
             raise NotLeader("this process has no term")
 
+        # Without a lock: a new leader may be elected between this check and the commit.
         def while_it_lasts(conn: sa.Connection) -> Result:
             if read_lock(conn).term != term:
                 raise NotLeader(f"term {term} is over")

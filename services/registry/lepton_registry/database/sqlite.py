@@ -121,6 +121,7 @@ class SqliteBackend:
             done(result, None)
 
     def _write_loop(self) -> None:
+        # Does not wait for a group to fill: the group is what arrived during the last commit.
         while (first := self._waiting.get()) is not None:
             group = [first]
             stop = False
@@ -134,6 +135,7 @@ class SqliteBackend:
                     break
                 group.append(write)
             self._commit_with_retries(group)
+            # After the commit: a caller must not answer before its write is on disk.
             for write in group:
                 write.done(write.result, write.error)
             if stop:
@@ -145,6 +147,7 @@ class SqliteBackend:
                 self._commit(group)
                 return
             except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+                # Another program may hold a lock, such as a backup. The group was rolled back, so it can run again.
                 if attempt < BUSY_RETRIES and "locked" in str(error):
                     continue
                 self._fail_together(group, error)
@@ -160,8 +163,10 @@ class SqliteBackend:
 
     def _commit(self, group: list[_Write]) -> None:
         """Begins and ends transactions directly at the driver: SQLAlchemy's own way costs more than a small write."""
+        # IMMEDIATE takes the write lock now: a deferred transaction could fail later, when it upgrades its read lock.
         self._driver.execute("BEGIN IMMEDIATE")
         try:
+            # A single write needs no savepoint, which would cost two more statements.
             if len(group) == 1:
                 self._attempt(group[0])
                 if group[0].error is not None:

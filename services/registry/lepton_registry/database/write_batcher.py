@@ -32,6 +32,7 @@ class WriteBatcher(Generic[Item, Result]):
         """Returns after the commit."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        # One task at a time: requests that arrive during its commit are in the next batch.
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
         return await future

@@ -74,6 +74,7 @@ class Relay:
         try:
             rows = await self._database.write(lambda conn: store.number(conn, term, moves))
         except LeptonError:
+            # Not saved: the positions are saved in the next beat; newer ones of a sink take precedence.
             self._delivered = delivered | self._delivered
             raise
         if rows:

@@ -50,6 +50,7 @@ def number(conn: sa.Connection, term: int, delivered: Mapping[str, int] | None =
     Only the leader does this, one transaction after the other, so no position appears after a higher one was read.
     """
     leadership.check(conn, term)
+    # In the same transaction as the check of the term, so that a replaced leader cannot move a cursor back.
     for cursor, reached in (delivered or {}).items():
         move_cursor(conn, cursor, reached)
     rows = conn.execute(_NUMBER, {"last": position(conn, NUMBERED)}).all()

@@ -36,6 +36,7 @@ def append(
     """Commits points; returns the journal's committed offset afterwards. Points that were committed before are skipped,
     and a chunk that leaves a gap is ignored."""
     committed = journals.committed_offsets(conn, attempt_id).get(file, 0)
+    # A repeated chunk is answered without a lock, also after the end of the attempt.
     if offset + size <= committed:
         return Appended(committed)
     attempt = attempts.require_running(conn, attempt_id)

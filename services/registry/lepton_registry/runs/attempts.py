@@ -74,6 +74,7 @@ def end(
     run = lock_run(conn, attempt.run_id)
     reason, now = reason[:MAX_REASON_CHARS], now_us()
     matches = sa.and_(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.state == AttemptState.RUNNING)
+    # Of several ends of the attempt (its report, an expired lease, a restarted worker), only the first one matches.
     changed = conn.execute(
         sa.update(ATTEMPTS)
         .where(matches if condition is None else sa.and_(matches, condition))
@@ -103,6 +104,7 @@ def end(
         .where(RUNS.c.id == run.id, RUNS.c.state == RunState.RUNNING, RUNS.c.current_attempt_id == attempt.id)
         .values(values | (run_values or {}))
     )
+    # The run is locked and has a running attempt, so this must match; otherwise a state machine is broken.
     assert moved.rowcount == 1, f"run {run.id} has another current attempt than {attempt.id}"
     attempt_files.forget(conn, attempt.id)
     data = {"attempt": attempt.id, "number": attempt.number, "outcome": state.value, "reason": verdict.reason}

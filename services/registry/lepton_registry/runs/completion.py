@@ -58,9 +58,11 @@ def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.Alia
     run = attempts.lock_run(conn, attempt.run_id)
     attempt = attempts.find(conn, report.attempt_id) or attempt
     if attempt.state != AttemptState.RUNNING:
+        # The digest recognises a repetition after a lost answer, which must succeed.
         if attempt.finish_digest != report.digest:
             raise attempts.stale(report.attempt_id, attempt.state)
         return run
+    # Otherwise a worker could end a run of a user without a request.
     if report.outcome is AttemptState.CANCELLED and not run.cancel_requested:
         raise LeptonError(ErrorCode.FAILED_PRECONDITION, f"no cancel of run {run.id} was requested")
     values: dict[str, Any] = {}

@@ -116,6 +116,7 @@ def submit_all(conn: sa.Connection, jobs: Sequence[Submission]) -> list[Outcome]
     rows = [draft for draft in drafts if not isinstance(draft, LeptonError)]
     # In the order of keys, so that transactions that insert the same keys cannot deadlock.
     rows.sort(key=lambda row: (row["project"], row["key_namespace"], row["idempotency_key"]))
+    # The unique key decides which jobs are new, also against other transactions; known keys are read afterwards.
     new = _insert(conn, rows)
     fresh = [row for row in rows if row["id"] in new]
     input_lineage.record(conn, fresh)

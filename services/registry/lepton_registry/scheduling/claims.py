@@ -49,9 +49,11 @@ def claim(
     """
     if not 0 < len(claim_id) <= MAX_CLAIM_ID_CHARS:
         raise invalid("claim_id", "empty or too long", claim_id, f"1 to {MAX_CLAIM_ID_CHARS} characters")
+    # Before all reads: what is read before the lock may be outdated when it is granted.
     hold_lock(conn, SCHEDULING)
     worker = workers.require_incarnation(conn, worker_id, incarnation)
     known = conn.execute(_BY_CLAIM, {"worker_id": worker_id, "claim_id": claim_id}).first()
+    # The attempt may have ended since the answer was lost: then the worker must claim with a new id.
     if known is not None:
         return _claimed(conn, known) if known.state == AttemptState.RUNNING else None
     if worker.draining:
@@ -68,6 +70,7 @@ def _start(
     conn: sa.Connection, run: sa.Row[Any], worker: sa.Row[Any], claim_id: str, lease_seconds: int
 ) -> sa.Row[Any] | None:
     attempt_id, now = new_id("att"), now_us()
+    # The condition on the state decides: a cancel does not take the scheduling lock.
     changed = conn.execute(
         sa.update(RUNS)
         .where(RUNS.c.id == run.id, RUNS.c.state == RunState.QUEUED)
@@ -83,6 +86,7 @@ def _start(
     )
     if changed.rowcount != 1:
         return None
+    # Stored in the attempt: which points of earlier attempts count depends on the checkpoint from which it resumed.
     resume = checkpoints.last_of_run(conn, run.id)
     values = {
         "id": attempt_id,
@@ -118,6 +122,8 @@ def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_secon
     the attempt: then it raises STALE_ATTEMPT."""
     if not 0.0 <= progress <= 1.0:
         raise invalid("progress", "out of range", progress, "0 to 1")
+    # No condition on `lease_ends_us`: an expired lease is lost only when the sweeper says so, in a transaction of its
+    # own.
     renewed = conn.execute(
         sa.update(ATTEMPTS)
         .where(ATTEMPTS.c.id == attempt_id, ATTEMPTS.c.state == AttemptState.RUNNING)
@@ -134,6 +140,7 @@ def heartbeat(conn: sa.Connection, attempt_id: str, progress: float, lease_secon
         .values(progress=progress)
         .returning(RUNS.c.cancel_requested)
     )
+    # No row: the run has a newer attempt, although this one is marked as running.
     if cancel is None:
         raise LeptonError(ErrorCode.STALE_ATTEMPT, f"attempt {attempt_id} is not the current one of its run")
     if cancel:

@@ -18,6 +18,7 @@ _READ = sa.select(CLOCK.c.elapsed_us).where(CLOCK.c.name == _NAME)
 
 def advance(conn: sa.Connection, passed_us: int) -> int:
     """For the leader: adds the time since its last beat; returns the new time."""
+    # A longer pause means that the registry, the database or the machine stood still; leases must not expire by that.
     step = max(0, min(passed_us, MAX_BEAT_US))
     change = {"elapsed_us": CLOCK.c.elapsed_us + step}
     return int(change_row(conn, CLOCK, {"name": _NAME}, {"elapsed_us": 0}, change).elapsed_us)

@@ -27,6 +27,7 @@ WORKER_RESTARTED = Cause(EndCause.WORKER_RESTARTED, {}, "the worker was restarte
 
 def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bool]:
     """One beat of the leader. Returns the attempts that were lost, and whether runs are waiting."""
+    # First: a leader that was replaced must not advance the clock, or leases would run twice as fast.
     leadership.check(conn, term)
     now = leases.advance(conn, passed_us)
     over = ATTEMPTS.c.lease_ends_us < now
@@ -36,6 +37,7 @@ def sweep(conn: sa.Connection, term: int, passed_us: int) -> tuple[list[str], bo
         .order_by(ATTEMPTS.c.lease_ends_us)
         .limit(MAX_LOST_A_BEAT)
     ).all()
+    # `over` is checked again in the update: a heartbeat may have renewed the lease since the query.
     lost = [attempt.id for attempt in expired if lose(conn, attempt, LEASE_LOST, over)]
     return lost, queue_query.any_waits(conn)
 
