@@ -21,14 +21,15 @@ class Backoff:
     longest_seconds: float = 5.0
 
     def pause(self, failures: int, error: LeptonError | None = None) -> float:
-        """Seconds to wait after so many failures in a row (from 1); what the server asked for, if it did.
+        """Seconds to wait after so many failures in a row (from 1), or as long as the server asked for, if longer.
 
-        The jitter keeps clients of one server from retrying at the same time after an outage.
+        The jitter keeps clients of one server from retrying at the same time after an outage. A server that always
+        asks for 0 seconds must not be called without a pause.
         """
-        if error is not None and error.retry_after_seconds is not None:
-            return min(error.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS)
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - not used for a secret
+        pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - not used for a secret
+        asked = (error and error.retry_after_seconds) or 0.0
+        return max(pause, min(asked, LONGEST_RETRY_AFTER_SECONDS))
 
 
 class Retrying:

@@ -23,6 +23,7 @@ from lepton_inference.watchdog import Watchdog
 
 log = logging.getLogger("lepton.inference")
 
+# Not growing, as core's Backoff does: after an outage, new targets shall be served at once.
 RECONNECT_SECONDS = 1.0
 # Added to the time that both transports have to drain.
 EXIT_SECONDS = 5.0

@@ -38,7 +38,7 @@ def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
                 _log.warning("%s: %s", what, error.detail)
                 control.request(Stop.STALE)
                 raise AbandonedError from error
-            pause = retrying.pause_after(error, retryable=error.retryable or _may_pass(error, retrying.failures))
+            pause = retrying.pause_after(error, retryable=error.retryable or _may_pass(error, retrying.failures + 1))
             if retrying.failures == 1:
                 _log.warning("%s: %s; trying again", what, error.detail)
         control.abandoned.wait(pause)

@@ -36,6 +36,7 @@ BATCH = 64
 BLOCK_MILLISECONDS = 2000
 # An entry that its reader has not acknowledged for this long may be claimed by another reader.
 ABANDONED_MILLISECONDS = 30_000
+# Not growing, as core's Backoff does: one reader asks one queue server, and shall read as soon as that is back.
 RETRY_SECONDS = 1.0
 # An unexpected fault of the gateway may be temporary. After this many tries the message becomes a dead letter, so that
 # it does not stay pending for ever.

@@ -49,6 +49,7 @@ SEPARATORS = ("\x06\x16", ":")
 PRIORITIES = ("", *(f"{separator}{number}" for number in range(1, 10) for separator in SEPARATORS))
 MOVED_AT_ONCE = 100
 BLOCK_SECONDS = 2
+# Not growing: see intake/stream.py.
 RETRY_SECONDS = 1.0
 
 # KEYS: the stream, then the lists. Atomic, so that an entry is always in one of them.

@@ -43,6 +43,7 @@ class PostgresBackend:
                     result = work(connection)
             except sa.exc.OperationalError as error:
                 if attempt < RETRIES and getattr(error.orig, "sqlstate", None) in RETRIED_STATES:
+                    # From zero, unlike core's Backoff: of transactions that collided, one shall go first.
                     time.sleep(random.uniform(0, 0.01) * 2**attempt)  # noqa: S311 - jitter, not a secret
                     continue
                 done(None, error)

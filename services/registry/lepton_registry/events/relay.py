@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from lepton_core.backoff import Backoff
 from lepton_core.errors import LeptonError
 from lepton_registry.database.engine import CommitSignal, Database
 from lepton_registry.database.leadership import Leadership, NotLeader
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 # The first of many events is numbered at once, the others in a few transactions instead of one for each commit.
 GATHER_SECONDS = 0.05
-MAX_BACKOFF_SECONDS = 15.0
+BACKOFF = Backoff(POLL_SECONDS, 15.0)
 
 
 class Sink(Protocol):
@@ -83,7 +84,7 @@ class Relay:
 
     async def _carry(self, sink: Sink) -> None:
         """Delivers to one sink. Each has its own task, so an unavailable sink delays no other."""
-        seen, backoff = -1, POLL_SECONDS
+        seen, failures = -1, 0
         term: int | None = None
         reached = 0
         while True:
@@ -101,11 +102,11 @@ class Relay:
                     self._delivered[sink.name] = (term, reached)
                     if len(events) < store.MAX_BATCH:
                         break
-                backoff = POLL_SECONDS
+                failures = 0
             except Exception as error:  # noqa: BLE001 - any error of a broker's client: wait, and try again
                 log.warning("events for %s wait: %s", sink.name, error)
-                await asyncio.sleep(backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+                failures += 1
+                await asyncio.sleep(BACKOFF.pause(failures))
 
     async def _after(self, reached: int) -> Sequence[sa.Row[Any]]:
         latest = self._latest
