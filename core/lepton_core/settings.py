@@ -2,6 +2,9 @@
 
 `LEPTON_<SERVICE>_<FIELD>`, nested fields joined by two underscores (`LEPTON_REGISTRY_STORE__BUCKET`); a TOML file may
 hold the same, and the environment wins. An unknown name with our prefix is an error: a typo must not be a default.
+
+Not pydantic-settings: it ignores unknown names in the environment, reads the environment by itself, and would be one
+more package in users' environments, while the errors that name variable, value and what is allowed would remain ours.
 """
 
 import json

@@ -1,7 +1,8 @@
 """gRPC channels that add the token, the acting principal and a deadline to every call, and raise LeptonErrors.
 
 They wrap gRPC's own channels. Interceptors are not used: they cost a task for each call, and support neither our errors
-nor default deadlines. There is one channel for asyncio and one for threads.
+nor default deadlines. There is one channel for asyncio and one for threads: they share `_Stubs`, and differ in each
+`await`.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -2,6 +2,9 @@
 
 It does not wait for a batch to fill: the next batch has the requests that arrived while the last one ran, or in the
 same iteration of the event loop. So an idle model answers at once, and a busy one gets larger batches.
+
+Shares no code with the batchers of gateway and registry: what is written here, limits, joined tensors and the choice of
+loop or thread, has no counterpart there.
 """
 
 import asyncio

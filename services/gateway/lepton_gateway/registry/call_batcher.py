@@ -1,4 +1,8 @@
-"""Batches requests to the registry: those that arrive during a call are sent together in the next one."""
+"""Batches requests to the registry: those that arrive during a call are sent together in the next one.
+
+A class of its own: a call belongs to one principal and has a limit of bytes, while the registry's `WriteBatcher` tries
+items alone after a failed commit, and the inference service's queue is bounded, has deadlines and joins tensors.
+"""
 
 from __future__ import annotations
 

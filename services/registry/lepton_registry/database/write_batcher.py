@@ -1,4 +1,8 @@
-"""Batches writes: those that arrive during a commit share the next transaction and its statements."""
+"""Batches writes: those that arrive during a commit share the next transaction and its statements.
+
+What it has in common with the gateway's `CallBatcher` is a list of futures; the choice of a batch and what follows an
+error are different.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
