@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import pickle
 
 import pytest
 
@@ -53,6 +54,9 @@ def test_the_error_of_a_run_that_failed_has_its_cause_and_the_end_of_its_log() -
     assert (error.cause.code, error.cause.parameters["rank"]) == ("rank_killed", 1)
     assert error.detail == f"run {FIRST} failed (rank_killed): rank 1 was killed"
     assert str(error).splitlines()[1:] == ["last lines of its log:", "  Traceback:", "  KeyError: 'a'"]
+    # A client cannot travel between processes; what it knew of the failure can.
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.detail, copied.cause) == (error.detail, error.cause)
 
 
 def test_a_run_without_a_cause_has_its_reason_alone() -> None:

@@ -63,9 +63,6 @@ class RunFailedError(LeptonError):
             "\n".join([self.detail, "last lines of its log:", *(f"  {line}" for line in tail)]) if tail else self.detail
         )
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return RunFailedError, (self.run,)
-
 
 class Run:
     """A run as it was at the last request; `refresh()` requests it again. `resource` holds all fields."""
