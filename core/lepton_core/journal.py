@@ -97,7 +97,7 @@ def read_records(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
 def append_records(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
     """Appends encoded records. Safe for any number of threads and processes that write to the same file.
 
-    The file is opened anew each time: a descriptor that a fork shares would share its lock, too.
+    The file is opened at each call: a descriptor that is shared after a fork would also share its lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

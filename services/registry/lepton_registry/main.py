@@ -142,7 +142,7 @@ async def serve(
     ready: Callable[[int], None],
     modules: Sequence[Module] = MODULES,
 ) -> None:
-    """Serve until `stop` is set; `ready` is told the port."""
+    """Serves until `stop` is set; `ready` is called with the port."""
     async with contextlib.AsyncExitStack() as stack:
         # Each call to the store blocks a thread: a store that hangs must not use up the few default threads.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS, "objects"))
