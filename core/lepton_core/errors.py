@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lepton_core.plain_text import plain, plain_json
+
 SHOWN_VALUE_CHARS = 200
 # Of an error as text; `fields` has them all.
 SHOWN_FIELDS = 10
@@ -134,7 +136,13 @@ class LeptonError(Exception):
         return f"{self.detail}; allowed: {allowed}" if allowed not in self.detail else self.detail
 
     def __str__(self) -> str:
-        """The detail, with what is allowed. Of several wrong fields, the first ones, each on a line of its own."""
+        """The detail, with what is allowed. Of several wrong fields, the first ones, each on a line of its own.
+
+        Safe to print: it quotes names and values from elsewhere, so it is made plain.
+        """
+        return plain(self._text())
+
+    def _text(self) -> str:
         if len(self.fields) < 2:
             return self.message
         first = self.fields[0]
@@ -193,6 +201,7 @@ def shown(value: object) -> str:
     try:
         # Cut before encoding, so that a very large value is not encoded as a whole.
         text = json.dumps(value[:SHOWN_VALUE_CHARS] if isinstance(value, str) else value, ensure_ascii=False)
+        text = plain_json(text[: SHOWN_VALUE_CHARS + 1])
     except (TypeError, ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"

@@ -14,6 +14,7 @@ from typing import Any
 
 from lepton_core.api.limits import MAX_METRIC_KEY_CHARS, MAX_METRIC_NAMES, MAX_METRICS_PER_RECORD
 from lepton_core.journal import MAX_RECORD_BYTES, append_records, encode_record
+from lepton_core.plain_text import plain
 from lepton_core.workspace_files import Workspace
 
 _MAX_NOTES = 256
@@ -94,7 +95,7 @@ class Notes:
             return
         self._seen.add(about)
         try:
-            sys.stderr.write(f"lepton.log: {text}\n")
+            sys.stderr.write(f"lepton.log: {plain(text)}\n")
         except (OSError, ValueError, AttributeError):
             # Standard error is closed, or there is none.
             return

@@ -20,6 +20,7 @@ from lepton_core.causes import EndCause
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.journal import append_records, encode_record, whole_bytes
 from lepton_core.model_format.signature import Signature
+from lepton_core.plain_text import plain
 from lepton_core.workspace_files import (
     ATTEMPT_FILE_VARIABLE,
     AttemptFile,
@@ -238,7 +239,7 @@ def _open_job(attempt_file: Path, rank: int) -> _Job:
 @lru_cache(maxsize=256)
 def _note(text: str) -> None:
     """Prints each text once: a training loop would repeat it thousands of times."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{plain(text)}\n")
 
 
 def _write_state(state: Any, folder: Path) -> None:

@@ -63,6 +63,7 @@ def test_what_is_not_recorded_is_named_once_and_the_rest_is_kept(tmp_path: Path)
         "for step in range(2): lepton.log({'loss': 1.0, **bad}, step=step)\n"
         "for step in (-1, 1.5, 'x', 10 ** 4999): lepton.log(loss=2, step=step)\n"
         "lepton.log(7); lepton.log(loss=3, step=2.0)\n"
+        "lepton.log({'odd' + chr(0x202e) + chr(27): float('nan')}, step=3)\n"
     )
     workspace, said = run(code, tmp_path)
     assert [(each["s"], each["k"]) for each in read_records(workspace.metrics_journal(0))[0]] == [
@@ -74,6 +75,7 @@ def test_what_is_not_recorded_is_named_once_and_the_rest_is_kept(tmp_path: Path)
         assert said.count(f"lepton.log: '{name}' is ") == 1
     assert said.count("step=-1 is not recorded") == 1
     assert "a call is not recorded: TypeError" in said
+    assert "odd\ufffd\ufffd is nan" in said
 
 
 def test_names_beyond_the_limit_are_left_out_and_said_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from lepton.cli import render
+from lepton.cli.exit_codes import report
 from lepton.cli.keys import _seconds
 from lepton.cli.lineage import draw
 from lepton.cli.predict import in_own_words
@@ -33,6 +36,17 @@ def test_a_name_cannot_move_the_cursor_or_hide_text() -> None:
     shown = drawn(render.table(("NAME",), [(hostile,)]))
     assert not any(letter in shown for letter in "\x1b\x07\u202e")
     assert "[red]" in drawn(render.fields({"name": "[red]x"}))
+
+
+def test_a_sentence_and_json_cannot_either(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2Jb\x9b\u202ec"
+    render.show({}, False, lambda: Text("key ").append(hostile, style="bold"))
+    render.show({"name": hostile}, True, lambda: Text(""))
+    report(LeptonError(ErrorCode.NOT_FOUND, f"no {hostile}"), as_json=False)
+    report(LeptonError(ErrorCode.NOT_FOUND, f"no {hostile}"), as_json=True)
+    out, err = capsys.readouterr()
+    assert not any(letter in out + err for letter in "\x1b\x9b\u202e")
+    assert json.loads(out.split("\n", 1)[1]) == {"name": hostile}
 
 
 def test_sizes_times_and_numbers() -> None:

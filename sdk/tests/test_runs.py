@@ -53,6 +53,8 @@ def test_the_error_of_a_run_that_failed_has_its_cause_and_the_end_of_its_log() -
     assert error.cause is not None
     assert (error.cause.code, error.cause.parameters["rank"]) == ("rank_killed", 1)
     assert error.detail == f"run {FIRST} failed (rank_killed): rank 1 was killed"
+    escaping = KILLED.model_copy(update={"parameters": {"log_tail": ["\x1b[31mred\u202e"]}})
+    assert str(RunFailedError(ended(escaping))).endswith("\n  \ufffd[31mred\ufffd")
     assert str(error).splitlines()[1:] == ["last lines of its log:", "  Traceback:", "  KeyError: 'a'"]
     # A client cannot travel between processes; what it knew of the failure can.
     copied = pickle.loads(pickle.dumps(error))

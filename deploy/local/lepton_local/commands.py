@@ -14,6 +14,7 @@ from rich.text import Text
 from lepton.cli.render import print_json_line, show
 from lepton.cli.session import Json
 from lepton_core.binding import is_loopback
+from lepton_core.plain_text import plain
 from lepton_core.settings import load_settings
 from lepton_local.detached import start_detached
 from lepton_local.example import Kind, write_example
@@ -106,7 +107,7 @@ def run_here(home: Home, environ: Mapping[str, str], console: Console, *, as_jso
     began = time.monotonic()
 
     def say(line: str) -> None:
-        console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False)
+        console.print(f"{time.strftime('%H:%M:%S')} {plain(line)}", markup=False)
 
     def ready(status: PlatformStatus) -> None:
         show_ready(console, home, status, time.monotonic() - began)

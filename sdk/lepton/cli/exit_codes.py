@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.http.problems import problem_of
-from lepton_core.plain_text import plain
+from lepton_core.plain_text import plain, plain_json
 
 
 class Exit(IntEnum):
@@ -61,10 +61,10 @@ def report(error: LeptonError, *, as_json: bool) -> Exit:
     code = EXITS[error.code]
     if as_json:
         body = {**problem_of(error, error.request_id), "exit_code": int(code)}
-        sys.stderr.write(json.dumps(body, ensure_ascii=False) + "\n")
+        sys.stderr.write(plain_json(json.dumps(body, ensure_ascii=False)) + "\n")
         return code
     console = Console(stderr=True, highlight=False)
-    console.print(Text("error: ", style="bold red").append(plain(str(error)), style="default"), soft_wrap=True)
+    console.print(Text("error: ", style="bold red").append(str(error), style="default"), soft_wrap=True)
     if error.request_id and code is Exit.BROKEN:
         console.print(Text(f"request: {plain(error.request_id)}", style="dim"), soft_wrap=True)
     return code

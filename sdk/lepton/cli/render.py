@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lepton_core.plain_text import plain
+from lepton_core.plain_text import plain, plain_json
 
 STATE_STYLES = {
     "queued": "yellow",
@@ -49,17 +49,20 @@ def show(value: Any, as_json: bool, draw: Callable[[], RenderableType]) -> None:
         print_json(value)
         return
     drawn = draw()
+    if isinstance(drawn, Text):
+        # Character by character, so the styles keep their places.
+        drawn.plain = plain(drawn.plain)
     # The terminal wraps sentences and commands: a line break of ours would be copied with a command.
     out().print(drawn, soft_wrap=isinstance(drawn, Text))
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(plain_json(json.dumps(jsonable(value), indent=2, ensure_ascii=False)) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """Prints one document of a stream, without delay."""
-    sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False) + "\n")
+    sys.stdout.write(plain_json(json.dumps(jsonable(value), ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -15,7 +15,7 @@ from lepton.resources.runs import Run, RunFailedError
 from lepton.transport.progress import Notice, Standing
 from lepton_core.api import Run as RunResource
 from lepton_core.api import RunState
-from lepton_core.plain_text import plain_log
+from lepton_core.plain_text import plain, plain_log
 
 if TYPE_CHECKING:
     from lepton.client import Client
@@ -56,7 +56,8 @@ class _Lines:
         says = (run.standing, tenth, run.resource.attempts)
         if says != self._said:
             self._said = says
-            typer.echo(f"{run.name} {self._standing.of(run)}" + (f" {tenth * 10} %" if tenth else ""), err=True)
+            line = f"{run.name} {self._standing.of(run)}" + (f" {tenth * 10} %" if tenth else "")
+            typer.echo(plain(line), err=True)
         if news := self._notice.of(run):
             typer.echo(news, err=True)
 

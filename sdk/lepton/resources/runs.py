@@ -33,6 +33,7 @@ from lepton_core.causes import WaitingCause
 from lepton_core.errors import Cause as ErrorCause
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import is_id
+from lepton_core.plain_text import plain
 from lepton_core.validation import near_matches
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
@@ -59,9 +60,8 @@ class RunFailedError(LeptonError):
     def __str__(self) -> str:
         """The detail, and the last lines of the log if the attempt ended without saying why."""
         tail = self.run.log_tail
-        return (
-            "\n".join([self.detail, "last lines of its log:", *(f"  {line}" for line in tail)]) if tail else self.detail
-        )
+        lines = ["last lines of its log:", *(f"  {line}" for line in tail)] if tail else []
+        return plain("\n".join([self.detail, *lines]))
 
 
 class Run:

@@ -92,7 +92,7 @@ def shown(progress: Callable[[Shown], None] | bool) -> Iterator[Callable[[Shown]
             if news := notice.of(run):
                 bar.console.print(Text(news, style="yellow"), soft_wrap=True)
             done = 1.0 if run.state is RunState.SUCCEEDED else run.progress
-            bar.update(task, description=f"{run.name} {standing.of(run)}", completed=done)
+            bar.update(task, description=plain(f"{run.name} {standing.of(run)}"), completed=done)
 
         yield show
 

@@ -17,7 +17,6 @@ from lepton_core.api.limits import MAX_METRIC_NAMES
 from lepton_core.causes import EndCause
 from lepton_core.errors import LeptonError
 from lepton_core.journal import read_chunk
-from lepton_core.plain_text import plain
 from lepton_core.workspace_files import LAUNCHER_LOG, metrics_journal, rank_log
 from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.rank_files import RankFiles, descriptor_path
@@ -60,7 +59,7 @@ class JournalShipper:
     def _warn_of_dropped(self, appended: AppendedMetrics) -> None:
         if appended.dropped_name_count and not self._warned:
             self._warned = True
-            names = ", ".join(plain(name) for name in appended.dropped_names)
+            names = ", ".join(appended.dropped_names)
             _log.warning(
                 "%d metrics are not recorded, since a run has at most %d: %s%s",
                 appended.dropped_name_count,
