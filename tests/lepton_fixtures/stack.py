@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import redis
 
 from lepton_core.api import FileEntry
 from lepton_core.grpc.client import SyncChannel, open_sync_channel
@@ -72,7 +71,6 @@ class Stack:
         self._operator = Principal(PrincipalKind.KEY, "key_test", "", Role.OPERATOR)
         self._token = keys.token_files["gateway"].read_text().strip()
         self._address = wiring.address("registry")
-        self._broker_url = wiring.broker_url("operator")
         self._channels: list[SyncChannel] = []
 
     def start(self, *names: str) -> Stack:
@@ -203,11 +201,6 @@ class Stack:
         request = logs_pb2.ReadLogRequest(run_id=run_id, stream=stream, limit=1000)
         chunks = LogServiceStub(self.channel()).ReadLog(request).chunks
         return b"".join(chunk.data for chunk in chunks).decode()
-
-    def has_listener(self) -> bool:
-        """Whether a worker waits at the queue of hints."""
-        with redis.Redis.from_url(self._broker_url) as client:
-            return any(str(each["cmd"]).lower().startswith("brpop") for each in client.client_list())
 
     def workers(self) -> list[workers_pb2.Worker]:
         return list(WorkerServiceStub(self.channel()).ListWorkers(workers_pb2.ListWorkersRequest()).workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -221,11 +220,3 @@ def test_a_pipe_for_a_journal_does_not_hang_the_run(stack: Stack, tmp_path: Path
     assert run.state == FAILED
     assert "metrics-rank0.jsonl" in run.reason
     assert run.cause.code == "result_invalid"
-
-
-def test_a_hint_wakes_the_worker_at_once(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    stack = start_stack({"LEPTON_TRAINER_POLL_SECONDS": "300"})
-    # The first question is asked at the start; from then on only a hint can bring the next one in time.
-    wait_until(stack.has_listener, 10, "the worker to listen for hints")
-    run_id = stack.script(tmp_path / "code", "print('awake')")
-    assert stack.wait(run_id, 30).state == SUCCEEDED
