@@ -112,10 +112,10 @@ class TokenAuthenticator:
         if task is None:
             task = asyncio.ensure_future(ask())
             self._asking[token] = task
-            task.add_done_callback(lambda done: self._asked(token, done))
+            task.add_done_callback(lambda done: self._verified(token, done))
         return await asyncio.shield(task)
 
-    def _asked(self, token: str, task: asyncio.Task[Principal]) -> None:
+    def _verified(self, token: str, task: asyncio.Task[Principal]) -> None:
         self._asking.pop(token, None)
         if not task.cancelled():
             task.exception()  # retrieved here, since all requests that waited for it may have been cancelled

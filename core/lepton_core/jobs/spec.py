@@ -63,7 +63,7 @@ class ScriptSpec(_Part):
     )
 
     @model_validator(mode="after")
-    def _paths(self) -> Self:
+    def _check_paths(self) -> Self:
         for name in ("entry", "requirements"):
             value: str = getattr(self, name)
             if (value or name == "entry") and not _is_inner_path(value):
@@ -89,7 +89,7 @@ class RegisterSpec(_Part):
     )
 
     @model_validator(mode="after")
-    def _alias_is_free(self) -> Self:
+    def _check_alias(self) -> Self:
         # Also checked when the alias is moved, but that is after the training, which would then be lost.
         if self.alias and (not _ALIAS.fullmatch(self.alias) or self.alias == "latest"):
             message = f"not an alias; allowed: {LABEL_RULE}; first a letter, and not 'latest'"

@@ -62,7 +62,7 @@ class TensorSpec(BaseModel):
     shape: tuple[Annotated[int, Field(ge=-1, le=2**31)], ...] = Field(min_length=1, max_length=8)
 
     @model_validator(mode="after")
-    def _no_empty_dimension(self) -> "TensorSpec":
+    def _check_dimensions(self) -> "TensorSpec":
         if 0 in self.shape:
             raise ValueError(f"tensor {self.name}: a dimension of 0 holds nothing")
         return self
@@ -91,7 +91,7 @@ class Signature(BaseModel):
     ignored: tuple[str, ...] = Field(default=(), max_length=100_000)
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Signature":
+    def _check_consistency(self) -> "Signature":
         known = {tensor.name for tensor in self.inputs}
         if len(known) != len(self.inputs):
             raise ValueError("two inputs have the same name")

@@ -77,7 +77,7 @@ class Supervisor:
         deadline = time.monotonic() + seconds
         while any(each.state is not State.READY for each in self.watched.values()):
             for each in self.watched.values():
-                if each.state is State.WAITING and self._stands(each.component.after):
+                if each.state is State.WAITING and self._all_ready(each.component.after):
                     self._spawn(each)
             self._look(first_start=True)
             if stop.wait(POLL_SECONDS):
@@ -119,7 +119,7 @@ class Supervisor:
         self._kill(each)
         self._change(each, State.STOPPED, text)
 
-    def _stands(self, names: Iterable[str]) -> bool:
+    def _all_ready(self, names: Iterable[str]) -> bool:
         return all(self.watched[name].state is State.READY for name in names if name in self.watched)
 
     def _spawn(self, each: Watched) -> None:

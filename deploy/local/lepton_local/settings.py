@@ -65,7 +65,7 @@ class LocalSettings(Settings):
 
     @field_validator("public_host")
     @classmethod
-    def _host_alone(cls, value: str) -> str:
+    def _check_host(cls, value: str) -> str:
         if value and not _HOST.fullmatch(value):
             raise ValueError("must be a host name or IPv4 address without scheme and port, such as gpu1.example.org")
         return value

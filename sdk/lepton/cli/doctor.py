@@ -44,7 +44,7 @@ def doctor(as_json: Json = False) -> None:
     """Check what is running and what is wrong, and suggest what to do. Exit code 1 if something is wrong."""
     found = list(examine())
     ok = all(finding.ok for finding in found)
-    render.show({"ok": ok, "findings": [asdict(finding) for finding in found]}, as_json, lambda: _drawn(found))
+    render.show({"ok": ok, "findings": [asdict(finding) for finding in found]}, as_json, lambda: _rendered(found))
     if not ok:
         raise typer.Exit(1)
 
@@ -62,7 +62,7 @@ def examine() -> Iterator[Finding]:
         yield from _of_this_machine()
     yield _login(login.url)
     with Client(login.url, login.api_key, timeout_seconds=5, retry_seconds=0) as client:
-        gateway = _asked("gateway", lambda: _gateway(client))
+        gateway = _finding_of("gateway", lambda: _gateway(client))
         yield gateway
         if gateway.ok:
             for subject, ask in (
@@ -72,10 +72,10 @@ def examine() -> Iterator[Finding]:
                 ("inference", _inference),
                 ("deployments", _deployments),
             ):
-                yield _asked(subject, lambda ask=ask: ask(client))  # type: ignore[misc]  # binds the loop variable
+                yield _finding_of(subject, lambda ask=ask: ask(client))  # type: ignore[misc]  # binds the loop variable
 
 
-def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
+def _finding_of(subject: str, ask: Callable[[], Finding]) -> Finding:
     try:
         return ask()
     except LeptonError as error:
@@ -188,7 +188,7 @@ def _deployments(client: Client) -> Finding:
     return Finding("deployments", True, f"{len(found)}, none failed")
 
 
-def _drawn(found: list[Finding]) -> RenderableType:
+def _rendered(found: list[Finding]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     for finding in found:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")

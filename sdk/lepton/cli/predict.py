@@ -80,7 +80,7 @@ def _ask(client: Client, name: str, kind: InputKind, option: Option, text: str, 
     except LeptonError as error:
         raise _with_known(client, name, in_own_words(error)) from None
     # As the server sent it, without the fields that this model's kind does not have.
-    render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _drawn(prediction))
+    render.show(prediction.model_dump(exclude_none=True), as_json, lambda: _rendered(prediction))
 
 
 def _ask_many(client: Client, name: str, kind: InputKind, option: Option, text: str, as_json: bool) -> None:
@@ -133,7 +133,7 @@ def _print_line(prediction: Prediction, as_json: bool) -> None:
     typer.echo("\t".join(map(plain, kind.line(answer).split("\t"))) if kind else plain(_unknown(answer)))
 
 
-def _drawn(prediction: Prediction) -> RenderableType:
+def _rendered(prediction: Prediction) -> RenderableType:
     answer = prediction.model_dump(exclude_none=True)
     kind = kind_of_answer(answer)
     parts: list[RenderableType] = [render.fields({"answer": kind.text(answer) if kind else _unknown(answer)})]

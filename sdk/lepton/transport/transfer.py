@@ -206,7 +206,7 @@ class Wires:
         The time counts from the first error, not from the start: a slow transfer may run longer before it breaks.
         """
         retrying = retrying or Retrying(BACKOFF, seconds=self._gateway.retry_seconds)
-        time.sleep(retrying.pause_after(_explained(error)))
+        time.sleep(retrying.pause_after(_as_lepton_error(error)))
         return retrying
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
@@ -251,7 +251,7 @@ def _check(answer: httpx.Response, *expected: int) -> None:
         raise LeptonError(code, detail)
 
 
-def _explained(error: Any) -> LeptonError:
+def _as_lepton_error(error: Any) -> LeptonError:
     if isinstance(error, LeptonError):
         return error
     return LeptonError(ErrorCode.UNAVAILABLE, f"the object store cannot be reached ({type(error).__name__})")

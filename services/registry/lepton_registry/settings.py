@@ -64,7 +64,7 @@ class RetentionSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _nothing_in_use_is_deleted(self) -> Self:
+    def _check_retention(self) -> Self:
         if self.deletion_wait_seconds <= self.read_url_seconds:
             raise ValueError("deletion_wait_seconds must be more than read_url_seconds: a reader may still use a URL")
         if self.unused_file_seconds < self.upload_seconds:

@@ -62,7 +62,7 @@ class TrainerSettings(Settings):
     metrics_listen: MetricsListen = ""
 
     @model_validator(mode="after")
-    def _renews_in_time(self) -> Self:
+    def _check_fence(self) -> Self:
         if self.heartbeat_seconds * 2 > self.self_fence_seconds:
             raise ValueError("self_fence_seconds must be at least twice heartbeat_seconds")
         return self

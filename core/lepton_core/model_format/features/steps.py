@@ -46,7 +46,7 @@ class Normalize(_Unary):
     clip: Annotated[FiniteFloat, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
-    def _same_length(self) -> "Normalize":
+    def _check_lengths(self) -> "Normalize":
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; both need the same number")
         return self
@@ -59,7 +59,7 @@ class Transpose(_Unary):
     order: tuple[int, ...] = Field(min_length=1, max_length=8)
 
     @model_validator(mode="after")
-    def _permutation(self) -> "Transpose":
+    def _check_permutation(self) -> "Transpose":
         if sorted(self.order) != list(range(len(self.order))) or self.order[0] != 0:
             raise ValueError("order must name every axis once, and begin with 0 (the batch)")
         return self
@@ -102,7 +102,7 @@ class Lookup(_Many):
     vocabularies: tuple[tuple[str, ...], ...]
 
     @model_validator(mode="after")
-    def _one_each(self) -> "Lookup":
+    def _check_one_value_each(self) -> "Lookup":
         if len(self.vocabularies) != len(self.inputs):
             raise ValueError(f"{len(self.inputs)} inputs need as many vocabularies, not {len(self.vocabularies)}")
         if sum(map(len, self.vocabularies)) > MAX_VOCABULARY:

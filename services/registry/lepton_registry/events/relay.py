@@ -48,7 +48,7 @@ class Relay:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._number())
             for sink in self._sinks:
-                tasks.create_task(self._carry(sink))
+                tasks.create_task(self._deliver(sink))
 
     async def _number(self) -> None:
         seen = -1
@@ -82,7 +82,7 @@ class Relay:
             self._latest = rows
             self._numbered.notify()
 
-    async def _carry(self, sink: Sink) -> None:
+    async def _deliver(self, sink: Sink) -> None:
         """Delivers to one sink. Each has its own task, so an unavailable sink delays no other."""
         seen, failures = -1, 0
         term: int | None = None
