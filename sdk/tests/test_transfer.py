@@ -72,6 +72,7 @@ def test_a_store_that_is_away_is_unavailable(wires: Wires) -> None:
     with pytest.raises(LeptonError) as raised:
         wires.put_part("http://127.0.0.1:9/part", b"x")
     assert raised.value.code is ErrorCode.UNAVAILABLE
+    assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

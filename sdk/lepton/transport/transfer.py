@@ -206,7 +206,12 @@ class Wires:
         The time counts from the first error, not from the start: a slow transfer may run longer before it breaks.
         """
         retrying = retrying or Retrying(BACKOFF, seconds=self._gateway.retry_seconds)
-        time.sleep(retrying.pause_after(_as_lepton_error(error)))
+        try:
+            pause = retrying.pause_after(_as_lepton_error(error))
+        except LeptonError as failure:
+            # Without httpx's error, which would be shown above it.
+            raise failure from None
+        time.sleep(pause)
         return retrying
 
     def _range(self, url: str, offset: int, length: int) -> Iterator[bytes]:
