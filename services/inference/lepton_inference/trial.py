@@ -1,7 +1,7 @@
 """The first load and warm-up of a package, in a child process that is killed if it takes too much time or memory.
 
-The child reads the package from standard input, as a line of JSON and then the bytes of the files, and writes one line
-of JSON.
+The child reads the package from standard input, as a line of JSON and then the bytes of the files. It writes a line
+when it has read all of it, and a line of JSON with the answer.
 """
 
 import asyncio
@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_inference.trial_child import RECEIVED
 from lepton_inference.warm_up import Plan, WarmUpLimits
 
 log = logging.getLogger(__name__)
 
 # Loading needs several copies of the weights: the file's bytes, the parsed graph and the optimised graph.
 _COPIES = 4
+# Children that may end from outside before a trial is given up.
+CHILDREN = 3
 
 
 class HarmfulModelError(LeptonError):
@@ -51,17 +54,30 @@ class Trials:
             "limits": asdict(self._warm_up),
             "memory_bytes": memory,
         }
-        child = await self._take()
+        body = b"".join((json.dumps(head).encode(), b"\n", *files.values()))
+        for _ in range(CHILDREN):
+            child = await self._take()
+            output = await self._ask(child, body)
+            if output.startswith(RECEIVED):
+                return _plan(output.removeprefix(RECEIVED), child.returncode, memory)
+            # Ended from outside (the memory of the machine is full, say) before it had read the package.
+            log.warning("a process that tries models ended before a trial (status %s)", child.returncode)
+        raise LeptonError(ErrorCode.UNAVAILABLE, "the processes that try models end before they have read the package")
+
+    async def _ask(self, child: Process, body: bytes) -> bytes:
+        """Everything that the child writes. It has ended then."""
         try:
-            body = b"".join((json.dumps(head).encode(), b"\n", *files.values()))
             async with asyncio.timeout(self._limits.seconds):
-                answer, _ = await child.communicate(body)
+                output, _ = await child.communicate(body)
+                return output
         except TimeoutError:
             reason = f"loading and warm-up took longer than {self._limits.seconds:g} s, the limit"
             raise HarmfulModelError(ErrorCode.INVALID, reason) from None
+        except RuntimeError:
+            # uvloop's error if the pipe to the child is closed before the first byte.
+            return b""
         finally:
             await _end(child)
-        return _plan(answer, child.returncode, memory)
 
     async def close(self) -> None:
         self._closed = True
@@ -70,10 +86,9 @@ class Trials:
                 await _end(await self._spare)
 
     async def _take(self) -> Process:
-        spare, self._spare = self._spare, None
+        # Exchanged in one step: of two trials at a time, the second would overwrite the spare of the first.
+        spare, self._spare = self._spare, None if self._closed else asyncio.create_task(_start())
         child = await spare if spare else None
-        if not self._closed:
-            self._spare = asyncio.create_task(_start())
         if child is None or child.returncode is not None:
             child = await _start()
         return child

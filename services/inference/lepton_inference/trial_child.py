@@ -1,4 +1,5 @@
-"""The child process of `trial.py`: reads one package, loads it and warms it up within limits, and writes one line."""
+"""The child process of `trial.py`: reads one package, loads it and warms it up within limits. It writes two lines: one
+when it has read the package, and the answer."""
 
 import json
 import os
@@ -13,6 +14,8 @@ from lepton_inference.runtimes.discovery import installed_runtimes
 from lepton_inference.warm_up import WarmUpLimits, warm_up
 
 PARENT_CHECK_SECONDS = 1.0
+# The first line of the output.
+RECEIVED = b"received\n"
 
 
 def main() -> int:
@@ -24,16 +27,18 @@ def main() -> int:
     # Output of libraries must not be mixed with the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
-    os.write(answer, json.dumps(_answer(json.loads(line))).encode())
+    os.write(answer, json.dumps(_answer(json.loads(line), answer)).encode())
     # Does not wait for threads of the runtime.
     os._exit(0)
 
 
-def _answer(head: dict[str, Any]) -> dict[str, Any]:
+def _answer(head: dict[str, Any], output: int) -> dict[str, Any]:
     try:
         # RLIMIT_DATA limits private writable memory; RLIMIT_AS would also count address space that is only reserved.
         resource.setrlimit(resource.RLIMIT_DATA, (head["memory_bytes"], head["memory_bytes"]))
         files = {name: sys.stdin.buffer.read(size) for name, size in head["files"].items()}
+        # From here on, an end of this process is caused by the package.
+        os.write(output, RECEIVED)
         plan = warm_up(files, WarmUpLimits(**head["limits"]))
     except LeptonError as error:
         return {"code": error.code.value, "error": error.detail}

@@ -1,5 +1,6 @@
 """A model that takes all time or memory harms nobody: its trial ends, and it is set aside."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -51,6 +52,17 @@ async def test_an_unexpected_fault_of_the_package_is_reported() -> None:
             await found.run({})
     assert refused.value.code is ErrorCode.INVALID
     assert "could not be loaded" in refused.value.detail
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+async def test_a_child_that_somebody_killed_before_a_trial_is_not_the_models_fault(seconds: float) -> None:
+    async with trials() as found:
+        await found.run(multiplier(2.0))
+        assert found._spare is not None
+        (await found._spare).kill()
+        # Noticed already, or not yet.
+        await asyncio.sleep(seconds)
+        await found.run(multiplier(2.0))
 
 
 async def test_endless_models_of_one_project_do_not_stop_another_and_are_not_tried_again(

@@ -145,7 +145,7 @@ class Worker:
             cache=self._folder.cache,
             recipe_entry=recipe.entry if recipe else "",
             placement_entry=self._placement_entry,
-            ranks=int(spec["resources"]["ranks"]),
+            ranks=int(spec.get("resources", {}).get("ranks", 1)),
             claimed_at=claimed_at,
             user=self._script_user if spec.get("script") else None,
         )
