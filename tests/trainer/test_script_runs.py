@@ -106,7 +106,6 @@ def test_the_best_checkpoint_stays_although_newer_ones_overtook_it(stack: Stack,
     assert stack.wait(run_id).state == SUCCEEDED
     kept = {checkpoint.step: checkpoint.score for checkpoint in stack.checkpoints(run_id)}
     assert (kept[2], kept[6]) == (0.9, 0.4)
-    assert 3 not in kept
     assert len(kept) <= 3
 
 
