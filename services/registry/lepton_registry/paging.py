@@ -1,10 +1,44 @@
-"""Reads page tokens, positions and limits of requests."""
+"""Reads page tokens, positions and limits of requests, and the rows of a page."""
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
 
 from lepton_core.api.limits import MAX_PAGE_ENTRIES
 from lepton_core.errors import invalid
 from lepton_core.ids import check_label, is_id
 
 DEFAULT_PAGE = 50
+# Of the rows of one page: a run or a model version may have documents of megabytes, and every answer must fit into one
+# message (DEFAULT_MESSAGE_BYTES), or the list could never be read again.
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+_ROWS_AT_ONCE = 16
+
+
+class Page(NamedTuple):
+    """`more`: whether there are rows after these."""
+
+    rows: list[sa.Row[Any]]
+    more: bool
+
+
+def read_page(conn: sa.Connection, statement: sa.Select[Any], size: int) -> Page:
+    """The first `size` rows, fewer if they exceed MAX_PAGE_BYTES together, but at least one."""
+    rows: list[sa.Row[Any]] = []
+    left = MAX_PAGE_BYTES
+    # In parts, so that rows that do not fit are not in memory either.
+    with conn.execute(statement.limit(size + 1).execution_options(yield_per=_ROWS_AT_ONCE)) as found:
+        for row in found:
+            left -= _bytes(row)
+            if rows and (len(rows) == size or left < 0):
+                return Page(rows, more=True)
+            rows.append(row)
+    return Page(rows, more=False)
+
+
+def _bytes(row: sa.Row[Any]) -> int:
+    texts = (value for value in row if isinstance(value, str))
+    return sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts)
 
 
 def position_of(cursor: str) -> int:

@@ -11,6 +11,7 @@ from lepton_core.errors import ErrorCode
 from lepton_core.ids import check_label, new_id
 from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.name_lookup import names_like, not_found
+from lepton_registry.paging import Page, read_page
 
 
 class Versioned:
@@ -76,19 +77,19 @@ class Versioned:
         """The newest version of one parent that matches the conditions."""
         return self.version(conn, self._parent_id == parent_id, *conditions)
 
-    def list_parents(self, conn: sa.Connection, project: str, *, after: str, limit: int) -> list[sa.Row[Any]]:
-        """Sorted by name, after the name `after`."""
+    def list_parents(self, conn: sa.Connection, project: str, *, after: str, size: int) -> Page:
+        """A page, sorted by name, after the name `after`."""
         name = self.parents.c.name
         statement = sa.select(self.parents).where(self.parents.c.project == project, name > after)
-        return list(conn.execute(statement.order_by(name).limit(limit)))
+        return read_page(conn, statement.order_by(name), size)
 
-    def list_versions(self, conn: sa.Connection, parent_id: str, *, before: int, limit: int) -> list[sa.Row[Any]]:
-        """Newest first, with numbers below `before` (0: all)."""
+    def list_versions(self, conn: sa.Connection, parent_id: str, *, before: int, size: int) -> Page:
+        """A page, newest first, with numbers below `before` (0: all)."""
         number = self.versions.c.version
         statement = sa.select(self.versions).where(self._parent_id == parent_id)
         if before:
             statement = statement.where(number < before)
-        return list(conn.execute(statement.order_by(number.desc()).limit(limit)))
+        return read_page(conn, statement.order_by(number.desc()), size)
 
     def keeps_manifest(self, manifests: sa.Table) -> sa.ColumnElement[bool]:
         """Condition on `manifests`: whether a version uses the manifest."""

@@ -112,5 +112,5 @@ async def test_lists_are_paged(database):
     digest = await commit_folder(database, a="1")
     for name in ("c", "a", "b"):
         await push(database, digest, name)
-    rows = await database.read(lambda conn: store.DATASET.list_parents(conn, PROJECT, after="a", limit=1))
+    rows, _ = await database.read(lambda conn: store.DATASET.list_parents(conn, PROJECT, after="a", size=1))
     assert [row.name for row in rows] == ["b"]

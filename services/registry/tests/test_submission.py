@@ -133,8 +133,8 @@ async def test_runs_are_listed_newest_first_by_page(scene):
     await scene.database.write(lambda conn: store.cancel(conn, scene.project, ids[0], "k"))
 
     def listed(**more):
-        options = {"state": None, "before": "", "limit": 3} | more
-        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+        options = {"state": None, "before": "", "size": 3} | more
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options).rows])
 
     first = await listed()
     assert len(first) == 3
@@ -142,7 +142,7 @@ async def test_runs_are_listed_newest_first_by_page(scene):
     assert set(first) | set(await listed(before=first[-1])) == set(ids)
     assert await listed(state="cancelled") == [ids[0]]
     assert await listed(id_prefix=ids[2]) == [ids[2]]
-    assert await listed(id_prefix="run_", limit=9) == sorted(ids, reverse=True)
+    assert await listed(id_prefix="run_", size=9) == sorted(ids, reverse=True)
     assert await listed(id_prefix="run_%") == []
 
 
@@ -152,8 +152,8 @@ async def test_filters_narrow_the_list_over_all_pages(scene):
         await scene.submit()
 
     def listed(**more):
-        options = {"state": None, "before": "", "limit": 1} | more
-        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+        options = {"state": None, "before": "", "size": 1} | more
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options).rows])
 
     assert await listed(name="special") == [named]
     assert await listed(name="special", recipe="r") == [named]
@@ -168,15 +168,15 @@ async def test_runs_with_all_of_some_labels(scene):
     await scene.submit(labels={"team": "speech"})
 
     def listed(**labels):
-        options = {"state": None, "before": "", "limit": 9, "labels": labels}
-        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+        options = {"state": None, "before": "", "size": 9, "labels": labels}
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options).rows])
 
     assert await listed(team="vision") == [one, both]
     assert await listed(team="vision", stage="x" * 256) == [both]
     assert await listed(team="speech", stage="test") == []
     assert await listed(team="") == []
-    options = {"state": None, "before": "", "limit": 9, "labels": {"team": "vision"}}
-    assert await scene.database.read(lambda conn: store.list_runs(conn, "prj_other", **options)) == []
+    options = {"state": None, "before": "", "size": 9, "labels": {"team": "vision"}}
+    assert await scene.database.read(lambda conn: store.list_runs(conn, "prj_other", **options)) == ([], False)
 
 
 async def test_beginnings_of_ids_match_in_every_collation(scene):
@@ -193,8 +193,8 @@ async def test_beginnings_of_ids_match_in_every_collation(scene):
     ids = [(await scene.submit()).id for _ in range(3)]
 
     def listed(id_prefix):
-        options = {"state": None, "before": "", "limit": 9, "id_prefix": id_prefix}
-        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options)])
+        options = {"state": None, "before": "", "size": 9, "id_prefix": id_prefix}
+        return scene.database.read(lambda conn: [r.id for r in store.list_runs(conn, scene.project, **options).rows])
 
     for length in range(1, 31):
         beginning = ids[1][:length]

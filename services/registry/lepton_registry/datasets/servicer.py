@@ -10,7 +10,7 @@ from lepton_proto.v1 import datasets_pb2_grpc as rpc
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
 from lepton_registry.datasets import store
-from lepton_registry.paging import name_token, number_token, page_size
+from lepton_registry.paging import Page, name_token, number_token, page_size
 from lepton_registry.rows import to_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,12 +43,10 @@ class DatasetServicer(rpc.DatasetServiceServicer):
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
         project, size, after = caller().project, page_size(request.page_size), name_token(request.page_token)
-        rows = await self._database.read(
-            lambda conn: store.DATASET.list_parents(conn, project, after=after, limit=size + 1)
-        )
+        page = await self._database.read(lambda conn: store.DATASET.list_parents(conn, project, after=after, size=size))
         return pb.ListDatasetsResponse(
-            datasets=[to_message(row, pb.Dataset) for row in rows[:size]],
-            next_page_token=rows[size - 1].name if len(rows) > size else "",
+            datasets=[to_message(row, pb.Dataset) for row in page.rows],
+            next_page_token=page.rows[-1].name if page.more else "",
         )
 
     async def GetDatasetVersion(
@@ -63,12 +61,12 @@ class DatasetServicer(rpc.DatasetServiceServicer):
     ) -> pb.ListDatasetVersionsResponse:
         project, size, before = caller().project, page_size(request.page_size), number_token(request.page_token)
 
-        def read(conn: sa.Connection) -> list[sa.Row[Any]]:
+        def read(conn: sa.Connection) -> Page:
             dataset = store.DATASET.get(conn, project, request.name)
-            return store.DATASET.list_versions(conn, dataset.id, before=before, limit=size + 1)
+            return store.DATASET.list_versions(conn, dataset.id, before=before, size=size)
 
-        rows = await self._database.read(read)
+        page = await self._database.read(read)
         return pb.ListDatasetVersionsResponse(
-            versions=[to_message(row, pb.DatasetVersion) for row in rows[:size]],
-            next_page_token=str(rows[size - 1].version) if len(rows) > size else "",
+            versions=[to_message(row, pb.DatasetVersion) for row in page.rows],
+            next_page_token=str(page.rows[-1].version) if page.more else "",
         )

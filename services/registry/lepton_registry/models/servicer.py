@@ -36,11 +36,13 @@ class ModelServicer(rpc.ModelServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         project, size, after = caller().project, page_size(request.page_size), name_token(request.page_token)
-        models = await self._database.read(
-            lambda conn: model_messages(conn, store.MODEL.list_parents(conn, project, after=after, limit=size + 1))
-        )
-        token = models[size - 1].name if len(models) > size else ""
-        return pb.ListModelsResponse(models=models[:size], next_page_token=token)
+
+        def work(conn: sa.Connection) -> tuple[list[pb.Model], bool]:
+            page = store.MODEL.list_parents(conn, project, after=after, size=size)
+            return model_messages(conn, page.rows), page.more
+
+        models, more = await self._database.read(work)
+        return pb.ListModelsResponse(models=models, next_page_token=models[-1].name if more else "")
 
     async def GetModelVersion(self, request: pb.GetModelVersionRequest, context: Context) -> pb.GetModelVersionResponse:
         project = caller().project
@@ -54,14 +56,14 @@ class ModelServicer(rpc.ModelServiceServicer):
     ) -> pb.ListModelVersionsResponse:
         project, size, before = caller().project, page_size(request.page_size), number_token(request.page_token)
 
-        def work(conn: sa.Connection) -> list[pb.ModelVersion]:
+        def work(conn: sa.Connection) -> tuple[list[pb.ModelVersion], bool]:
             model = store.MODEL.get(conn, project, request.name)
-            rows = store.MODEL.list_versions(conn, model.id, before=before, limit=size + 1)
-            return version_messages(conn, rows, with_files=False)
+            page = store.MODEL.list_versions(conn, model.id, before=before, size=size)
+            return version_messages(conn, page.rows, with_files=False), page.more
 
-        versions = await self._database.read(work)
-        token = str(versions[size - 1].version) if len(versions) > size else ""
-        return pb.ListModelVersionsResponse(versions=versions[:size], next_page_token=token)
+        versions, more = await self._database.read(work)
+        token = str(versions[-1].version) if more else ""
+        return pb.ListModelVersionsResponse(versions=versions, next_page_token=token)
 
     async def ImportModelVersion(
         self, request: pb.ImportModelVersionRequest, context: Context

@@ -84,13 +84,13 @@ class RunServicer(rpc.RunServiceServicer):
         labels = dict(request.labels)
         if len(labels) > MAX_LABELS:
             raise invalid("labels", "too many", len(labels), f"at most {MAX_LABELS}, the most that a run has")
-        rows = await self._database.read(
+        page = await self._database.read(
             lambda conn: store.list_runs(
                 conn,
                 project,
                 state=wanted,
                 before=before,
-                limit=size + 1,
+                size=size,
                 id_prefix=request.id_prefix,
                 labels=labels,
                 name=request.name,
@@ -99,8 +99,8 @@ class RunServicer(rpc.RunServiceServicer):
                 model=request.model,
             )
         )
-        more = rows[size - 1].id if len(rows) > size else ""
-        return pb.ListRunsResponse(runs=[to_message(row, pb.Run) for row in rows[:size]], next_page_token=more)
+        runs = [to_message(row, pb.Run) for row in page.rows]
+        return pb.ListRunsResponse(runs=runs, next_page_token=page.rows[-1].id if page.more else "")
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
         principal = caller()

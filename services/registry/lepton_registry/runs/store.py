@@ -11,6 +11,7 @@ from lepton_core.ids import digest_of, id_range
 from lepton_registry import stored_causes
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
+from lepton_registry.paging import Page, read_page
 from lepton_registry.runs import search_index
 from lepton_registry.runs.states import CANCELLED, ENDED, RunState
 from lepton_registry.runs.submission import CLIENT_NAMESPACE, Key, parse_submission, submit
@@ -32,13 +33,15 @@ def list_runs(
     *,
     state: RunState | None,
     before: str,
-    limit: int,
+    size: int,
     id_prefix: str = "",
     labels: Mapping[str, str] | None = None,
     **equal: str,
-) -> list[sa.Row[Any]]:
-    """Newest first, older than the run `before`, with all of `labels`. `equal`: column → value; an empty value matches
-    any."""
+) -> Page:
+    """A page, newest first, older than the run `before`, with all of `labels`.
+
+    `equal`: column → value; an empty value matches any.
+    """
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:
         statement = statement.where(RUNS.c.state == state)
@@ -53,7 +56,7 @@ def list_runs(
         statement = statement.where(RUNS.c.id.in_(search_index.runs_with_label(project, name, value)))
     if before:
         statement = statement.where(RUNS.c.id < before)
-    return list(conn.execute(statement.order_by(RUNS.c.id.desc()).limit(limit)))
+    return read_page(conn, statement.order_by(RUNS.c.id.desc()), size)
 
 
 def cancel(conn: sa.Connection, project: str, run_id: str, by: str) -> sa.Row[Any]:
