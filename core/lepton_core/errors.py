@@ -17,6 +17,8 @@ SHOWN_VALUE_CHARS = 200
 SHOWN_FIELDS = 10
 SHOWN_VALUES = 5
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 class ErrorCode(StrEnum):
     INVALID = "invalid"
@@ -199,12 +201,21 @@ def shown(value: object) -> str:
     if value is None:
         return ""
     try:
-        # Cut before encoding, so that a very large value is not encoded as a whole.
-        text = json.dumps(value[:SHOWN_VALUE_CHARS] if isinstance(value, str) else value, ensure_ascii=False)
-        text = plain_json(text[: SHOWN_VALUE_CHARS + 1])
+        text = plain_json(_first_chars(value))
     except (TypeError, ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"
+
+
+def _first_chars(value: object) -> str:
+    """The first SHOWN_VALUE_CHARS + 1 characters of the JSON text: a refused value may have millions of entries."""
+    text = ""
+    # Encodes piece by piece, unlike `dumps`.
+    for piece in _ENCODER.iterencode(value[:SHOWN_VALUE_CHARS] if isinstance(value, str) else value):
+        text += piece
+        if len(text) > SHOWN_VALUE_CHARS:
+            return text[: SHOWN_VALUE_CHARS + 1]
+    return text
 
 
 def code_for_grpc(status: str) -> ErrorCode:

@@ -250,8 +250,9 @@ def _load(data: bytes | str) -> Any:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        seen: set[str] = set()
+        # `add` returns None, so each name is looked up once: an object may have hundreds of thousands.
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:80]!a} occurs twice")
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from typing import Any
 
 import grpc
 import pytest
@@ -88,6 +89,19 @@ def test_what_retrying_may_mend() -> None:
 @pytest.mark.parametrize("value", ["x" * 10_000_000, {"a": "y" * 1000}, object(), float("nan"), b"\xff", [[]] * 999])
 def test_a_refused_value_is_shown_short(value: object) -> None:
     assert 0 < len(shown(value)) <= 200
+
+
+def test_only_the_shown_part_of_a_value_is_encoded() -> None:
+    class Counted(dict[str, int]):
+        read = 0
+
+        def items(self) -> Any:
+            for at in range(1_000_000):
+                Counted.read += 1
+                yield f"key{at}", at
+
+    assert len(shown(Counted(a=1))) <= 200
+    assert Counted.read < 200
 
 
 def test_both_transports_and_pickle_carry_the_cause() -> None:
