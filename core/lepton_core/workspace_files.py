@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from lepton_core.causes import EndCause
 
@@ -21,7 +21,25 @@ IN_BACKWARD = "in_backward"
 # What whoever starts the ranks has to say; relative to the workspace, as all paths of the functions below.
 LAUNCHER_LOG = "logs/launcher.log"
 JsonObject = dict[str, Any]
-Metrics = dict[str, FiniteFloat]
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a zero character")
+    text.encode()  # UnicodeEncodeError, a ValueError, for lone surrogates
+    return text
+
+
+def _showable(text: str) -> str:
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+# What a rank reports goes on to the registry and into paths, so it must fit there; a message is changed until it does.
+Text = Annotated[str, AfterValidator(_storable)]
+Message = Annotated[str, AfterValidator(_showable)]
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Metrics = dict[Text, FiniteFloat]
 
 
 class _WorkspaceModel(BaseModel):
@@ -82,10 +100,10 @@ class Outcome(_WorkspaceModel):
     """
 
     status: Literal["succeeded", "failed", "released"]
-    reason: str = ""
+    reason: Message = ""
     final: bool = False
     metrics: Metrics = {}
-    rank: int | None = Field(default=None, ge=0)
+    rank: Count | None = None
     code: str = Field(default="", max_length=64)
     parameters: JsonObject = {}
 
@@ -94,22 +112,22 @@ class CheckpointRecord(_WorkspaceModel):
     """A complete checkpoint, and how far each metrics file had come when it was made."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    step: int
-    epoch: int
+    step: Count
+    epoch: Count
     # relative to the workspace: checkpoints/step-00000400
-    dir: str
+    dir: Text
     metrics: Metrics = {}
     # higher is better; None when it was not measured. The best one of a run is kept beside its last ones.
     score: FiniteFloat | None = None
-    offsets: dict[str, int] = {}
+    offsets: dict[Text, Count] = {}
 
 
 class ProgressRecord(_WorkspaceModel):
     kind: Literal["progress"] = "progress"
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
+    epoch: Integer
+    epochs: Integer
+    step: Integer
+    steps: Integer
 
 
 ControlRecord = Annotated[CheckpointRecord | ProgressRecord, Field(discriminator="kind")]

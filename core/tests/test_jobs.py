@@ -54,6 +54,13 @@ def test_the_job_of_the_readme() -> None:
     assert parse_job({**GOOD, "recipe": "tabular@1.0"}).recipe_version == "1.0"
 
 
+def test_the_arguments_of_a_script_are_bounded_together() -> None:
+    script = SCRIPT["script"]
+    parse_job({**SCRIPT, "script": {**script, "args": ["x" * 4096] * 32}})
+    with pytest.raises(LeptonError, match=r"script\.args: 131076 bytes in total; allowed: 131072"):
+        parse_job({**SCRIPT, "script": {**script, "args": [*["x" * 4096] * 31, "\U0001f600" * 1024, "\U0001f600"]}})
+
+
 def test_a_job_without_register_registers_nothing() -> None:
     assert parse_job({key: value for key, value in GOOD.items() if key != "register"}).register is None
 

@@ -69,3 +69,36 @@ def test_control_records_are_distinguished_by_kind() -> None:
 def test_metrics_of_an_outcome_are_numbers() -> None:
     with pytest.raises(ValidationError):
         Outcome(status="succeeded", metrics={"loss": float("nan")})
+
+
+CHECKPOINT = {"kind": "checkpoint", "step": 1, "epoch": 0, "dir": "checkpoints/one"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step": 2**63},
+        {"step": -1},
+        {"epoch": 10**300},
+        {"dir": "a\0b"},
+        {"dir": "\ud800"},
+        {"metrics": {"\ud800": 1.0}},
+        {"metrics": {"a\0": 1.0}},
+        {"metrics": {"a": 10**399}},
+        {"offsets": {"metrics-rank0.jsonl": 2**63}},
+        {"offsets": {"\ud800": 1}},
+    ],
+)
+def test_a_record_that_cannot_be_passed_on_is_refused(wrong: dict[str, object]) -> None:
+    parse_control(CHECKPOINT)
+    with pytest.raises(ValidationError):
+        parse_control(CHECKPOINT | wrong)
+
+
+def test_numbers_of_progress_are_bounded() -> None:
+    with pytest.raises(ValidationError):
+        parse_control({"kind": "progress", "epoch": 0, "epochs": 0, "step": 10**399, "steps": 3})
+
+
+def test_a_reason_is_changed_until_it_can_be_shown() -> None:
+    assert Outcome(status="failed", reason="a\0b \ud800").reason == "a\ufffdb ?"

@@ -15,6 +15,8 @@ from lepton_core.validation import canonical_json, parse, wrong_field
 SPEC_VERSION = 1
 DIGEST_FORMAT = 1
 MAX_TRAIN_BYTES = 64 * 1024
+# Of all arguments of a script. Every list of runs shows them.
+MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_LABELS = 64
 MAX_RANKS = 64
 SCHEMA_ID = "https://lepton.dev/schemas/job-v1.json"
@@ -68,6 +70,14 @@ class ScriptSpec(_Part):
             value: str = getattr(self, name)
             if (value or name == "entry") and not _is_inner_path(value):
                 raise wrong_field("ScriptSpec", name, "not a relative path within the code folder", value)
+        return self
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        size = sum(len(argument.encode(errors="replace")) for argument in self.args)
+        if size > MAX_ARGUMENT_BYTES:
+            message = f"{size} bytes in total; allowed: {MAX_ARGUMENT_BYTES}"
+            raise wrong_field("ScriptSpec", "args", message, None)
         return self
 
 

@@ -132,3 +132,27 @@ def test_a_json_object_is_read_and_a_missing_one_is_none(root: Path) -> None:
 def test_the_end_of_a_log_is_read(root: Path) -> None:
     (root / "log").write_bytes(b"a" * 50 + b"b" * 50)
     assert read_tail(LocalRankFiles(root), "log", 60) == b"a" * 10 + b"b" * 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": "\\ud800"}',
+        b'{"\\ud800": 1}',
+        b'{"a": 1e999}',
+        b'{"a": 1%s}' % (b"0" * 400),
+        b'{"a": 1, "a": 2}',
+        b"[" * 900,
+    ],
+)
+def test_a_document_that_could_not_be_stored_is_refused(root: Path, text: bytes) -> None:
+    (root / "evaluation.json").write_bytes(text)
+    with pytest.raises(LeptonError, match=r"^evaluation\.json: ") as caught:
+        read_json_object(LocalRankFiles(root), "evaluation.json")
+    assert caught.value.code is ErrorCode.INVALID
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(root: Path, name: str) -> None:
+    with pytest.raises(LeptonError, match="not the name of a file"):
+        list_files(root, name, LIMITS)

@@ -2,6 +2,7 @@
 
 import re
 
+from lepton_core.api.limits import MAX_METRIC_KEY_CHARS, MAX_METRICS_PER_RECORD
 from lepton_core.errors import Cause, invalid
 from lepton_core.validation import canonical_json, read_document
 from lepton_proto.v1 import errors_pb2
@@ -16,9 +17,13 @@ def check_object(text: str, field: str) -> str:
 
 
 def check_numbers(text: str, field: str) -> str:
-    """The same for an object whose values are finite numbers."""
+    """The same for an object whose values are finite numbers. Every list of runs shows it, so it is bounded."""
     values = read_document(text, field) if text else {}
+    if len(values) > MAX_METRICS_PER_RECORD:
+        raise invalid(field, "too many metrics", len(values), f"at most {MAX_METRICS_PER_RECORD}")
     for name, value in values.items():
+        if len(name) > MAX_METRIC_KEY_CHARS:
+            raise invalid(field, "a name is too long", name, f"at most {MAX_METRIC_KEY_CHARS} characters")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise invalid(f"{field}.{name}", "not a finite number", value, "a finite number")
     return canonical_json(values)

@@ -2,6 +2,8 @@
 refused."""
 
 import logging
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lepton_core.api import FileEntry
-from lepton_core.api.limits import MAX_PACKAGE_FILES
+from lepton_core.api.limits import MAX_METRIC_KEY_CHARS, MAX_METRICS_PER_RECORD, MAX_PACKAGE_FILES
 from lepton_core.causes import EndCause
 from lepton_core.errors import Cause, ErrorCode, LeptonError
 from lepton_core.jobs.spec import JobSpec
@@ -25,7 +27,7 @@ from lepton_trainer.placement.port import Placement
 from lepton_trainer.processes.control_channel import Control, Stop
 from lepton_trainer.reporting.hardware import describe_environment, source_digest
 from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
-from lepton_trainer.retrying import REFUSALS, retry
+from lepton_trainer.retrying import REFUSALS, AbandonedError, retry
 
 _log = logging.getLogger(__name__)
 # A limit, since each file is open while it is sent.
@@ -51,7 +53,7 @@ class Ending:
     def offer(self, *, asked_to_leave: bool) -> Result | None:
         """The result that the registry accepted; None if it refused all. Raises AbandonedError if the attempt is
         lost."""
-        offers = [self._finished(self._judge(asked_to_leave))]
+        offers = [self._collected(asked_to_leave)]
         while offers:
             finished = offers.pop(0)
             if self._control.stopped_by(Stop.CANCELLED):
@@ -68,7 +70,21 @@ class Ending:
                     # The reason may be a cancel in the meantime.
                     if error.code is ErrorCode.FAILED_PRECONDITION:
                         offers.insert(0, Finished(Result.CANCELLED, CANCELLED))
+                elif finished.cause is not None and finished.cause.parameters:
+                    # Without an accepted report the attempt would count as lost, and the run be tried again.
+                    offers = [replace(finished, cause=replace(finished.cause, parameters={}))]
         return None
+
+    def _collected(self, asked_to_leave: bool) -> Finished:
+        try:
+            return self._finished(self._judge(asked_to_leave))
+        except AbandonedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a program left: the run gets an end, and the log the trace
+            # A fault in reading what the programs left. If it ended this process, the attempt would count as lost.
+            _log.exception("the result cannot be collected")
+            text = f"the platform could not collect the result: {type(error).__name__}"
+            return Finished(Result.FAILED, Cause(EndCause.WORKER_FAULT, {"part": "result"}, text))
 
     def _judge(self, asked_to_leave: bool) -> Verdict:
         try:
@@ -111,7 +127,7 @@ class Ending:
             evaluation = self._document("evaluation.json")
             return Finished(
                 Result.SUCCEEDED,
-                metrics=dict(verdict.metrics) or _numbers(evaluation.get("metrics")),
+                metrics=_final_metrics(verdict.metrics or evaluation.get("metrics")),
                 evaluation=evaluation,
                 statistics=self._document("statistics.json"),
                 environment={**describe_environment(), **self._document("environment.json")},
@@ -155,8 +171,23 @@ def _no_model(spec: JobSpec, model: str) -> LeptonError:
     return LeptonError(ErrorCode.FAILED_PRECONDITION, detail, cause=cause)
 
 
-def _numbers(metrics: object) -> dict[str, float]:
-    """The final metrics of a script, which writes no outcome: those of its model."""
-    if not isinstance(metrics, dict):
+def _final_metrics(metrics: object) -> dict[str, float]:
+    """What can be stored of the final metrics. A script, which writes no outcome, has those of its model."""
+    if not isinstance(metrics, Mapping):
         return {}
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+    numbers = {name: _number(value) for name, value in metrics.items() if 0 < len(name) <= MAX_METRIC_KEY_CHARS}
+    found = {name: number for name, number in numbers.items() if number is not None}
+    kept = dict(list(found.items())[:MAX_METRICS_PER_RECORD])
+    if len(kept) < len(metrics):
+        _log.warning("%d final metrics are left out: no numbers, too many, or too long names", len(metrics) - len(kept))
+    return kept
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None

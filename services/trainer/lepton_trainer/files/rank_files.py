@@ -4,7 +4,6 @@ All of it is hostile input: the ranks run code of others. Sizes are bounded, JSO
 """
 
 import contextlib
-import json
 import os
 import sys
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.validation import read_document
 
 MAX_JSON_BYTES = 4 * 1024 * 1024
 
@@ -75,19 +75,12 @@ def read_tail(files: RankFiles, path: str, max_bytes: int) -> bytes:
 
 
 def read_json_object(files: RankFiles, path: str) -> dict[str, Any] | None:
-    """None when the file does not exist. INVALID for anything but one JSON object without NaN or infinity."""
+    """None when the file does not exist. INVALID for what cannot be stored and shown as one JSON object."""
     try:
         data = read_bytes(files, path, MAX_JSON_BYTES)
     except FileNotFoundError:
         return None
     try:
-        value = json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise refused(path, f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise refused(path, "not a JSON object")
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
+        return read_document(data, path, max_bytes=MAX_JSON_BYTES)
+    except LeptonError as error:
+        raise refused(path, error.fields[0].message) from None

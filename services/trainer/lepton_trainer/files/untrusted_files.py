@@ -128,6 +128,8 @@ def _opened(name: str, flags: int, folder: int, shown: str) -> int:
         return os.open(name, flags, dir_fd=folder)
     except FileNotFoundError:
         raise
+    except ValueError:
+        raise refused(ascii(shown), "not the name of a file") from None
     except OSError as error:
         # ELOOP or ENOTDIR: a link, or a file instead of a folder.
         raise refused(shown, f"cannot be opened as a regular file or folder: {error.strerror}") from None
