@@ -12,13 +12,13 @@ from lepton_core.errors import invalid
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
-PREFIXES = frozenset("prj key ds dsv art upl mf run att ckp mdl mv dep rev wrk evt pred ing".split())  # noqa: SIM905 - shorter than a list
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 LABEL_RULE = "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 128 characters"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 
 _LABEL = re.compile(LABEL_PATTERN)
 _DIGEST = re.compile(DIGEST_PATTERN)
+_PREFIX = re.compile(r"[a-z]{2,4}")
 _ID = re.compile(r"([a-z]{2,4})_([0-7][0-9A-HJKMNP-TV-Z]{25})")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _MAX_VERSION = 2**53
@@ -31,7 +31,8 @@ def new_ulid() -> str:
 
 
 def new_id(prefix: str) -> str:
-    assert prefix in PREFIXES, prefix
+    """`prefix`: two to four small letters, one for each kind of resource."""
+    assert _PREFIX.fullmatch(prefix), prefix
     return f"{prefix}_{new_ulid()}"
 
 

@@ -104,6 +104,8 @@ def _parts(
         bucket_ready=asyncio.Event(),
         keeps_manifest=[keeps for module in modules for keeps in module.keeps_manifest],
         alias_followers=[follower for module in modules for follower in module.alias_followers],
+        node_kinds=[kind for module in modules for kind in module.node_kinds],
+        node_references=[reference for module in modules for reference in module.node_references],
         attempts=attempts,
         waiting_reason=waiting_reason,
     )

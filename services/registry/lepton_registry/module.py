@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lepton_registry.database.leadership import Leadership
     from lepton_registry.events.feed import Feed
     from lepton_registry.events.relay import Sink
+    from lepton_registry.lineage.kinds import NodeKind, NodeReference
     from lepton_registry.models.aliases import AliasFollowers
     from lepton_registry.settings import RegistrySettings
 
@@ -74,6 +75,8 @@ class Parts:
     # Policies, collected from all modules.
     keeps_manifest: Sequence[KeepsManifest]
     alias_followers: Sequence[AliasFollowers]
+    node_kinds: Sequence[NodeKind]
+    node_references: Sequence[NodeReference]
     attempts: AttemptPolicy
     waiting_reason: WaitingReason
 
@@ -106,6 +109,9 @@ class Module:
     keeps_manifest: Sequence[KeepsManifest] = ()
     # Called in the transaction that moves an alias of a model.
     alias_followers: Sequence[AliasFollowers] = ()
+    # The kinds of lineage nodes that it records, and how names mean one.
+    node_kinds: Sequence[NodeKind] = ()
+    node_references: Sequence[NodeReference] = ()
     # Exactly one module provides each of these.
     attempts: AttemptPolicy | None = None
     waiting_reason: WaitingReason | None = None

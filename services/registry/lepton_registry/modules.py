@@ -13,6 +13,7 @@ from lepton_registry.recipes.module import MODULE as RECIPES
 from lepton_registry.runs.module import MODULE as RUNS
 from lepton_registry.scheduling.module import MODULE as SCHEDULING
 
+# Also the order in which lineage resolves a name: a model, else a dataset, else a deployment.
 MODULES = (
     PROJECTS,
     RECIPES,
@@ -22,8 +23,8 @@ MODULES = (
     LOGS,
     EVENTS,
     ARTIFACTS,
-    DATASETS,
     MODELS,
+    DATASETS,
     DEPLOYMENTS,
     LINEAGE,
 )

@@ -31,6 +31,8 @@ from lepton_registry.artifacts.manifest import File
 from lepton_registry.database import leadership
 from lepton_registry.database.engine import Database, open_database
 from lepton_registry.deployments.store import Followers
+from lepton_registry.lineage.kinds import NodeKinds
+from lepton_registry.lineage.resolvers import RootFinder
 from lepton_registry.main import serve
 from lepton_registry.migrations.upgrade import upgrade
 from lepton_registry.module import Module
@@ -44,6 +46,10 @@ from lepton_registry.workers import store as workers
 
 PROJECT = "prj_a"
 LEASE_SECONDS = 30
+ROOTS = RootFinder(
+    NodeKinds([kind for module in MODULES for kind in module.node_kinds]),
+    [reference for module in MODULES for reference in module.node_references],
+)
 
 
 class Scene:

@@ -15,10 +15,12 @@ from lepton_core.identity import Role
 from lepton_core.identity.policies import Policy
 from lepton_core.ids import new_id
 from lepton_fixtures.processes import wait_until
+from lepton_proto.v1 import lineage_pb2, lineage_pb2_grpc
 from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database, table
 from lepton_registry.events import outbox
 from lepton_registry.lineage.edges import Edge, Node, record
+from lepton_registry.lineage.kinds import NodeKind, NodeReference
 from lepton_registry.module import Built, Module, Parts
 from lepton_registry.modules import MODULES
 from lepton_registry.periodic import leader_task
@@ -52,13 +54,23 @@ class NoteServicer:
         principal = caller()
 
         def work(conn: sa.Connection) -> str:
-            note = {"id": new_id("run"), "project": principal.project, "text": request.value, "counted": False}
+            note = {"id": new_id("note"), "project": principal.project, "text": request.value, "counted": False}
             conn.execute(sa.insert(NOTES), note)
             outbox.write(conn, principal.project, "note.created", note["id"], {"text": request.value})
-            record(conn, principal.project, [Edge(note["id"], "used", "dsv_x")], [Node(note["id"], "run", "note")])
+            record(
+                conn, principal.project, [Edge(note["id"], "used", "dsv_x")], [Node(note["id"], "note", request.value)]
+            )
             return str(note["id"])
 
         return StringValue(value=await self._database.write(work))
+
+
+def resolve_note(conn: sa.Connection, project: str, text: str) -> str:
+    """Lineage of a note by its text."""
+    found = conn.scalar(sa.select(NOTES.c.id).where(NOTES.c.project == project, NOTES.c.text == text))
+    if found is None:
+        raise LeptonError(ErrorCode.NOT_FOUND, f"no note says {text!r}")
+    return str(found)
 
 
 def register(servicer: NoteServicer, server: Any) -> None:
@@ -86,6 +98,8 @@ MODULE = Module(
     "notes",
     (NoteRow,),
     build=build,
+    node_kinds=(NodeKind("note", "note"),),
+    node_references=(NodeReference("note", resolve_note),),
     policies={f"/{SERVICE}/AddNote": Policy(frozenset({"gateway"}), Role.EDITOR)},
 )
 
@@ -128,3 +142,16 @@ async def test_a_module_is_served_guarded_and_worked_on(server):
         edges = conn.execute(sa.text("SELECT count(*) FROM lineage_edges")).scalar()
     assert "dev.lepton.note.created.v1" in types
     assert edges == 1
+
+
+async def test_the_lineage_of_an_added_resource_is_found_by_id_and_by_name(server):
+    started, _ = server
+    note = await add(await started.gateway(Role.EDITOR), "hello")
+    lineage = lineage_pb2_grpc.LineageServiceStub(await started.gateway(Role.VIEWER))
+    for text in (note, note[:-2], "hello"):
+        answer = await lineage.GetLineage(lineage_pb2.GetLineageRequest(id=text))
+        assert answer.root_id == note
+        assert [(node.kind, node.name) for node in answer.nodes] == [("note", "hello"), ("dataset_version", "dsv_x")]
+    with pytest.raises(LeptonError, match="no model, dataset, deployment or note named 'bye'") as unknown:
+        await lineage.GetLineage(lineage_pb2.GetLineageRequest(id="bye"))
+    assert "note_…" in unknown.value.fields[0].allowed

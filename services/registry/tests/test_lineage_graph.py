@@ -14,9 +14,10 @@ from lepton_registry.datasets import store as datasets
 from lepton_registry.deployments import store as deployments
 from lepton_registry.lineage import edges, graph
 from lepton_registry.lineage.edges import Edge, Node
-from lepton_registry.lineage.resolvers import find_root
 from lepton_registry.models import aliases
 from lepton_registry.models import store as models
+
+from .conftest import ROOTS
 
 PROJECT, OTHER = "prj_a", "prj_b"
 CODE, ENVIRONMENT = f"code:{digest_of(b'code')}", f"env:{digest_of(b'env')}"
@@ -132,7 +133,9 @@ async def test_a_chain_in_a_large_graph_is_fast(database):
 
 async def test_nodes_are_named_with_facts(database, story):
     nodes = await database.read(
-        lambda conn: graph.describe(conn, PROJECT, [story["model"], story["revision"], story["dataset"], CODE])
+        lambda conn: graph.describe(
+            conn, PROJECT, [story["model"], story["revision"], story["dataset"], CODE], ROOTS.kinds
+        )
     )
     assert [(node.kind, node.name) for node in nodes] == [
         ("model_version", "digits@1"),
@@ -156,7 +159,7 @@ async def test_roots_by_id_reference_and_prediction(database, story):
         CODE: CODE,
         prediction: story["revision"],
     }.items():
-        root = await database.read(lambda conn, text=text: find_root(conn, PROJECT, text))
+        root = await database.read(lambda conn, text=text: ROOTS.find(conn, PROJECT, text))
         assert root.stored == stored, text
     assert root.id == prediction
 
@@ -174,12 +177,12 @@ async def test_roots_by_id_reference_and_prediction(database, story):
 )
 async def test_unknown_roots(database, story, text, code):
     with pytest.raises(LeptonError) as raised:
-        await database.read(lambda conn: find_root(conn, PROJECT, text))
+        await database.read(lambda conn: ROOTS.find(conn, PROJECT, text))
     assert raised.value.code is code
 
 
 async def test_a_prediction_of_another_project_is_not_found(database, story):
     prediction = f"pred_{story['revision'].removeprefix('rev_')}_{new_ulid()}"
     with pytest.raises(LeptonError) as raised:
-        await database.read(lambda conn: find_root(conn, OTHER, prediction))
+        await database.read(lambda conn: ROOTS.find(conn, OTHER, prediction))
     assert raised.value.code is ErrorCode.NOT_FOUND

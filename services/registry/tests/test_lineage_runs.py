@@ -5,18 +5,19 @@ import json
 import sqlalchemy as sa
 
 from lepton_registry.lineage import graph
-from lepton_registry.lineage.resolvers import find_root
 from lepton_registry.runs import store
+
+from .conftest import ROOTS
 
 
 async def around(scene, node_id):
     """Kind → name and facts, of all that is connected to the node."""
 
     def read(conn):
-        root = find_root(conn, scene.project, node_id)
+        root = ROOTS.find(conn, scene.project, node_id)
         found = graph.closure(conn, scene.project, root.stored, up=True, down=True)
         ids = [root.stored, *(end for edge in found.edges for end in (edge.from_id, edge.to_id))]
-        return {node.id: node for node in graph.describe(conn, scene.project, ids)}
+        return {node.id: node for node in graph.describe(conn, scene.project, ids, ROOTS.kinds)}
 
     return await scene.database.read(read)
 

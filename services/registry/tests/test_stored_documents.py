@@ -24,6 +24,7 @@ from lepton_proto.v1 import (
 )
 from lepton_registry.events import outbox, sinks
 from lepton_registry.lineage import edges, graph
+from lepton_registry.lineage.kinds import NodeKinds
 from lepton_registry.models.package import _check
 
 POISON = {
@@ -101,7 +102,7 @@ async def test_rows_of_an_older_release_are_shown_as_far_as_they_can_be(database
         conn.execute(sa.update(edges.NODES).values(facts_json=facts))
 
     await database.write(write)
-    [node] = await database.read(lambda conn: graph.describe(conn, "prj_a", ["run_1"]))
+    [node] = await database.read(lambda conn: graph.describe(conn, "prj_a", ["run_1"], NodeKinds(())))
     shown = json.loads(canonical_json(node.facts))
     assert (shown["good"], shown["text"]) == (1, "a\ufffdb")
     assert "left out: nested more than 64 levels deep" in json.dumps(shown["deep"])

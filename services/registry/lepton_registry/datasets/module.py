@@ -4,6 +4,7 @@ from lepton_proto.v1 import datasets_pb2_grpc as rpc
 from lepton_registry.datasets import store
 from lepton_registry.datasets.servicer import DatasetServicer
 from lepton_registry.datasets.tables import DatasetRow, DatasetVersionRow
+from lepton_registry.lineage.kinds import NodeKind, NodeReference
 from lepton_registry.module import Built, Module, Parts
 
 
@@ -19,4 +20,6 @@ MODULE = Module(
     ),
     build=build,
     keeps_manifest=(store.DATASET.keeps_manifest,),
+    node_kinds=(NodeKind("dataset_version", "dsv"),),
+    node_references=(NodeReference("dataset", store.resolve_node),),
 )

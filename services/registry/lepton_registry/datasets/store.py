@@ -102,3 +102,8 @@ def resolve(
         allowed = f"1 to {dataset.latest_version}" if wanted.version else "the digest of one of its versions"
         raise not_found(field, reference, f"dataset {wanted.name!r} has no such version", allowed, missing)
     return row
+
+
+def resolve_node(conn: sa.Connection, project: str, reference: str) -> str:
+    """The lineage node that a reference means: the id of a version."""
+    return str(resolve(conn, project, reference, field="id").id)

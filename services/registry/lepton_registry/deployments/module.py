@@ -2,9 +2,10 @@
 
 from lepton_proto.v1 import deployments_pb2_grpc as rpc
 from lepton_registry.deployments.servicer import DeploymentServicer
-from lepton_registry.deployments.store import Followers
+from lepton_registry.deployments.store import Followers, resolve_node
 from lepton_registry.deployments.tables import DeploymentRow, RevisionRow, ServingStateRow
 from lepton_registry.deployments.watch import ServingWatch
+from lepton_registry.lineage.kinds import NodeKind, NodeReference
 from lepton_registry.module import Built, Module, Parts
 
 
@@ -22,4 +23,6 @@ MODULE = Module(
     ),
     build=build,
     alias_followers=(Followers(),),
+    node_kinds=(NodeKind("revision", "rev"),),
+    node_references=(NodeReference("deployment", resolve_node, prefix="dep"),),
 )

@@ -13,6 +13,7 @@ from lepton_core.ids import check_label, is_id, new_id, parse_reference
 from lepton_registry.database.engine import insert_new, now_us
 from lepton_registry.deployments.revisions import DEPLOYMENTS, FAILED, REVISIONS, add_revision, bump_generation
 from lepton_registry.events import outbox
+from lepton_registry.id_lookup import complete_id
 from lepton_registry.models import store as models
 from lepton_registry.name_lookup import names_like, not_found
 
@@ -146,6 +147,19 @@ def desired_revision_id(conn: sa.Connection, project: str, deployment_id: str) -
     if found is None:
         raise not_found("id", deployment_id, "no such deployment", "an id of this project")
     return str(found)
+
+
+def resolve_node(conn: sa.Connection, project: str, text: str) -> str:
+    """The lineage node of a deployment, given by its name, its id or the beginning of one: the desired revision."""
+    live = sa.and_(DEPLOYMENTS.c.project == project, DEPLOYMENTS.c.deleted_at_us == 0)
+    if is_id(text, "dep"):
+        return desired_revision_id(conn, project, text)
+    if id := complete_id(conn, DEPLOYMENTS.c.id, live, "dep", text, "id"):
+        return desired_revision_id(conn, project, id)
+    row = find(conn, project, text)
+    if row is None:
+        raise not_found("id", text, f"no deployment named {text!r}")
+    return str(row.desired_id)
 
 
 def list_deployments(conn: sa.Connection, project: str) -> list[sa.Row[Any]]:

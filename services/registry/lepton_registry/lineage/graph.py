@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from lepton_core.validation import stored_document
 from lepton_registry.lineage.edges import EDGES, NODES
+from lepton_registry.lineage.kinds import NodeKinds
 
 DEFAULT_DEPTH = 16
 MAX_EDGES = 5_000
 _CHUNK = 1_000
-_KINDS = {"dsv": "dataset_version", "run": "run", "mv": "model_version", "rev": "revision", "pred": "prediction"}
 _COLUMNS = (EDGES.c.from_id, EDGES.c.relation, EDGES.c.to_id, EDGES.c.created_at_us)
 
 
@@ -69,7 +69,7 @@ def _walk(project: str, root: str, max_depth: int, near: sa.Column[Any], far: sa
     return walk.union(step)
 
 
-def describe(conn: sa.Connection, project: str, ids: Iterable[str]) -> list[FoundNode]:
+def describe(conn: sa.Connection, project: str, ids: Iterable[str], kinds: NodeKinds) -> list[FoundNode]:
     """The nodes in the order given; a node that was not recorded is named by its id."""
     ordered = list(dict.fromkeys(ids))
     known: dict[str, sa.Row[Any]] = {}
@@ -80,7 +80,7 @@ def describe(conn: sa.Connection, project: str, ids: Iterable[str]) -> list[Foun
     return [
         FoundNode(id_, known[id_].kind, known[id_].name, stored_document(known[id_].facts_json))
         if id_ in known
-        else FoundNode(id_, kind_of(id_), id_, {})
+        else FoundNode(id_, kinds.name_of(id_), id_, {})
         for id_ in ordered
     ]
 
@@ -91,10 +91,3 @@ def exists(conn: sa.Connection, project: str, node_id: str) -> bool:
         sa.exists().where(EDGES.c.project == project, end == node_id) for end in (EDGES.c.from_id, EDGES.c.to_id)
     ]
     return bool(conn.scalar(sa.select(sa.or_(described, *touched))))
-
-
-def kind_of(node_id: str) -> str:
-    """The kind of a node, from the prefix of its id."""
-    if node_id.startswith(("code:", "env:")):
-        return "code" if node_id.startswith("code:") else "environment"
-    return _KINDS.get(node_id.partition("_")[0], "")

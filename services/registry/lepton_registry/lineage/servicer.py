@@ -14,14 +14,15 @@ from lepton_registry.authentication import caller
 from lepton_registry.database.engine import Database
 from lepton_registry.lineage import graph
 from lepton_registry.lineage.graph import Closure, FoundEdge, FoundNode
-from lepton_registry.lineage.resolvers import Root, find_root
+from lepton_registry.lineage.resolvers import Root, RootFinder
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class LineageServicer(rpc.LineageServiceServicer):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, roots: RootFinder) -> None:
         self._database = database
+        self._roots = roots
 
     async def GetLineage(self, request: pb.GetLineageRequest, context: Context) -> pb.GetLineageResponse:
         project = caller().project
@@ -32,7 +33,7 @@ class LineageServicer(rpc.LineageServiceServicer):
         direction = request.direction or pb.LINEAGE_DIRECTION_BOTH
 
         def work(conn: sa.Connection) -> tuple[Root, Closure, list[FoundNode]]:
-            root = find_root(conn, project, request.id)
+            root = self._roots.find(conn, project, request.id)
             found = graph.closure(
                 conn,
                 project,
@@ -43,7 +44,7 @@ class LineageServicer(rpc.LineageServiceServicer):
                 max_depth=request.max_depth or graph.DEFAULT_DEPTH,
             )
             ids = [root.stored, *(end for edge in found.edges for end in (edge.from_id, edge.to_id))]
-            return root, found, graph.describe(conn, project, ids)
+            return root, found, graph.describe(conn, project, ids, self._roots.kinds)
 
         root, found, nodes = await self._database.read(work)
         edges = found.edges

@@ -1,6 +1,7 @@
 """Models, their versions and aliases."""
 
 from lepton_proto.v1 import models_pb2_grpc as rpc
+from lepton_registry.lineage.kinds import NodeKind, NodeReference
 from lepton_registry.models import store
 from lepton_registry.models.package import PackageInspector
 from lepton_registry.models.servicer import ModelServicer
@@ -22,4 +23,6 @@ MODULE = Module(
     ),
     build=build,
     keeps_manifest=(store.MODEL.keeps_manifest,),
+    node_kinds=(NodeKind("model_version", "mv"),),
+    node_references=(NodeReference("model", store.resolve_node),),
 )

@@ -122,6 +122,11 @@ def resolve(
     return row
 
 
+def resolve_node(conn: sa.Connection, project: str, reference: str) -> str:
+    """The lineage node that a reference means: the id of a version."""
+    return str(resolve(conn, project, reference, field="id").id)
+
+
 def list_aliases(conn: sa.Connection, *model_ids: str) -> list[sa.Row[Any]]:
     statement = sa.select(ALIASES).where(ALIASES.c.model_id.in_(model_ids))
     return list(conn.execute(statement.order_by(ALIASES.c.name)))

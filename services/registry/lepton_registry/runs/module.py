@@ -1,6 +1,7 @@
 """Runs: submission, attempts, checkpoints and completion."""
 
 from lepton_proto.v1 import runs_pb2_grpc as rpc
+from lepton_registry.lineage.kinds import NodeKind
 from lepton_registry.module import Built, Module, Parts
 from lepton_registry.runs import checkpoints, store
 from lepton_registry.runs.attempt_access import AttemptAccess
@@ -38,5 +39,10 @@ MODULE = Module(
     ),
     build=build,
     keeps_manifest=(store.keeps_manifest, checkpoints.keeps_manifest),
+    node_kinds=(
+        NodeKind("run", "run"),
+        NodeKind("code", "code", by_digest=True),
+        NodeKind("environment", "env", by_digest=True),
+    ),
     attempts=AttemptAccess(),
 )
