@@ -44,14 +44,21 @@ class Bench:
     root: Path
 
     def workspace(
-        self, name: str, data: Path, settings: dict[str, Any], recipe: str = "vision.classifier", **more: Any
+        self,
+        name: str,
+        data: Path,
+        settings: dict[str, Any],
+        recipe: str = "vision.classifier",
+        entry: str = "",
+        **more: Any,
     ) -> Workspace:
-        entry = next(entry for entry in load_catalogue().values() if entry.name == recipe)
+        """`entry`: another class of the recipe, as "module:Class"."""
+        known = next(each for each in load_catalogue().values() if each.name == recipe)
         workspace = Workspace(self.root / name)
         attempt = {
             "run_id": "run_1",
             "attempt_id": f"att_{name}",
-            "recipe": {"name": entry.name, "version": entry.version, "entry": entry.entry},
+            "recipe": {"name": known.name, "version": known.version, "entry": entry or known.entry},
             "settings": settings,
             "data_dir": str(data),
             "model": "model",

@@ -1,11 +1,7 @@
-"""The parallelism port holds for a model of which no rank has the whole: FSDP is one more class (`sharded_rank.py`)."""
+"""The parallelism port holds for a model of which no rank has the whole: FSDP is one more class (sharded_recipe.py)."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from lepton_core.model_format.package_check import check_package
-from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, ResumePoint, Workspace
+from lepton_core.workspace_files import Outcome, ResumePoint, Workspace
 
-RANK = Path(__file__).with_name("sharded_rank.py")
 # 81 held-out examples of 400: the second rank has none left for the last forward of an evaluation.
 SETTINGS = {
     "epochs": 2,
@@ -30,23 +25,25 @@ SETTINGS = {
 }
 
 
-def train(bench: Any, name: str, data: Path, kind: str, **more: Any) -> tuple[Workspace, dict[str, Any]]:
+def train(bench: Any, name: str, data: Path, **more: Any) -> tuple[Workspace, Outcome]:
     workspace: Workspace = bench.workspace(name, data, SETTINGS, ranks=2, **more)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(RANK), kind]
-    environment = {**os.environ, ATTEMPT_FILE_VARIABLE: str(workspace.attempt_file)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workspace, json.loads((workspace.root / "found.json").read_text())
+    return workspace, bench.run(workspace, 2)
+
+
+@pytest.fixture
+def sharded_entry(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The recipe's class, where the ranks can import it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return "sharded_recipe:ShardedClassifier"
 
 
 @pytest.mark.timeout(400)
 def test_a_sharded_model_trains_resumes_and_is_packaged_like_a_replicated_one(
-    bench: Any, few_digits: Path, points: Any
+    bench: Any, few_digits: Path, points: Any, sharded_entry: str
 ) -> None:
-    replicated, expected = train(bench, "replicated", few_digits, "replicated")
-    sharded, found = train(bench, "sharded", few_digits, "sharded")
-    assert (found["sharded"], expected["sharded"]) == (True, False)
-    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-3)
+    replicated, expected = train(bench, "replicated", few_digits)
+    sharded, found = train(bench, "sharded", few_digits, entry=sharded_entry)
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-3)
     assert points(sharded, "loss") == pytest.approx(points(replicated, "loss"), rel=1e-3)
 
     # A checkpoint holds whole weights, and a later attempt goes on from it.
@@ -58,8 +55,8 @@ def test_a_sharded_model_trains_resumes_and_is_packaged_like_a_replicated_one(
     again = bench.root / "again" / "resume"
     again.parent.mkdir()
     again.symlink_to(first)
-    resumed, found = train(bench, "again", few_digits, "sharded", resume=resume.model_dump())
-    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-3)
+    resumed, found = train(bench, "again", few_digits, entry=sharded_entry, resume=resume.model_dump())
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-3)
     packaged = load_file(resumed.package / "weights.safetensors")
     assert all(packaged[name] == pytest.approx(tensor, rel=1e-3, abs=1e-5) for name, tensor in weights.items())
     assert check_package(resumed.package) == check_package(replicated.package)

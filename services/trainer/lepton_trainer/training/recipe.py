@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from lepton_core.model_format.signature import Signature
 from lepton_trainer.recipes.settings import TrainSettings
 from lepton_trainer.training.loader import Batch, Examples
+from lepton_trainer.training.parallel import Parallel
+from lepton_trainer.training.parallel.replicated import Replicated
+from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.tasks import Task
 
 Settings = TypeVar("Settings", bound=TrainSettings)
@@ -70,6 +73,10 @@ class Recipe(ABC, Generic[Settings]):
             {"params": others, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+
+    def parallel(self, group: ProcessGroup) -> Parallel:
+        """How the ranks share the model; by default, every rank has the whole model."""
+        return Replicated(group)
 
     def serving(self, model: nn.Module, data: Prepared) -> nn.Module:
         """The module to export: the model with the outputs of the signature."""

@@ -20,8 +20,6 @@ from lepton_trainer.training.checkpoint import Checkpoints
 from lepton_trainer.training.drain import Drain
 from lepton_trainer.training.evaluation import evaluate
 from lepton_trainer.training.loader import Batch, Sampler
-from lepton_trainer.training.parallel import Parallel
-from lepton_trainer.training.parallel.replicated import Replicated
 from lepton_trainer.training.process_group import ProcessGroup
 from lepton_trainer.training.recipe import Prepared, Recipe
 from lepton_trainer.training.tasks import Evaluation
@@ -53,17 +51,9 @@ class NotFinite(LeptonError):
 class Trainer:
     """Trains a recipe on prepared data. Every rank has a Trainer, and all make the same decisions."""
 
-    def __init__(
-        self,
-        recipe: Recipe[Any],
-        data: Prepared,
-        group: ProcessGroup,
-        workspace: Workspace,
-        parallel: Parallel | None = None,
-    ) -> None:
-        """Without `parallel`, every rank has the whole model."""
+    def __init__(self, recipe: Recipe[Any], data: Prepared, group: ProcessGroup, workspace: Workspace) -> None:
         self.recipe, self.data, self.group, self.workspace = recipe, data, group, workspace
-        self.parallel = parallel or Replicated(group)
+        self.parallel = recipe.parallel(group)
         self.settings: TrainSettings = recipe.settings
         _seed(self.settings.seed)
         self.model = recipe.model(data).to(group.device)

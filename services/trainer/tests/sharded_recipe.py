@@ -1,11 +1,7 @@
-"""A rank whose model is sharded by FSDP, for `test_sharded_training.py`: one more class, and no change in the loop."""
+"""A recipe whose model is sharded by FSDP, for `test_sharded_training.py`: one more class, which the recipe names."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,13 +17,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, Workspace
-from lepton_trainer.rank import load_recipe
-from lepton_trainer.training.package import write_package
+from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
 from lepton_trainer.training.parallel import Parallel
 from lepton_trainer.training.parallel.replicated import Replicated
-from lepton_trainer.training.process_group import ProcessGroup, join
-from lepton_trainer.training.trainer import Trainer
+from lepton_trainer.training.process_group import ProcessGroup
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -70,21 +63,6 @@ class Sharded(Replicated):
         set_optimizer_state_dict(model, optimizer, optimizer_state, options=WHOLE)
 
 
-def main() -> None:
-    workspace = Workspace(Path(os.environ[ATTEMPT_FILE_VARIABLE]).absolute().parent)
-    attempt = workspace.read_attempt()
-    recipe, group = load_recipe(attempt), join(1)
-    parallel: Parallel = Sharded(group) if sys.argv[1] == "sharded" else Replicated(group)
-    trainer = Trainer(recipe, recipe.prepare(Path(attempt.data_dir)), group, workspace, parallel)
-    sharded = all(isinstance(each, DTensor) for each in trainer.model.parameters())
-    evaluation = trainer.run(attempt.resume)
-    group.leave()
-    if group.first:
-        write_package(workspace, attempt, recipe, trainer.kept_model(), trainer.data, evaluation, trainer.kept_epoch)
-        (workspace.root / "found.json").write_text(json.dumps({"sharded": sharded, "metrics": evaluation.metrics}))
-    sys.stdout.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+class ShardedClassifier(VisionClassifier):
+    def parallel(self, group: ProcessGroup) -> Parallel:
+        return Sharded(group)
