@@ -1,5 +1,6 @@
 """The commands that lepton-local adds to `lepton`: `up`, `down`, `example`, `quickstart`."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -106,14 +107,17 @@ def run_here(home: Home, environ: Mapping[str, str], console: Console, *, as_jso
     settings = load_settings(LocalSettings, SETTINGS_PREFIX, environ)
     began = time.monotonic()
 
+    # Rich ends the process when the reader of its output has gone, and then components would stay behind.
     def say(line: str) -> None:
-        console.print(f"{time.strftime('%H:%M:%S')} {plain(line)}", markup=False)
+        with contextlib.suppress(SystemExit):
+            console.print(f"{time.strftime('%H:%M:%S')} {plain(line)}", markup=False)
 
     def ready(status: PlatformStatus) -> None:
-        show_ready(console, home, status, time.monotonic() - began)
-        console.print("Ctrl-C drains and stops it.")
-        if as_json:
-            print_json_line(status)
+        with contextlib.suppress(SystemExit):
+            show_ready(console, home, status, time.monotonic() - began)
+            console.print("Ctrl-C drains and stops it.")
+            if as_json:
+                print_json_line(status)
 
     Platform(home, settings, environ, say, ready).up()
 

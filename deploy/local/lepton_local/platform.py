@@ -1,15 +1,17 @@
 """`up` and `down`: the whole platform in one home."""
 
+import contextlib
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
+from typing import TypeVar
 
 import psutil
 
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.signals import act_on
 from lepton_local.components import DRAIN_ORDER, Component, Wiring, build_components, port_hosts
 from lepton_local.home import Home
 from lepton_local.keys import Keys, ensure_keys, write_login
@@ -24,6 +26,7 @@ PORT_TRIES = 3
 DOWN_SECONDS = 90.0
 
 Say = Callable[[str], None]
+Said = TypeVar("Said")
 
 
 class Platform:
@@ -41,8 +44,8 @@ class Platform:
         self._home = home
         self._settings = settings
         self._environ = environ
-        self._say = say
-        self._on_ready = on_ready
+        self._say = _never_failing(say)
+        self._on_ready = _never_failing(on_ready)
         self._build = build
         self._ready = False
         self._moved: list[str] = []
@@ -118,7 +121,11 @@ class Platform:
 
     def _changed(self, watched: Watched, text: str) -> None:
         self._say(f"{watched.component.name}: {text}")
-        self._write_status()
+        try:
+            self._write_status()
+        except OSError as error:
+            # On a full disk, components are still to be restarted and drained.
+            self._say(f"{self._home.state} is out of date: {error.strerror}")
 
     def _write_status(self) -> PlatformStatus:
         components = self._supervisor.watched.values() if self._supervisor else ()
@@ -162,12 +169,22 @@ def _status_of(each: Watched) -> ComponentStatus:
     )
 
 
+def _never_failing(say: Callable[[Said], None]) -> Callable[[Said], None]:
+    """The output may be a closed terminal or a file on a full disk, which must not keep components from draining."""
+
+    def said(what: Said) -> None:
+        with contextlib.suppress(OSError):
+            say(what)
+
+    return said
+
+
 class _Signals:
     def __init__(self) -> None:
         self.count = 0
         self.stop = threading.Event()
 
-    def arrived(self, _number: int, _frame: FrameType | None) -> None:
+    def arrived(self) -> None:
         self.count += 1
         self.stop.set()
 
@@ -177,7 +194,7 @@ def _stop_signals() -> Iterator[_Signals]:
     """SIGTERM, Ctrl-C and a closed terminal all request a drain."""
     signals = _Signals()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, signals.arrived) for number in numbers}
+    before = act_on(numbers, signals.arrived)
     try:
         yield signals
     finally:

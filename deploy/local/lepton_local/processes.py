@@ -155,7 +155,11 @@ class Supervisor:
                     each.crashes_in_a_row = 0
             elif each.state is State.RESTARTING and time.monotonic() >= each.retry_at:
                 each.restarts += 1
-                self._spawn(each)
+                try:
+                    self._spawn(each)
+                except OSError as error:
+                    # Too many processes, no memory, a full disk: it may pass.
+                    self._restart_later(each, f"cannot be started: {error}")
 
     def _ended(self, each: Watched, first_start: bool) -> None:
         assert each.process is not None
@@ -167,10 +171,13 @@ class Supervisor:
                 ErrorCode.FAILED_PRECONDITION,
                 f"{each.component.name} {each.last_exit} at its start.\n{tail(each.log, each.log_start)}",
             )
+        self._restart_later(each, each.last_exit)
+
+    def _restart_later(self, each: Watched, why: str) -> None:
         seconds = min(FIRST_RETRY_SECONDS * 2**each.crashes_in_a_row, LONGEST_RETRY_SECONDS)
         each.crashes_in_a_row += 1
         each.retry_at = time.monotonic() + seconds
-        self._change(each, State.RESTARTING, f"{each.last_exit}; restarting in {seconds:g} s. Log: {each.log}")
+        self._change(each, State.RESTARTING, f"{why}; restarting in {seconds:g} s. Log: {each.log}")
 
     def _kill(self, each: Watched) -> None:
         """Kills the component and all processes that it started, which could otherwise keep its port or files."""
@@ -216,12 +223,15 @@ def rotate_open(log: Path) -> bool:
     """The same while a process writes to the log. Returns whether the log was rotated.
 
     The process keeps the file open, so the file is copied and then truncated. The process appends to the new end.
-    Lines written between copy and truncation are lost.
+    Lines written between copy and truncation are lost; on a full disk all lines.
     """
     if not _is_large(log):
         return False
     _make_room(log)
-    shutil.copyfile(log, _numbered(log, 1))
+    try:
+        shutil.copyfile(log, _numbered(log, 1))
+    except OSError:
+        _numbered(log, 1).unlink(missing_ok=True)
     os.truncate(log, 0)
     return True
 

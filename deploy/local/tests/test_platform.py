@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +24,7 @@ from lepton_local.leftovers import MARKER, find_marked
 from lepton_local.platform import down
 from lepton_local.state import PlatformStatus, find_runner, read_status
 
-Run = Callable[[], "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -29,9 +32,9 @@ def run(home: Home) -> Iterator[Run]:
     """Starts a runner and waits until it is up, or has ended."""
     runners: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
+    def start(stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
         command = [sys.executable, str(Path(__file__).parent / "servers_only.py"), str(home.folder)]
-        runner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        runner = subprocess.Popen(command, stdout=stdout, stderr=subprocess.STDOUT, text=True)
         runners.append(runner)
         wait_until(lambda: is_up(home, runner.pid) or runner.poll() is not None, 20, "the runner to be up")
         return runner
@@ -51,6 +54,14 @@ def status_of(home: Home) -> PlatformStatus:
     status = read_status(home)
     assert status is not None
     return status
+
+
+def queue_pids(home: Home) -> set[int]:
+    return {process.pid for process in find_marked(home.marker).get("queue", [])}
+
+
+def queue_restarts(home: Home) -> int:
+    return next(component.restarts for component in status_of(home).components if component.name == "queue")
 
 
 def queue_of(home: Home) -> redis.Redis:
@@ -198,6 +209,46 @@ def test_a_crashed_server_is_restarted_and_reported(home: Home, run: Run) -> Non
     runner.send_signal(signal.SIGTERM)
     output, _ = runner.communicate(timeout=20)
     assert "queue: was killed by SIGKILL; restarting in 0.5 s" in output
+
+
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_output_that_cannot_be_written_keeps_nothing_from_draining(home: Home, run: Run, output: str) -> None:
+    """As when the terminal is closed, or when its log is on a full disk."""
+    reading, writing = os.pipe() if output == "closed" else (os.open(os.devnull, os.O_RDONLY), os.open("/dev/full", 1))
+    runner = run(stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    pid = next(component.pid for component in status_of(home).components if component.name == "queue")
+    psutil.Process(pid).kill()
+    wait_until(lambda: queue_restarts(home) == 1, what="the queue server to be back")
+    runner.send_signal(signal.SIGHUP)
+    runner.wait(20)
+    assert find_marked(home.marker) == {}
+    assert not home.state.exists()
+
+
+def test_a_status_that_cannot_be_written_keeps_nothing_from_being_restarted_and_drained(home: Home, run: Run) -> None:
+    """As on a full disk."""
+    runner = run()
+    pid = next(component.pid for component in status_of(home).components if component.name == "queue")
+    home.state.unlink()
+    home.state.mkdir()
+    psutil.Process(pid).kill()
+    wait_until(lambda: pid not in queue_pids(home) and len(queue_pids(home)) == 1, 20, "another queue server")
+    home.state.rmdir()
+    runner.send_signal(signal.SIGTERM)
+    output, _ = runner.communicate(timeout=20)
+    assert (runner.returncode, find_marked(home.marker)) == (0, {})
+    assert f"{home.state} is out of date: Is a directory" in output
+
+
+def test_many_signals_at_once_drain_it_too(home: Home, run: Run) -> None:
+    runner = run()
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(3000):
+            os.kill(runner.pid, signal.SIGTERM)
+    runner.communicate(timeout=20)
+    assert find_marked(home.marker) == {}
 
 
 @pytest.mark.parametrize(("chosen", "named", "found"), [("/a", "/b", "/a"), (None, "/b", "/b")])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,7 +20,7 @@ from lepton_local import processes
 from lepton_local.components import Component
 from lepton_local.home import Home
 from lepton_local.leftovers import find_marked
-from lepton_local.processes import MAX_LOG_BYTES, State, Supervisor, rotate
+from lepton_local.processes import MAX_LOG_BYTES, State, Supervisor, rotate, rotate_open
 
 Make = Callable[..., Component]
 Supervise = Callable[[list[Component]], Supervisor]
@@ -71,6 +74,22 @@ def test_a_killed_part_is_reported_and_restarted(stand_in: Make, supervise: Supe
     assert pid_of(supervisor, "gateway") != killed
     assert pid_of(supervisor, "registry") == other
     assert any(component == "gateway" and "killed by SIGKILL" in text for component, text in changes)
+
+
+def test_a_part_that_cannot_be_started_again_yet_is_tried_later(
+    stand_in: Make, supervise: Supervise, changes: Changes, home: Home
+) -> None:
+    supervisor = supervise([stand_in("gateway"), stand_in("registry")])
+    start(supervisor)
+    log, away = home.logs / "gateway.log", home.logs / "away"
+    log.rename(away)
+    log.mkdir()
+    with watching(supervisor):
+        os.kill(pid_of(supervisor, "gateway"), signal.SIGKILL)
+        wait_until(lambda: any("cannot be started" in text for _, text in changes), 10, "a start that fails")
+        log.rmdir()
+        wait_until(lambda: supervisor.watched["gateway"].state is State.READY, 10, "the next start")
+    assert supervisor.watched["registry"].state is State.READY
 
 
 def test_a_part_that_keeps_crashing_waits_longer_each_time(
@@ -188,3 +207,17 @@ def test_a_log_is_rotated_while_its_component_writes_to_it(
     assert kept == ["gateway.log", "gateway.log.1", "gateway.log.2", "gateway.log.3"]
     assert supervisor.watched["gateway"].restarts == 0
     assert b"\0" not in log.read_bytes(), "it goes on at the start of the file"
+
+
+def test_a_big_log_that_cannot_be_kept_is_emptied(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk it must not grow on, nor end the runner."""
+
+    def full(_log: Path, copy: Path) -> None:
+        copy.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    log = home.logs / "registry.log"
+    log.write_bytes(b"x" * MAX_LOG_BYTES)
+    assert rotate_open(log)
+    assert [(path.name, path.stat().st_size) for path in home.logs.iterdir()] == [("registry.log", 0)]

@@ -10,6 +10,7 @@ from lepton_core.errors import LeptonError
 from lepton_core.metrics import Metrics
 from lepton_core.observability import configure_logging
 from lepton_core.settings import load_settings
+from lepton_core.signals import act_on
 from lepton_trainer.files.private_dir import WorkerFolder
 from lepton_trainer.processes.subreaper import become_subreaper
 from lepton_trainer.recipes.catalogue import load_catalogue
@@ -38,8 +39,7 @@ def main() -> int:
     except (LeptonError, OSError) as error:
         _log.error("the trainer cannot start: %s", error)
         return 2
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    act_on((signal.SIGTERM, signal.SIGINT), worker.stop)
     broker_url = settings.broker_url.get_secret_value()
     listener = HintListener(broker_url, worker.wake.set) if broker_url else None
     if listener is not None:

@@ -15,6 +15,7 @@ import threading
 from typing import Any
 
 from lepton_core.observability import configure_logging
+from lepton_core.signals import act_on
 from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.placement.discovery import load_placement
 from lepton_trainer.processes.clock import boottime
@@ -80,7 +81,7 @@ def main() -> int:
     if config is None:
         return 0
     control = Control()
-    signal.signal(signal.SIGTERM, lambda *_: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
+    act_on([signal.SIGTERM], lambda: control.drain(boottime() + OWN_DRAIN_SECONDS, "asked to stop by SIGTERM"))
     # The worker handles Ctrl-C in a terminal, and requests a drain.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     placement = load_placement(config.placement_entry)(config, control.changed.set)

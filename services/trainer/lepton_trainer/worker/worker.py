@@ -36,7 +36,7 @@ END_SCRIPTS_SECONDS = 10.0
 
 
 class Worker:
-    """Set `wake` to make it ask for work at once, `drain` to stop it; signal handlers may set both."""
+    """Set `wake` to make it ask for work at once, `drain` to stop it."""
 
     def __init__(
         self,
