@@ -18,7 +18,7 @@ from lepton_trainer.processes.process_tree import find_marked
 # A supervisor's part of an attempt. It obeys lines on stdin: "fence <seconds>", "terminate", "kill", "leave". What it
 # knows goes to stdout, one JSON object a line.
 STAGE = """
-import json, os, sys, threading
+import json, os, signal, sys, threading
 from dataclasses import asdict
 from pathlib import Path
 from lepton_trainer.placement.local import LocalPlacement
@@ -31,11 +31,17 @@ placement = LocalPlacement(Path(plan["workspace"]), plan["ranks"], changed.set, 
 os.environ.update(plan["environment"])
 placement.set_fence(boottime() + plan["fence_seconds"])
 placement.launch()
+if plan["held"] is not None:
+    # Stopped before it can connect.
+    placement._processes[plan["held"]].send_signal(signal.SIGSTOP)
 placement.go(Program(plan["log_bytes"], script="program.py"))
 
 def report(**news):
     # One write: two threads report.
     os.write(1, json.dumps(news).encode() + b"\\n")
+
+if plan["held"] is not None:
+    report(held=placement._processes[plan["held"]].pid)
 
 def obey():
     for line in sys.stdin:
@@ -45,6 +51,7 @@ def obey():
             report(fence=rest)
         elif word == "terminate":
             placement.terminate()
+            report(terminated=True)
         elif word == "kill":
             placement.end()
             report(killed=True)
@@ -52,18 +59,21 @@ def obey():
             os._exit(0)
 
 threading.Thread(target=obey, daemon=True).start()
-while placement.poll() is None:
+code = None
+while code is None:
     changed.wait(0.02)
     changed.clear()
+    code = placement.poll()
     known = {rank: asdict(each) for rank, each in placement.ranks.items()}
     report(ranks=known, first_failed=placement.first_failed)
-report(launcher=placement.poll())
+report(launcher=code)
 sys.stdin.read()
 """
 
 
 class Stage:
-    """A tree at work. `reported()` is the last news of each kind."""
+    """A tree at work. `reported()` is the last news of each kind. `held`: the rank whose guard is stopped at its start,
+    before it connects."""
 
     def __init__(
         self,
@@ -74,6 +84,7 @@ class Stage:
         fence_seconds: float = 60.0,
         environment: dict[str, str] | None = None,
         log_bytes: int = 1 << 20,
+        held: int | None = None,
     ) -> None:
         self.workspace = workspace
         self.marker = f"wrk_test/{workspace.name}"
@@ -85,6 +96,7 @@ class Stage:
             "marker": self.marker,
             "environment": environment or {},
             "log_bytes": log_bytes,
+            "held": held,
         }
         self._news = workspace / "news.jsonl"
         with self._news.open("ab") as news:

@@ -27,8 +27,8 @@ def failed(**more: Any) -> Outcome:
     return Outcome(status="failed", **more)
 
 
-def ended(*ends: RankEnd) -> TreeEnd:
-    return TreeEnd(complete=False, ranks=3, failed=ends, launcher=1)
+def ended(*ends: RankEnd, launcher: int = -9, launcher_tail: str = "") -> TreeEnd:
+    return TreeEnd(complete=False, ranks=3, failed=ends, launcher=launcher, launcher_tail=launcher_tail)
 
 
 def cause_of(verdict: Verdict) -> Cause:
@@ -82,6 +82,16 @@ def test_without_a_failed_rank_the_launcher_or_the_missing_outcome_is_the_cause(
     assert cause.parameters["log_tail"] == ["Segmentation fault"]
     assert cause_of(judge(None, None, WELL, script=False)).code == EndCause.NO_OUTCOME
     assert cause_of(judge(None, Outcome(status="released"), WELL, script=True)).code == EndCause.STOPPED_FROM_OUTSIDE
+
+
+def test_a_guard_that_ended_by_itself_is_shown_with_the_log_of_the_guards() -> None:
+    tree = ended(RankEnd(1, None, 4.0), RankEnd(0, -15, 5.0), launcher=1, launcher_tail="OSError: no space\n")
+    cause = cause_of(judge(None, None, tree, script=True))
+    assert cause == Cause(
+        EndCause.LAUNCHER_FAILED,
+        {"exit_code": 1, "log_tail": ["OSError: no space"]},
+        "the launcher ended with exit code 1",
+    )
 
 
 def test_nan_is_final_and_its_report_is_the_cause() -> None:

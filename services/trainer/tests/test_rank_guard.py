@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -133,6 +134,41 @@ def test_a_killed_guard_counts_as_a_failed_rank_and_its_program_goes(workspace: 
         assert stage.rank(0)["exit_code"] is None
         stage.say("kill")
         wait_until(lambda: not any(psutil.pid_exists(pid) for pid in everybody), 10, "the orphans to be gone")
+
+
+def test_a_guard_that_is_killed_before_it_connects_is_the_one_that_failed(workspace: Path) -> None:
+    """The others end because of it, by the SIGTERM that they get then."""
+    with staged(workspace, "import time; time.sleep(600)", ranks=2, held=1) as stage:
+        wait_until(lambda: stage.rank(0).get("program_pid"), 30, "the other rank to run")
+        os.kill(stage.reported()["held"], signal.SIGKILL)
+        assert stage.wait_launcher() == -signal.SIGKILL
+        assert stage.reported()["first_failed"] == 1
+        assert stage.rank(1)["exit_code"] is None
+
+
+def test_a_guard_that_connects_after_the_request_to_leave_gets_it_too(workspace: Path) -> None:
+    program = "import os, time; open(f'ready-{os.environ[\"RANK\"]}', 'w').write('x'); time.sleep(600)"
+    with staged(workspace, program, ranks=2, held=1) as stage:
+        stage.wait_for_file("ready-0")
+        stage.say("terminate")
+        wait_until(lambda: stage.reported().get("terminated"), 10, "the request")
+        os.kill(stage.reported()["held"], signal.SIGCONT)
+        assert stage.wait_launcher() == 0
+        assert stage.rank(1)["exit_code"] == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("line", [b'{"rank": Infinity, "pid": 1}', b"[" * 8000])
+def test_a_stranger_at_the_guards_socket_ends_nothing(workspace: Path, line: bytes) -> None:
+    program = "import os, time\nopen('ready', 'w').write('x')\nwhile not os.path.exists('end'): time.sleep(0.01)"
+    with staged(workspace, program) as stage:
+        stage.wait_for_file("ready")
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(f"/proc/{stage.process.pid}/cwd/guards.sock")
+            stranger.sendall(line + b"\n")
+            assert stranger.recv(1) == b""
+        (workspace / "end").touch()
+        assert stage.wait_launcher() == 0
+        assert stage.rank(0)["exit_code"] == 0
 
 
 def test_orphans_of_a_program_go_with_it(workspace: Path) -> None:

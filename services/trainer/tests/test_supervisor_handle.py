@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -59,6 +62,7 @@ def config(tmp_path: Path, unused_tcp_port: int) -> Iterator[AttemptConfig]:
         workspace=folder.new_workspace(attempt_id),
         cache=folder.cache,
         recipe_entry="",
+        placement_entry="lepton_trainer.placement.local:make_placement",
         ranks=1,
         claimed_at=boottime(),
     )
@@ -78,6 +82,22 @@ def test_a_supervisor_that_was_killed_has_no_result_and_leaves_nothing(config: A
     handle, process = started(config)
     process.kill()
     assert handle.wait(NEVER, 25) is None
+    assert find_marked(config.marker) == []
+
+
+def test_a_supervisor_that_dies_before_it_has_its_orders_costs_only_its_attempt(
+    config: AttemptConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def start_and_kill(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*args, **options)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_kill)
+    assert SupervisorProcess(config).wait(NEVER, 25) is None
     assert find_marked(config.marker) == []
 
 

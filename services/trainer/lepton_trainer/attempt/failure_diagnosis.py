@@ -38,8 +38,8 @@ class RankEnd:
 class TreeEnd:
     """How the processes ended. `ranks`: how many there were. `failed`: those that did not end well, in that order.
 
-    `launcher`: the exit code of what started them, None if we killed it. `complete`: every rank ended with 0, and none
-    had been asked to leave.
+    `launcher`: the exit code of what started them (of several: of the first failed rank's), None if we killed it.
+    `complete`: every rank ended with 0, and none had been asked to leave.
     """
 
     complete: bool
@@ -79,7 +79,9 @@ def _fault_of_the_programs(outcome: Outcome | None, tree: TreeEnd) -> Verdict:
     if outcome is not None and outcome.status == "failed":
         followed = _followed(outcome, tree.failed)
         return _failed(_ended(followed)) if followed else _failed(_reported(outcome, tree.ranks), final=outcome.final)
-    if tree.failed:
+    # A guard that was killed is its rank's loss. One that ended by itself has failed, and its log says why.
+    launcher_failed = bool(tree.launcher and tree.launcher > 0 and tree.failed and tree.failed[0].exit_code is None)
+    if tree.failed and not launcher_failed:
         return _failed(_ended(tree.failed[0]))
     if tree.launcher:
         parameters, words = _exit(tree.launcher)

@@ -144,7 +144,11 @@ class LocalPlacement:
         """After a rank has failed, the others get SIGTERM: they would wait for it in a collective call."""
         reap_orphans(self._pids)
         codes = [each.poll() for each in self._processes]
-        failed = next((code for code in codes if code), 0)
+        for rank, code in enumerate(codes):
+            if code is not None:
+                self._guards.note_end(rank)
+        first = self.first_failed
+        failed = (codes[first] if first is not None else 0) or next((code for code in codes if code), 0)
         if failed and not self._hurried:
             self._hurried = True
             for each, code in zip(self._processes, codes, strict=True):

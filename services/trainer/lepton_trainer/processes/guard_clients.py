@@ -58,6 +58,7 @@ class Guards:
         self._connections: dict[int, socket.socket] = {}
         self._fence: float | None = None
         self._programs: Mapping[int, Mapping[str, Any]] = {}
+        self._terminated = False
         self._received: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -97,7 +98,14 @@ class Guards:
     def terminate(self) -> None:
         """Sends SIGTERM to each program, which may write a checkpoint and end."""
         with self._lock:
+            self._terminated = True
             self._broadcast({"terminate": True})
+
+    def note_end(self, rank: int) -> None:
+        """The guard's process has ended: if it had never connected, its rank is lost."""
+        with self._lock:
+            if not self.ranks[rank].guard_pid and self.ranks[rank].ended_at is None:
+                self.ranks[rank].ended_at = boottime()
 
     def _broadcast(self, message: Mapping[str, Any]) -> None:
         for rank in self._connections:
@@ -134,7 +142,7 @@ class Guards:
         try:
             for line in lines:
                 rank = self._take(connection, rank, json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             # The peer is not one of our guards: programs of the attempt can also connect to the socket.
             _log.warning("a connection to the guards' socket sent invalid data")
             data = b""
@@ -166,6 +174,8 @@ class Guards:
                 self._send(rank, {"fence": self._fence})
             if self._programs:
                 self._send(rank, self._programs[rank])
+            if self._terminated:
+                self._send(rank, {"terminate": True})
         self._changed()
         return rank
 

@@ -115,7 +115,7 @@ class Guard:
     def _handle(self, message: dict[str, Any]) -> None:
         if "fence" in message:
             self._fence = float(message["fence"])
-        if "go" in message and not self._program:
+        if "go" in message and not self._program and self._exit is None:
             self._start(message["go"])
         if message.get("terminate"):
             self._draining = True

@@ -49,7 +49,9 @@ class SupervisorProcess:
                 # In a session of its own, since the worker handles Ctrl-C and a closed terminal.
                 start_new_session=True,
             )
-        self._connection.sendall(config.encode())
+        # If it has died already, `wait` notices.
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.sendall(config.encode())
         self._received = b""
 
     def wait(self, drain: threading.Event, drain_seconds: float) -> str | None:
