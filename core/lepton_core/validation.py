@@ -16,6 +16,8 @@ from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_FIELD_ERRORS = 50
+# Pydantic gives all errors or none: a list of millions takes many seconds.
+MAX_LISTED_ERRORS = 10_000
 # Of a JSON document. What reads or writes one deeper than a few hundred levels fails in ways of its own.
 MAX_JSON_DEPTH = 64
 # Of one document that is stored: a card, an evaluation, the statistics of a dataset.
@@ -61,6 +63,9 @@ def parse(model: type[Model], data: object, *, prefix: Sequence[str | int] = ())
             return model.model_validate_json(data)
         return model.model_validate(data)
     except ValidationError as error:
+        if error.error_count() > MAX_LISTED_ERRORS:
+            field, message = path_of(prefix), f"{error.error_count()} fields are unknown or wrong"
+            raise invalid(field, message, allowed=", ".join(_names(model))) from None
         raise invalid_from(error.errors(include_url=False), model, prefix=prefix) from None
 
 

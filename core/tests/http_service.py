@@ -53,7 +53,7 @@ class Thing(BaseModel):
 
 def make_app(**options: Any) -> FastAPI:
     authenticator = options.pop("authenticator", authenticator_for(BOB))
-    app = build_app("test", authenticator, policies=POLICIES, max_body_bytes=1000, **options)
+    app = build_app("test", authenticator, policies=POLICIES, **{"max_body_bytes": 1000, **options})
 
     @app.get("/things/{name}")
     async def get_thing(name: str, limit: int = 10) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from core.tests.http_service import client, exchange, make_app, problem, serving
 from core.tests.known_key import KEY
+from lepton_core.api.limits import MAX_REQUEST_BYTES
 
 
 async def test_a_request_id_that_could_forge_a_log_line_is_replaced() -> None:
@@ -66,6 +67,19 @@ async def test_a_body_over_the_limit_by_its_length() -> None:
     async with client() as http:
         assert (await http.post("/raw", content=b"x" * 1000)).json() == 1000
         assert "1000 bytes" in problem(await http.post("/raw", content=b"x" * 1001), 413)["detail"]
+
+
+async def test_only_routes_for_large_bodies_take_them() -> None:
+    async with client(max_body_bytes=3 * MAX_REQUEST_BYTES, large_bodies={"POST /raw"}) as http:
+        body = b" " * (MAX_REQUEST_BYTES + 1)
+        assert (await http.post("/raw", content=body)).json() == len(body)
+        json_type = {"content-type": "application/json"}
+        refused = await http.post("/things", content=body, headers=json_type)
+        assert f"{MAX_REQUEST_BYTES} bytes" in problem(refused, 413)["detail"]
+        taken = await http.post(
+            "/things", content=body[:-20] + b'{"name": "a"}', headers={"content-type": "application/json"}
+        )
+        assert taken.status_code == 200
 
 
 async def test_two_gibibytes_are_refused_without_being_read() -> None:

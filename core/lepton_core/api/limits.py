@@ -3,6 +3,9 @@
 # Largest gRPC message and largest HTTP body, unless a service's settings say otherwise. What one service takes, it must
 # be able to pass on to the next.
 DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
+# Of a request that carries no data, such as a job: reading 32 MiB of JSON would block a service for 20 seconds, and
+# take fifty times the memory.
+MAX_REQUEST_BYTES = 1024 * 1024
 # Of a submission. The queue's message ids have the same bound, since they become such keys.
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 # Entries of one page of a list, and of one answer about events.

@@ -1,6 +1,6 @@
 """Builds an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI, Request
@@ -34,13 +34,14 @@ def build_app(
     authenticator: Authenticator,
     *,
     max_body_bytes: int = DEFAULT_MESSAGE_BYTES,
+    large_bodies: Collection[str] | None = None,
     description: str = "",
     version: str = "1",
     ready: Callable[[], bool] | None = None,
     policies: Mapping[str, Policy] = POLICIES,
     metrics: "Metrics | None" = None,
 ) -> DocumentedApp:
-    """`ready` decides /readyz; `metrics` counts every request and is shown at /metrics."""
+    """`ready` decides /readyz; `metrics` counts every request and is shown at /metrics; `large_bodies`: see Guard."""
     app = DocumentedApp(
         title=title,
         description=description,
@@ -63,6 +64,7 @@ def build_app(
         routes=lambda: RouteIndex(routes_of(app)),
         authenticator=authenticator,
         max_body_bytes=max_body_bytes,
+        large_bodies=large_bodies,
         policies=policies,
         observe=metrics.observe if metrics else None,
     )

@@ -7,13 +7,14 @@ route cannot be called until it has a row.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lepton_core.api.limits import MAX_REQUEST_BYTES
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from lepton_core.http.routes import RouteIndex
@@ -36,7 +37,11 @@ _ACTING, _REQUEST_ID = ACTING_KEY.encode(), REQUEST_ID_HEADER.encode()
 
 class Guard:
     """`routes` is asked at the first request, when the app has all of them. `observe` gets the policy key of each
-    request (or "unknown"), its HTTP status and its seconds."""
+    request (or "unknown"), its HTTP status and its seconds.
+
+    `large_bodies`: the policy keys of routes whose bodies may have `max_body_bytes`; others have at most
+    MAX_REQUEST_BYTES. None: all routes.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Guard:
         routes: Callable[[], RouteIndex],
         authenticator: Authenticator,
         max_body_bytes: int,
+        large_bodies: Collection[str] | None = None,
         policies: Mapping[str, Policy] = POLICIES,
         observe: Observe | None = None,
     ) -> None:
@@ -53,6 +59,7 @@ class Guard:
         self._routes: RouteIndex | None = None
         self._authenticator = authenticator
         self._max_body_bytes = max_body_bytes
+        self._large_bodies = large_bodies
         self._policies = policies
         self._observe = observe
 
@@ -67,7 +74,7 @@ class Guard:
         try:
             key = self._route(exchange)
             await self._admit(exchange, key)
-            exchange.limit(self._max_body_bytes)
+            exchange.limit(self._limit_of(key))
             with exchange.ending or _NO_END:
                 await self._app(exchange.scope, exchange.receive, exchange.send)
             if exchange.over_limit:
@@ -81,6 +88,11 @@ class Guard:
         finally:
             if self._observe:
                 self._observe(key, str(exchange.status), time.perf_counter() - started)
+
+    def _limit_of(self, key: str) -> int:
+        if self._large_bodies is None or key in self._large_bodies:
+            return self._max_body_bytes
+        return min(self._max_body_bytes, MAX_REQUEST_BYTES)
 
     def _route(self, exchange: "_Exchange") -> str:
         if self._routes is None:

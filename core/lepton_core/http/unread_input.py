@@ -5,7 +5,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from lepton_core.errors import ErrorCode, FieldError, LeptonError
-from lepton_core.validation import summary, unknown_name
+from lepton_core.validation import MAX_FIELD_ERRORS, summary, unknown_name
 
 # Methods whose requests have no content that anything defined by HTTP would read (RFC 9110, 9.3).
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE"})
@@ -21,7 +21,7 @@ async def refuse_unread_input(request: Request) -> None:
     if not request.query_params or not isinstance(route, APIRoute) or not route.include_in_schema:
         return
     known = _query_names(route.dependant)
-    unknown = sorted(set(request.query_params) - known)
+    unknown = sorted(set(request.query_params) - known)[:MAX_FIELD_ERRORS]
     if unknown:
         fields = [unknown_name(name[:128], name, known, "query parameter") for name in unknown]
         raise LeptonError(ErrorCode.INVALID, summary(fields), fields)

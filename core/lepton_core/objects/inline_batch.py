@@ -13,6 +13,7 @@ MEDIA_TYPE = "application/vnd.lepton.inline-batch"
 MAX_FILE_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_BATCH_FILES = 10_000
+MAX_INDEX_BYTES = 100 * MAX_BATCH_FILES
 
 
 def write_batch(files: Sequence[tuple[str, bytes]]) -> bytes:
@@ -24,7 +25,8 @@ def read_batch(body: bytes) -> list[tuple[str, bytes]]:
     """(digest, data) of each file. Raises INVALID for anything that does not add up."""
     line, newline, rest = body.partition(b"\n")
     try:
-        index = json.loads(line) if newline else None
+        # Some 90 bytes for each file; JSON of 32 MiB would become a gigabyte of lists.
+        index = json.loads(line) if newline and len(line) <= MAX_INDEX_BYTES else None
     except (ValueError, RecursionError):
         index = None
     if not isinstance(index, list) or len(index) > MAX_BATCH_FILES:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from pydantic import BaseModel
 
+from lepton_core.api.limits import MAX_REQUEST_BYTES
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.validation import check_depth
+from lepton_core.http.guard import too_large
+from lepton_core.validation import check_depth, parse
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
@@ -20,3 +25,10 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LeptonError(ErrorCode.INVALID, f"The body must be a JSON object, not {type(value).__name__}.")
     return value
+
+
+def parse_request(model: type[Model], data: bytes, *, max_bytes: int = MAX_REQUEST_BYTES) -> Model:
+    """The body of a route that may also take large ones. Raises TOO_LARGE, or INVALID as `parse` does."""
+    if len(data) > max_bytes:
+        raise too_large(max_bytes, len(data))
+    return parse(model, data)

@@ -8,6 +8,8 @@ from typing import Any
 import grpc.aio
 
 from lepton_core.api import Run, RunState
+from lepton_core.api.limits import MAX_REQUEST_BYTES
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.grpc import conversion
 from lepton_core.jobs.spec import JobSpec
 from lepton_gateway.registry import Registry
@@ -24,6 +26,8 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         self._submitter = submitter
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
+        if (size := request.ByteSize()) > MAX_REQUEST_BYTES:
+            raise LeptonError(ErrorCode.TOO_LARGE, f"the job is {size} bytes; allowed: {MAX_REQUEST_BYTES} bytes")
         body = conversion.set_fields(request.spec, JobSpec)
         submission = await self._submitter.submit(body, request.idempotency_key)
         return jobs_pb2.SubmitResponse(run=_message(submission.run))

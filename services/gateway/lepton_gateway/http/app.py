@@ -37,6 +37,19 @@ Every request needs `Authorization: Bearer <API key>`; the key selects the proje
 """
 
 
+# Routes whose bodies carry files, lists of files, or what a model is asked; all others take at most MAX_REQUEST_BYTES.
+LARGE_BODIES = frozenset(
+    {
+        "POST /v1/artifacts:inline",
+        "POST /v1/code",
+        "POST /v1/datasets/{name}/versions",
+        "POST /v1/deployments/{name}:predict",
+        "POST /v1/manifests",
+        "POST /v1/models/{name}/versions",
+    }
+)
+
+
 def build_http_app(
     registry: Registry,
     submitter: Submitter,
@@ -48,7 +61,14 @@ def build_http_app(
     max_archive_bytes: int,
     metrics: Metrics | None = None,
 ) -> DocumentedApp:
-    app = build_app("Lepton", authenticator, max_body_bytes=max_body_bytes, description=DESCRIPTION, metrics=metrics)
+    app = build_app(
+        "Lepton",
+        authenticator,
+        max_body_bytes=max_body_bytes,
+        large_bodies=LARGE_BODIES,
+        description=DESCRIPTION,
+        metrics=metrics,
+    )
     app.parameter_texts = PARAMETERS
     app.openapi_tags = TAGS
     app.body_schemas = BODY_SCHEMAS
@@ -60,7 +80,7 @@ def build_http_app(
         streams.routes(registry),
         runs.routes(registry, submitter),
         run_records.routes(registry),
-        artifacts.routes(registry),
+        artifacts.routes(registry, max_body_bytes=max_body_bytes),
         datasets.routes(registry, intake),
         archives.routes(intake),
         models.routes(registry, intake),

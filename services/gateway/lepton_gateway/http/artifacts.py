@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query, Request
 from lepton_core import api
 from lepton_core.api.limits import MAX_MANIFEST_PAGE
 from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.http.openapi import reference
 from lepton_core.objects.inline_batch import MEDIA_TYPE, read_batch
+from lepton_gateway.json_body import parse_request
 from lepton_gateway.registry import Registry
 
 
-def routes(registry: Registry) -> APIRouter:
+def routes(registry: Registry, *, max_body_bytes: int) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["artifacts"])
 
     @router.post("/artifacts:missing", summary="Find which of these files the project does not have")
@@ -58,8 +60,19 @@ def routes(registry: Registry) -> APIRouter:
     async def get_upload(upload_id: str) -> api.Upload:
         return await registry.get_upload(upload_id)
 
-    @router.post("/manifests", status_code=201, summary="Commit a folder of files")
-    async def commit_manifest(body: api.CommitManifestRequest) -> api.CommitManifestResponse:
+    @router.post(
+        "/manifests",
+        status_code=201,
+        summary="Commit a folder of files",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": reference("CommitManifestRequest")}},
+            }
+        },
+    )
+    async def commit_manifest(request: Request) -> api.CommitManifestResponse:
+        body = parse_request(api.CommitManifestRequest, await request.body(), max_bytes=max_body_bytes)
         digest, size, files = await registry.commit_manifest(body.files)
         return api.CommitManifestResponse(manifest_digest=digest, bytes=size, files=files)
 

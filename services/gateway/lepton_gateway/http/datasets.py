@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from lepton_core import api
 from lepton_core.api.limits import MAX_MESSAGE_CHARS
-from lepton_core.validation import parse
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive
 from lepton_gateway.http.runs import PageSize
+from lepton_gateway.json_body import parse_request
 from lepton_gateway.registry import Registry
 
 
@@ -45,7 +45,7 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
         if is_archive(request):
             digest = await archives.receive(request)
         else:
-            body = parse(api.CreateDatasetVersionRequest, await request.body())
+            body = parse_request(api.CreateDatasetVersionRequest, await request.body())
             digest, message = body.manifest_digest, body.message
         version, created = await registry.create_dataset_version(name, digest, message)
         response.status_code = 201 if created else 200

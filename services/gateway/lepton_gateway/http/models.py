@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from lepton_core import api
-from lepton_core.validation import parse
 from lepton_gateway.http.archives import ArchiveIntake, archive_body, is_archive
 from lepton_gateway.http.runs import PageSize
+from lepton_gateway.json_body import parse_request
 from lepton_gateway.registry import Registry
 
 
@@ -42,7 +42,7 @@ def routes(registry: Registry, archives: ArchiveIntake) -> APIRouter:
         if is_archive(request):
             files = await archives.files_of(await archives.receive(request))
         else:
-            files = parse(api.ImportModelVersionRequest, await request.body()).files
+            files = parse_request(api.ImportModelVersionRequest, await request.body()).files
         version, created = await registry.import_model_version(name, files)
         response.status_code = 201 if created else 200
         return api.ImportModelVersionResponse(version=version, created=created)

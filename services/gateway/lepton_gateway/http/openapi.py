@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lepton_core.api import CreateDatasetVersionRequest, ImportModelVersionRequest
+from lepton_core.api import CommitManifestRequest, CreateDatasetVersionRequest, ImportModelVersionRequest
 from lepton_core.http.openapi import reference
 from lepton_core.jobs.spec import job_schema
 
@@ -59,7 +59,10 @@ PARAMETERS = {
 BODY_SCHEMAS = {
     # Without `oneOf` ("a recipe or a script"): client generators turn it into a choice between two empty classes.
     "JobSpec": {name: part for name, part in job_schema().items() if name != "oneOf"},
-    **{model.__name__: model.model_json_schema() for model in (CreateDatasetVersionRequest, ImportModelVersionRequest)},
+    **{
+        model.__name__: model.model_json_schema()
+        for model in (CommitManifestRequest, CreateDatasetVersionRequest, ImportModelVersionRequest)
+    },
 }
 
 

@@ -13,6 +13,9 @@ from lepton_inference.http.openapi import BODY_SCHEMAS, DESCRIPTION, PARAMETERS,
 from lepton_inference.http.predict import routes as predict_routes
 from lepton_inference.server_metadata import VERSION
 
+# The bodies that a model is asked with; `infer` has a layer of its own. All others take at most MAX_REQUEST_BYTES.
+LARGE_BODIES = frozenset({"POST /v1/deployments/{name}:predict"})
+
 
 def build_http_app(
     dataplane: Dataplane, authenticator: Authenticator, *, max_body_bytes: int, metrics: Metrics | None = None
@@ -21,6 +24,7 @@ def build_http_app(
         "Lepton inference",
         authenticator,
         max_body_bytes=max_body_bytes,
+        large_bodies=LARGE_BODIES,
         version=VERSION,
         description=DESCRIPTION,
         ready=dataplane.repository.ready,
