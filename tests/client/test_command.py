@@ -25,7 +25,7 @@ READING = [
     f"data show {NAME}@1 --files",
     "job schema",
     "run ls",
-    "run ls --state succeeded --limit 1",
+    "run ls --state succeeded --limit 100",
     "run show RUN",
     "run watch RUN",
     "run metrics RUN",

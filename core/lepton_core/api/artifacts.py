@@ -1,4 +1,4 @@
-"""Files by digest, and how they move."""
+"""Files by digest: uploads, locations and manifests."""
 
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
@@ -11,7 +11,7 @@ from lepton_core.api.limits import MAX_DIGESTS, MAX_MANIFEST_FILES, MAX_UPLOAD_P
 
 
 class Artifact(Resource):
-    """Bytes that the store holds, known by their SHA-256 within one project."""
+    """A stored file, identified within a project by the SHA-256 of its bytes."""
 
     digest: str = Field("", description='"sha256:<64 hex>"')
     bytes: int = 0
@@ -19,7 +19,7 @@ class Artifact(Resource):
 
 
 class FileEntry(Resource):
-    """One file of a folder: a path relative to its root, POSIX separators."""
+    """One file of a folder; `path` is relative to the folder, with `/` between parts."""
 
     path: str = ""
     digest: str = ""
@@ -29,7 +29,7 @@ class FileEntry(Resource):
 class UploadState(StrEnum):
     # Parts may be sent.
     OPEN = "open"
-    # Completed; the registry is hashing what arrived.
+    # Completed; the registry hashes the bytes.
     VERIFYING = "verifying"
     COMMITTED = "committed"
     FAILED = "failed"
@@ -58,13 +58,15 @@ class UploadedPart(Resource):
 
 
 class Location(Resource):
-    """Where bytes lie: a short-lived URL, and the range within that object."""
+    """Where a file is stored: a short-lived URL of an object, and the range of the file within it."""
 
     digest: str = ""
-    url: str = Field("", description="Of the object. Small files lie together in one, so send the Range header too.")
-    offset: int = Field(0, description="Of the file's first byte within the object.")
+    url: str = Field(
+        "", description="URL of the object, which may contain many small files: send the Range header, too."
+    )
+    offset: int = Field(0, description="Offset of the file's first byte within the object.")
     bytes: int = 0
-    range: str = Field("", description="The Range header to send: `bytes=0-99`. Empty for a file without bytes.")
+    range: str = Field("", description="The Range header to send, such as `bytes=0-99`; empty for an empty file.")
 
 
 class FindMissingRequest(Request):

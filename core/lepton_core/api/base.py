@@ -1,4 +1,4 @@
-"""What all resources share."""
+"""Base classes of resources, answers and requests."""
 
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, ClassVar
@@ -6,15 +6,15 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 JsonObject = dict[str, Any]
-# What a message can carry: a larger one is refused where it comes in.
+# The range of a protobuf field: a larger number is refused at the entry.
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Resource(BaseModel):
-    """A thing as it looks on the wire, over HTTP and gRPC alike: the same names as its message in `lepton.v1`.
+    """A resource in the JSON of the API, with the field names of its message in `lepton.v1`.
 
-    What a newer server adds is kept out of the way: unknown fields are ignored.
+    Unknown fields are ignored, since a newer server may add some.
     """
 
     model_config = ConfigDict(
@@ -22,8 +22,8 @@ class Resource(BaseModel):
         extra="ignore",
         ser_json_bytes="base64",
         val_json_bytes="base64",
-        ser_json_inf_nan="strings",  # a diverging loss is NaN, which JSON cannot say as a number
-        defer_build=True,  # most programs use a few of them: what is not used costs nothing at their start
+        ser_json_inf_nan="strings",  # a diverging loss is NaN, which is no number in JSON
+        defer_build=True,  # most programs use few of them, and start faster
     )
 
 
@@ -39,14 +39,14 @@ class VersionedResource(Resource):
 
 
 class Answer(Resource):
-    """What a route answers with, when it is more than one resource: the fields of the RPC's answer."""
+    """The answer of a route that is not a single resource: the fields of the RPC's answer."""
 
 
 class Request(BaseModel):
-    """The body of a request. It has the fields of its message in `lepton.v1`, without those of `in_path`, which the
-    URL holds. An unknown field is refused: it may be a misspelt one."""
+    """The body of a request: the fields of its message in `lepton.v1`, without those of `in_path`, which are in the
+    URL. Unknown fields are refused, since they may be misspelt."""
 
-    # Not deferred as resources are: FastAPI takes the schema of a body apart, and pydantic warns of what it adds.
+    # Not deferred, unlike resources: FastAPI copies the fields of a body, and pydantic would warn of the additions.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     in_path: ClassVar[AbstractSet[str]] = frozenset()

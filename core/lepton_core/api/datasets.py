@@ -46,4 +46,4 @@ class CreateDatasetVersionRequest(Request):
 
 class CreateDatasetVersionResponse(Answer):
     version: DatasetVersion
-    created: bool = Field(description="False when the latest version already had exactly these files.")
+    created: bool = Field(description="False if the latest version already has exactly these files.")

@@ -13,12 +13,12 @@ class RevisionState(StrEnum):
     PENDING = "pending"
     READY = "ready"
     FAILED = "failed"
-    # Replaced by a later one.
+    # A later revision has replaced it.
     RETIRED = "retired"
 
 
 class Revision(Resource):
-    """A deployment pinned to one model version: what replicas serve."""
+    """A deployment pinned to one model version, as replicas serve it."""
 
     id: str = ""
     deployment_id: str = ""
@@ -38,11 +38,11 @@ class Deployment(Resource):
     project: str = ""
     name: str = ""
     model: str = ""
-    alias: str = Field("", description="The alias it follows; empty when pinned to a version.")
+    alias: str = Field("", description="The alias that it follows; empty if it is pinned to a version.")
     desired: Revision | None = None
     last_good: Revision | None = Field(
         None,
-        description="The last revision that was warm somewhere; unset before the first.",
+        description="The last revision that a replica has loaded; unset before the first.",
     )
     created_at_us: int = 0
     updated_at_us: int = 0
@@ -50,7 +50,7 @@ class Deployment(Resource):
 
 class CreateDeploymentRequest(Request):
     name: str
-    model: str = Field(description="`digits@champion` follows the alias, `digits@2` stays at that version.")
+    model: str = Field(description="`digits@champion` follows the alias, `digits@2` is pinned to that version.")
 
 
 class UpdateDeploymentRequest(Request):
@@ -63,7 +63,10 @@ class RollbackDeploymentRequest(Request):
     in_path: ClassVar[AbstractSet[str]] = frozenset({"name"})
 
     revision: int = Field(
-        0, ge=0, lt=2**63, description="Number of the revision to go back to; 0: the one before the current."
+        0,
+        ge=0,
+        lt=2**63,
+        description="Number of an earlier revision to serve again; 0: the one before the current revision.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What went wrong, as it looks on the wire."""
+"""Errors and causes."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from lepton_core.api.base import JsonObject, Resource
 
 
 class FieldError(Resource):
-    """One field of a request that is wrong, and what it may be instead."""
+    """A wrong field of a request, and what is allowed."""
 
     field: str = Field("", description='Path of the field as the caller wrote it, e.g. "train.learning_rate".')
     message: str = ""
@@ -15,19 +15,21 @@ class FieldError(Resource):
 
 
 class Cause(Resource):
-    """Why something is as it is, for programs: act on code and parameters, show the message."""
+    """The cause of a state or error. Code and parameters are for programs, the message is for people."""
 
-    code: str = Field("", description='E.g. "no_worker_with_recipe". New codes may come.')
-    parameters: JsonObject = Field(default_factory=dict, description="What the code is about.")
+    code: str = Field("", description='For example "no_worker_with_recipe". Later versions may add codes.')
+    parameters: JsonObject = Field(
+        default_factory=dict, description="Values that belong to the code, such as numbers and names."
+    )
     message: str = Field("", description="For people; its wording may change.")
 
 
 class Error(Resource):
-    """What went wrong. Travels in the trailing metadata "lepton-error-bin" over gRPC and as RFC 9457 problem
+    """An error. Sent in the trailing metadata "lepton-error-bin" over gRPC and as RFC 9457 problem
     details over HTTP."""
 
     code: str = Field("", description='A code of the error table, e.g. "not_found".')
     detail: str = ""
     fields: list[FieldError] = Field(default_factory=list)
     request_id: str = ""
-    cause: Cause | None = Field(None, description="What exactly failed, where a program can act on it.")
+    cause: Cause | None = Field(None, description="The exact cause, if programs can act on it.")

@@ -1,4 +1,4 @@
-"""What happened, in order."""
+"""Events, in their order."""
 
 from pydantic import Field
 
@@ -6,12 +6,12 @@ from lepton_core.api.base import Answer, JsonObject, Resource
 
 
 class Event(Resource):
-    """CloudEvents 1.0 in substance; "data_json" is the event's data."""
+    """An event with the attributes of CloudEvents 1.0."""
 
     id: str = ""
-    position: int = Field(0, description="Order in which events can be read; 0 before the leader has numbered it.")
+    position: int = Field(0, description="Position in the order of all events; 0 before the leader has numbered it.")
     type: str = Field("", description='"dev.lepton.run.succeeded.v1"')
-    subject: str = Field("", description="The thing it is about: an id.")
+    subject: str = Field("", description="Id of the resource that has changed.")
     project: str = ""
     at_us: int = 0
     data: JsonObject = Field(default_factory=dict)

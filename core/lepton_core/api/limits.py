@@ -1,7 +1,6 @@
-"""Limits that both sides of a contract must know: one number each, for the door that refuses and the code behind it."""
+"""Limits that both sides of a contract need, each defined once."""
 
-# Largest gRPC message and largest HTTP body, unless a service's settings say otherwise. What one service takes, it must
-# be able to pass on to the next.
+# Default limit of a gRPC message and of an HTTP body. Equal in all services, since they forward what they accept.
 DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 # Of a request that carries no data, such as a job: reading 32 MiB of JSON would block a service for 20 seconds, and
 # take fifty times the memory.
@@ -18,7 +17,7 @@ MAX_METRIC_NAMES = 10_000
 MAX_METRIC_POINTS = 10_000
 # Log chunks of one answer.
 MAX_LOG_CHUNKS = 1_000
-# Digests in one question about files.
+# Digests in one request about files.
 MAX_DIGESTS = 10_000
 # Files of one folder, and of the answer that lists a part of them.
 MAX_MANIFEST_FILES = 1_000_000
@@ -27,9 +26,9 @@ MAX_MANIFEST_PAGE = 10_000
 MAX_PACKAGE_FILES = 1_000
 # Parts of one upload.
 MAX_UPLOAD_PARTS = 1_000
-# What is said about a dataset's version.
+# Characters of the message of a dataset version.
 MAX_MESSAGE_CHARS = 10_000
-# Steps from the thing that a lineage starts at.
+# Steps from the node at which a lineage query starts.
 MAX_LINEAGE_DEPTH = 64
 # Of a recipe's JSON Schema, as text.
 MAX_RECIPE_SCHEMA_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""What came from what."""
+"""Lineage: from what a resource was made, and what was made from it."""
 
 from enum import StrEnum
 
@@ -10,24 +10,25 @@ from lepton_core.api.base import JsonObject, Resource
 class LineageNode(Resource):
     id: str = Field(
         "",
-        description="Of a thing (`mv_…`, `run_…`, `dsv_…`, `rev_…`, `pred_…`), `code:sha256:…` or `env:sha256:…`.",
+        description="Id of a resource (`mv_…`, `run_…`, `dsv_…`, `rev_…`, `pred_…`), or `code:sha256:…`, "
+        "`env:sha256:…`.",
     )
     kind: str = Field("", description="dataset_version, run, code, environment, model_version, revision, prediction")
     name: str = ""
-    facts: JsonObject = Field(default_factory=dict, description="Facts worth showing, JSON object.")
+    facts: JsonObject = Field(default_factory=dict, description="Facts to show, JSON object.")
 
 
 class LineageEdge(Resource):
-    from_id: str = Field("", description="The thing that came later.")
+    from_id: str = Field("", description="The node that depends on the other one.")
     relation: str = Field("", description="used, executed, ran_in, generated, serves, answered_by, derived_from")
-    to_id: str = Field("", description="The thing it depends on.")
+    to_id: str = Field("", description="The node that it depends on, which is older.")
     created_at_us: int = 0
 
 
 class LineageDirection(StrEnum):
-    # Towards what it came from.
+    # Follows what the node was made from.
     UP = "up"
-    # Towards what was made of it.
+    # Follows what was made from the node.
     DOWN = "down"
     BOTH = "both"
 

@@ -1,4 +1,4 @@
-"""Pieces of a log."""
+"""Chunks of a log."""
 
 from pydantic import Field
 

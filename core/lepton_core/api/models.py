@@ -34,7 +34,7 @@ class ModelVersion(Resource):
     card: JsonObject = Field(default_factory=dict)
     metrics: JsonObject = Field(default_factory=dict)
     evaluation: JsonObject = Field(default_factory=dict)
-    run_id: str = Field("", description="Empty when imported.")
+    run_id: str = Field("", description="The run that made it; empty if it was imported.")
     aliases: list[str] = Field(default_factory=list)
     created_by: str = ""
     created_at_us: int = 0
@@ -67,7 +67,7 @@ class SetAliasRequest(Request):
 
     version: int = Field(ge=1, lt=2**63)
     expected_version: int = Field(
-        0, ge=0, lt=2**63, description="Refused (409) if the alias is elsewhere by now; 0: do not check."
+        0, ge=0, lt=2**63, description="Refused (409) unless the alias is at this version now; 0: no check."
     )
 
 

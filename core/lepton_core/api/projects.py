@@ -13,7 +13,7 @@ class Project(Resource):
 
 
 class ApiKey(Resource):
-    """An API key as it can be shown: never the secret."""
+    """An API key without its secret."""
 
     id: str = ""
     project: str = ""
@@ -28,12 +28,12 @@ class CreateKeyRequest(Request):
     name: str
     role: Role = Role.EDITOR
     ttl_seconds: int = Field(0, ge=0, lt=2**31, description="Seconds until it expires; 0: never.")
-    project: str = Field("", description="Only an operator may name another project than its own.")
+    project: str = Field("", description="Only an operator may name a project other than its own.")
 
 
 class CreateKeyResponse(Answer):
     key: ApiKey
-    secret: str = Field(description="The token itself: shown once, stored nowhere.")
+    secret: str = Field(description="The key itself. It is shown only here, and not stored.")
 
 
 class ListKeysResponse(Answer):
@@ -49,7 +49,7 @@ class ListProjectsResponse(Answer):
 
 
 class Caller(Answer):
-    """Who the presented key is."""
+    """The API key of the request."""
 
     id: str
     project: str

@@ -1,4 +1,4 @@
-"""What can be trained."""
+"""Recipes."""
 
 import warnings
 
@@ -11,7 +11,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message='Field name "schema"')
 
     class Recipe(Resource):
-        """A recipe that workers can run. It never changes, and is kept when no worker is up."""
+        """A recipe that workers have announced. A version never changes, and stays when no worker is up."""
 
         name: str = ""
         version: str = ""

@@ -22,9 +22,9 @@ class RunState(StrEnum):
 class AttemptState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    # Its own fault.
+    # The program or the job is at fault.
     FAILED = "failed"
-    # Lease gone, host gone.
+    # The lease has expired, for example since the host is down.
     LOST = "lost"
     # The platform drained it.
     RELEASED = "released"
@@ -47,12 +47,12 @@ class Run(Resource):
     dataset: str = ""
     dataset_version: int = 0
     cancel_requested: bool = False
-    reason: str = Field("", description="Why it failed, or waits in vain, in words for people.")
-    attempts: int = Field(0, description="Attempts so far.")
+    reason: str = Field("", description="Why it failed, as text.")
+    attempts: int = Field(0, description="Number of attempts so far.")
     current_attempt_id: str = ""
     progress: float = Field(0.0, description="Progress of the current attempt, 0 to 1.")
     metrics: JsonObject = Field(default_factory=dict, description="Final metrics: JSON object of numbers.")
-    model_version_id: str = Field("", description="Set when a model was registered.")
+    model_version_id: str = Field("", description="Set if a model was registered.")
     model: str = ""
     model_version: int = 0
     created_by: str = ""
@@ -61,9 +61,9 @@ class Run(Resource):
     finished_at_us: int = 0
     retries: int = 0
     retries_spent: int = 0
-    retry_of: str = Field("", description="The run this one repeats.")
+    retry_of: str = Field("", description="The run that this one repeats.")
     waiting_reason: Cause | None = Field(
-        None, description="Why a queued run waits. Set where one run is read, unset in lists."
+        None, description="Why a queued run waits. Set if a single run is read, unset in lists."
     )
     cause: Cause | None = Field(
         None,
@@ -98,12 +98,14 @@ class Checkpoint(Resource):
     manifest_digest: str = ""
     metrics: JsonObject = Field(default_factory=dict)
     created_at_us: int = 0
-    score: float | None = Field(None, description="Higher is better; the run's best is kept. None: not measured.")
+    score: float | None = Field(
+        None, description="Higher is better; the best checkpoint is kept. Unset if it was not measured."
+    )
 
 
 class ListRunsResponse(Answer):
     runs: list[Run]
-    next_page_token: str = Field(description="Ask again with it for the next page; empty at the end.")
+    next_page_token: str = Field(description="Token of the next page; empty on the last one.")
 
 
 class ListAttemptsResponse(Answer):

@@ -1,4 +1,4 @@
-"""Who can train."""
+"""Workers."""
 
 from pydantic import Field
 
@@ -15,10 +15,12 @@ class Worker(Resource):
     gpus: int = 0
     registered_at_us: int = 0
     seen_at_us: int = 0
-    alive: bool = Field(False, description="Seen within the last minute.")
+    alive: bool = Field(False, description="Whether it was seen within the last minute.")
     current_attempt_id: str = ""
-    draining: bool = Field(False, description="Gets no more work until it is restarted.")
-    isolates_scripts: bool = Field(False, description="Runs scripts as an operating-system user other than its own.")
+    draining: bool = Field(False, description="It gets no more work until it is restarted.")
+    isolates_scripts: bool = Field(
+        False, description="Whether it runs scripts as an operating-system user other than its own."
+    )
 
 
 class ListWorkersResponse(Answer):

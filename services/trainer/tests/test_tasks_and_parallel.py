@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from lepton_core.workspace_files import Workspace
+from lepton_core.workspace_files import AttemptFile, RecipeRef, Workspace
 from lepton_trainer.recipes.vision_classifier.recipe import VisionClassifier
 from lepton_trainer.recipes.vision_classifier.settings import Settings
+from lepton_trainer.training.loader import Batch
+from lepton_trainer.training.package import write_package
 from lepton_trainer.training.parallel.replicated import Replicated
 from lepton_trainer.training.process_group import ProcessGroup
-from lepton_trainer.training.tasks import Task
+from lepton_trainer.training.recipe import Prepared
+from lepton_trainer.training.tasks import Evaluation, Task
 from lepton_trainer.training.tasks.classification import Classification
 from lepton_trainer.training.tasks.regression import Regression
 from lepton_trainer.training.trainer import Trainer
@@ -80,3 +87,80 @@ def test_weights_that_left_the_numbers_are_not_kept() -> None:
     with torch.no_grad():
         model.weight[0] = float("nan")
     assert math.isnan(float(Replicated(ALONE).weight_sum(model)))
+
+
+def above(outputs: Tensor) -> Tensor:
+    """Probability to be above each label but the last, (batch, labels - 1), falling."""
+    return functional.logsigmoid(outputs[:, :-1]).cumsum(1).exp()
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """Labels in an order. Outputs: logits (batch, labels), of which the last is not used; the others give, for each
+    label, the probability to be above it if above the one before (continuation ratios)."""
+
+    labels: tuple[str, ...]
+    name: str = "ordinal"
+
+    def targets(self, batch: Batch) -> Tensor:
+        return batch.targets
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        wanted = (targets[:, None] > torch.arange(len(self.labels) - 1)).float()
+        return functional.binary_cross_entropy(above(outputs), wanted)
+
+    def totals(self, device: torch.device) -> RankTotals:
+        return RankTotals(self)
+
+    def serving_head(self, model: torch.nn.Module) -> torch.nn.Module:
+        return RankProbabilities(model)
+
+
+class RankTotals:
+    """Count, distance of the predicted from the true rank, loss."""
+
+    def __init__(self, task: Ordinal) -> None:
+        self._task = task
+        self._sums = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
+        distance = ((above(outputs) > 0.5).sum(1) - targets).abs().sum()
+        self._sums += torch.stack([torch.tensor(float(len(targets))), distance, loss * len(targets)]).double()
+
+    def tensors(self) -> list[Tensor]:
+        return [self._sums]
+
+    def result(self) -> Evaluation:
+        count, distance, loss = self._sums.tolist()
+        metrics = {"rank_error": distance / count, "holdout_loss": loss / count}
+        return Evaluation(self._task.name, int(count), metrics, -distance / count)
+
+
+class RankProbabilities(torch.nn.Module):
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        falling = above(self.model(*inputs))
+        return functional.pad(falling, (1, 0), value=1.0) - functional.pad(falling, (0, 1))
+
+
+class OrderedDigits(VisionClassifier):
+    def prepare(self, data_dir: Path) -> Prepared:
+        data = super().prepare(data_dir)
+        return replace(data, task=Ordinal(data.signature.labels))
+
+
+def test_another_task_trains_is_scored_and_is_packaged(few_digits: Path, tmp_path: Path) -> None:
+    recipe, workspace = OrderedDigits(Settings(epochs=2, batch_size=40, width=4, seed=7)), Workspace(tmp_path)
+    data = recipe.prepare(few_digits)
+    trainer = Trainer(recipe, data, ALONE, workspace)
+    evaluation = trainer.run()
+    assert evaluation.metrics["rank_error"] == -evaluation.score
+    attempt = AttemptFile(run_id="run_1", attempt_id="att_1", recipe=RecipeRef(name="r", version="1", entry="m:C"))
+    write_package(workspace, attempt, recipe, trainer.kept_model(), data, evaluation, trainer.kept_epoch)
+    assert json.loads((workspace.package / "card.json").read_text())["task"] == "ordinal"
+    served = recipe.serving(trainer.kept_model(), data)(*data.holdout.take(torch.arange(5)).inputs)
+    assert served.sum(1).tolist() == pytest.approx([1.0] * 5)
+    assert float(served.detach().min()) >= 0
