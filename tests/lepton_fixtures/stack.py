@@ -118,6 +118,10 @@ class Stack:
         request = artifacts_pb2.CommitManifestRequest(files=list_to_proto(entries, artifacts_pb2.FileEntry))
         return str(ArtifactServiceStub(self.channel()).CommitManifest(request).manifest_digest)
 
+    def folder(self, manifest_digest: str) -> dict[str, str]:
+        """Path and digest of each file of a folder."""
+        return {file.path: file.digest for file in ArtifactWire(self.channel()).manifest(manifest_digest)}
+
     def dataset(self, name: str, folder: Path) -> str:
         request = datasets_pb2.CreateDatasetVersionRequest(name=name, manifest_digest=self.push(folder))
         return str(DatasetServiceStub(self.channel()).CreateDatasetVersion(request).version.id)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton_core.ids import digest_of
 from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.job_scripts import COUNTING_RANKS, STUBBORN
 from lepton_fixtures.processes import wait_until
@@ -59,16 +60,22 @@ def test_a_script_registers_its_model_through_the_lepton_package(stack: Stack, t
     assert [(point.key, point.value) for point in stack.metrics(run_id)] == [("loss", 0.5)]
 
 
-def test_a_script_that_logs_no_model_fails_with_the_missing_call_and_keeps_its_checkpoints(
+def test_a_script_that_logs_no_model_fails_with_the_missing_call_and_keeps_what_it_wrote(
     stack: Stack, tmp_path: Path
 ) -> None:
-    code = "import lepton; lepton.checkpoint({'step': 4}, step=4); print('trained')"
+    code = (
+        "import lepton; lepton.checkpoint({'step': 4}, step=4); open('model.pt', 'w').write('mine'); print('trained')"
+    )
     run_id = stack.script(tmp_path / "code", code, register={"model": "forgotten"}, retries=1)
     run = stack.wait(run_id)
     assert run.state == FAILED
     assert "ended without a call of lepton.log_model(...), so there is no model 'forgotten'" in run.reason
     assert run.cause.code == "model_not_logged"
-    assert len(stack.attempts(run_id)) == 1
+    assert f"1 kept (`lepton run files {run_id} --to FOLDER` fetches them)" in run.reason
+    parameters = {"model": "forgotten", "files": 1, "files_left_out": 0}
+    assert json.loads(run.cause.parameters_json) == parameters
+    [attempt] = stack.attempts(run_id)
+    assert stack.folder(attempt.files_digest) == {"code/model.pt": digest_of(b"mine")}
     assert [checkpoint.step for checkpoint in stack.checkpoints(run_id)] == [4]
     notice, *rest = stack.logs(run_id).splitlines()
     assert "'forgotten'" in notice

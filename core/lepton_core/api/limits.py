@@ -24,6 +24,8 @@ MAX_MANIFEST_FILES = 1_000_000
 MAX_MANIFEST_PAGE = 10_000
 # Of one model's package.
 MAX_PACKAGE_FILES = 1_000
+# Files that are kept of an attempt whose result cannot be used.
+MAX_LEFT_FILES = 200
 # Parts of one upload.
 MAX_UPLOAD_PARTS = 1_000
 # Characters of the message of a dataset version.

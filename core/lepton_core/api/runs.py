@@ -87,6 +87,11 @@ class Attempt(Resource):
         description="How it ended, for programs. Unset while it runs, if it succeeded, and where the worker gave no "
         "cause.",
     )
+    files_digest: str = Field(
+        "",
+        description="Manifest of the files that its script left and that are kept: those of an attempt whose result "
+        "cannot be used. Empty for none.",
+    )
 
 
 class Checkpoint(Resource):

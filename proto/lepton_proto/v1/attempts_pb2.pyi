@@ -136,20 +136,22 @@ class CommitCheckpointResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[_runs_pb2.Checkpoint, _Mapping]] = ...) -> None: ...
 
 class FinishRequest(_message.Message):
-    __slots__ = ("attempt_id", "outcome", "reason", "final", "result", "cause")
+    __slots__ = ("attempt_id", "outcome", "reason", "final", "result", "cause", "files")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     outcome: _runs_pb2.AttemptState
     reason: str
     final: bool
     result: AttemptResult
     cause: _errors_pb2.Cause
-    def __init__(self, attempt_id: _Optional[str] = ..., outcome: _Optional[_Union[_runs_pb2.AttemptState, str]] = ..., reason: _Optional[str] = ..., final: bool = ..., result: _Optional[_Union[AttemptResult, _Mapping]] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ...) -> None: ...
+    files: _containers.RepeatedCompositeFieldContainer[_artifacts_pb2.FileEntry]
+    def __init__(self, attempt_id: _Optional[str] = ..., outcome: _Optional[_Union[_runs_pb2.AttemptState, str]] = ..., reason: _Optional[str] = ..., final: bool = ..., result: _Optional[_Union[AttemptResult, _Mapping]] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ..., files: _Optional[_Iterable[_Union[_artifacts_pb2.FileEntry, _Mapping]]] = ...) -> None: ...
 
 class FinishResponse(_message.Message):
     __slots__ = ("run",)

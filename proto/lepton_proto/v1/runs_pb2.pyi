@@ -103,7 +103,7 @@ class Run(_message.Message):
     def __init__(self, id: _Optional[str] = ..., project: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., spec_json: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_version: _Optional[str] = ..., dataset_version_id: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., cancel_requested: bool = ..., reason: _Optional[str] = ..., attempts: _Optional[int] = ..., current_attempt_id: _Optional[str] = ..., progress: _Optional[float] = ..., metrics_json: _Optional[str] = ..., model_version_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., created_by: _Optional[str] = ..., created_at_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., retries: _Optional[int] = ..., retries_spent: _Optional[int] = ..., retry_of: _Optional[str] = ..., waiting_reason: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("id", "run_id", "number", "state", "worker_id", "reason", "created_at_us", "finished_at_us", "resumed_from", "cause")
+    __slots__ = ("id", "run_id", "number", "state", "worker_id", "reason", "created_at_us", "finished_at_us", "resumed_from", "cause", "files_digest")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,7 @@ class Attempt(_message.Message):
     FINISHED_AT_US_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FROM_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    FILES_DIGEST_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     number: int
@@ -124,7 +125,8 @@ class Attempt(_message.Message):
     finished_at_us: int
     resumed_from: str
     cause: _errors_pb2.Cause
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., worker_id: _Optional[str] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., resumed_from: _Optional[str] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ...) -> None: ...
+    files_digest: str
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., worker_id: _Optional[str] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., resumed_from: _Optional[str] = ..., cause: _Optional[_Union[_errors_pb2.Cause, _Mapping]] = ..., files_digest: _Optional[str] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("id", "run_id", "attempt_id", "step", "epoch", "manifest_digest", "metrics_json", "created_at_us", "score")

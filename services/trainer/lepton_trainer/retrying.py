@@ -1,6 +1,7 @@
 """Retries calls during an outage, such as a restart of the registry or the store, which must not fail a run."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,10 +25,10 @@ class AbandonedError(Exception):
     """The attempt is lost, so there is no reason to retry."""
 
 
-def retry(call: Callable[[], Answer], control: Control, what: str) -> Answer:
-    """Calls `call` until it succeeds. Raises its error if a retry cannot help, AbandonedError when the attempt is
-    lost."""
-    retrying = Retrying(BACKOFF)
+def retry(call: Callable[[], Answer], control: Control, what: str, *, seconds: float = math.inf) -> Answer:
+    """Calls `call` until it succeeds. Raises its error if a retry cannot help or would begin after more than `seconds`,
+    AbandonedError when the attempt is lost."""
+    retrying = Retrying(BACKOFF, seconds=seconds)
     while True:
         if control.abandoned.is_set():
             raise AbandonedError

@@ -21,6 +21,12 @@ def find(conn: sa.Connection, attempt_id: str) -> sa.Row[Any] | None:
     return conn.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
 
 
+def is_running(conn: sa.Connection, attempt_id: str) -> bool:
+    """Without a lock: it may end before the transaction does."""
+    found = find(conn, attempt_id)
+    return found is not None and found.state == AttemptState.RUNNING
+
+
 def require_running(conn: sa.Connection, attempt_id: str) -> sa.Row[Any]:
     """The attempt, locked until the transaction ends. Raises STALE_ATTEMPT unless it is running.
 
@@ -57,6 +63,11 @@ def list_of_run(conn: sa.Connection, project: str, run_id: str) -> list[sa.Row[A
     return list(conn.execute(sa.select(ATTEMPTS).where(mine).order_by(ATTEMPTS.c.number)))
 
 
+def keeps_manifest(manifests: sa.Table) -> sa.ColumnElement[bool]:
+    """Condition on `manifests`: whether it lists the files that an attempt left."""
+    return sa.exists().where(ATTEMPTS.c.project == manifests.c.project, ATTEMPTS.c.files_digest == manifests.c.digest)
+
+
 def end(
     conn: sa.Connection,
     attempt: sa.Row[Any],
@@ -66,11 +77,13 @@ def end(
     final: bool = False,
     cause: Cause | None = None,
     finish_digest: str = "",
+    files_digest: str = "",
     condition: sa.ColumnElement[bool] | None = None,
     run_values: dict[str, Any] | None = None,
 ) -> RunState | None:
     """Ends a running attempt and changes its run accordingly. Returns the run's new state, or None if the attempt was
-    no longer running or `condition` was not met. `run_values`: further columns of the run, for a success."""
+    no longer running or `condition` was not met. `files_digest`: manifest of what it left. `run_values`: further
+    columns of the run, for a success."""
     run = lock_run(conn, attempt.run_id)
     reason, now = reason[:MAX_REASON_CHARS], now_us()
     matches = sa.and_(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.state == AttemptState.RUNNING)
@@ -84,6 +97,7 @@ def end(
             cause_json=stored_causes.stored(cause),
             finished_at_us=now,
             finish_digest=finish_digest,
+            files_digest=files_digest,
         )
     )
     if changed.rowcount != 1:

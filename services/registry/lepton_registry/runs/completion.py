@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
 from lepton_core.ids import check_digest, digest_of
+from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike
 from lepton_registry.database.engine import table
 from lepton_registry.lineage import edges
@@ -43,6 +44,8 @@ class Report:
     environment_json: str = "{}"
     code_digest: str = ""
     package: Package | None = None
+    # What the programs left, of an attempt that failed.
+    files: Sequence[FileLike] = ()
 
 
 def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.AliasFollowers] = ()) -> sa.Row[Any]:
@@ -78,11 +81,17 @@ def finish(conn: sa.Connection, report: Report, followers: Sequence[aliases.Alia
         final=report.final,
         cause=report.cause,
         finish_digest=report.digest,
+        files_digest=_commit_files(conn, attempt, report),
         run_values=values,
     )
     if ended is None:
         raise attempts.stale(report.attempt_id, "ended meanwhile")
     return _run(conn, attempt.run_id)
+
+
+def _commit_files(conn: sa.Connection, attempt: sa.Row[Any], report: Report) -> str:
+    """The digest of the manifest of what the attempt left; empty for nothing."""
+    return artifacts.commit_manifest(conn, attempt.project, report.files).digest if report.files else ""
 
 
 def _run(conn: sa.Connection, run_id: str) -> sa.Row[Any]:

@@ -3,7 +3,7 @@
 from lepton_proto.v1 import runs_pb2_grpc as rpc
 from lepton_registry.lineage.kinds import NodeKind
 from lepton_registry.module import Built, Module, Parts
-from lepton_registry.runs import checkpoints, store
+from lepton_registry.runs import attempts, checkpoints, store
 from lepton_registry.runs.attempt_access import AttemptAccess
 from lepton_registry.runs.servicer import RunServicer
 from lepton_registry.runs.tables import (
@@ -38,7 +38,7 @@ MODULE = Module(
         JournalOffsetRow,
     ),
     build=build,
-    keeps_manifest=(store.keeps_manifest, checkpoints.keeps_manifest),
+    keeps_manifest=(store.keeps_manifest, checkpoints.keeps_manifest, attempts.keeps_manifest),
     node_kinds=(
         NodeKind("run", "run"),
         NodeKind("code", "code", by_digest=True),

@@ -94,6 +94,8 @@ class AttemptRow(SQLModel, table=True):
     resumed_from: str
     # How it ended, as JSON text of a Cause: see stored_causes.py. Empty for none.
     cause_json: str = Field(sa_type=sa.Text, sa_column_kwargs={"server_default": ""})
+    # Manifest of the files that its programs left and that are kept; empty for none.
+    files_digest: str = Field(sa_column_kwargs={"server_default": ""})
 
 
 class CheckpointRow(SQLModel, table=True):

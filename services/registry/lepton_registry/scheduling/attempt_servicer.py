@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import sqlalchemy as sa
 
+from lepton_core.api.limits import MAX_LEFT_FILES
 from lepton_core.errors import Cause, invalid
 from lepton_core.grpc.conversion import enum_from_proto
 from lepton_core.identity import Principal, attempt_token, require_attempt
@@ -109,13 +110,19 @@ class AttemptServicer(rpc.AttemptServiceServicer):
     async def Finish(self, request: pb.FinishRequest, context: Context) -> pb.FinishResponse:
         principal = require_attempt(request.attempt_id)
         report = await self._report(request, principal)
-        row = await self._database.write(lambda conn: completion.finish(conn, report, self._followers))
+
+        def finish(conn: sa.Connection) -> sa.Row[Any]:
+            # An attempt that has ended has no files any more; a repeated report succeeds without them.
+            if report.files and attempts.is_running(conn, report.attempt_id):
+                self._access.require_held(conn, principal, [file.digest for file in report.files])
+            return completion.finish(conn, report, self._followers)
+
+        row = await self._database.write(finish)
         return pb.FinishResponse(run=to_message(row, runs_pb2.Run))
 
     async def _package(self, principal: Principal, files: Sequence[FileLike]) -> Package | None:
         """None for an attempt that has ended: it cannot register a model, and may no longer have its files."""
-        attempt = await self._database.read(lambda conn: attempts.find(conn, principal.attempt_id))
-        if attempt is None or attempt.state != AttemptState.RUNNING:
+        if not await self._database.read(lambda conn: attempts.is_running(conn, principal.attempt_id)):
             return None
         await self._access.names(principal, [file.digest for file in files])
         return await self._inspect(principal.project, files)
@@ -141,7 +148,16 @@ class AttemptServicer(rpc.AttemptServiceServicer):
             environment_json=check_object(result.environment_json, "result.environment"),
             code_digest=result.code_digest,
             package=package,
+            files=_left_files(request, outcome),
         )
+
+
+def _left_files(request: pb.FinishRequest, outcome: StrEnum) -> Sequence[FileLike]:
+    if request.files and outcome is not AttemptState.FAILED:
+        raise invalid("files", "only an attempt that failed leaves files", outcome, "none, or the outcome failed")
+    if len(request.files) > MAX_LEFT_FILES:
+        raise invalid("files", "too many", len(request.files), f"at most {MAX_LEFT_FILES}")
+    return request.files
 
 
 def _cause(request: pb.FinishRequest, outcome: StrEnum) -> Cause | None:

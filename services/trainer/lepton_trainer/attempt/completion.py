@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from lepton_trainer.attempt.failure_diagnosis import RankEnd, TreeEnd, Verdict, 
 from lepton_trainer.attempt.lease import CANCELLED
 from lepton_trainer.end_causes import end_cause
 from lepton_trainer.files.artifacts import ArtifactWire
+from lepton_trainer.files.left_files import KeptFiles, keep_left_files
 from lepton_trainer.files.rank_files import FolderLimits, read_json_object, read_tail, refused
 from lepton_trainer.files.transfers import Transfers
 from lepton_trainer.placement.port import Placement
@@ -30,8 +31,9 @@ from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
 from lepton_trainer.retrying import REFUSALS, AbandonedError, retry
 
 _log = logging.getLogger(__name__)
-# A limit, since each file is open while it is sent.
 TAIL_BYTES = 4096
+# Ends after the script has done its work, which would be lost otherwise.
+_KEEPING_FILES = frozenset({EndCause.MODEL_NOT_LOGGED, EndCause.RESULT_INVALID, EndCause.RESULT_REFUSED})
 
 
 class Ending:
@@ -50,6 +52,10 @@ class Ending:
         self._control = control
         self._files = placement.files
 
+    @cached_property
+    def _transfers(self) -> Transfers:
+        return Transfers(ArtifactWire(self._registry.channel), self._control)
+
     def offer(self, *, asked_to_leave: bool) -> Result | None:
         """The result that the registry accepted; None if it refused all. Raises AbandonedError if the attempt is
         lost."""
@@ -59,7 +65,7 @@ class Ending:
             if self._control.stopped_by(Stop.CANCELLED):
                 finished, offers = Finished(Result.CANCELLED, CANCELLED), []
             try:
-                retry(partial(self._registry.finish, finished), self._control, "finishing")
+                self._report(finished)
                 return finished.result
             except LeptonError as error:
                 _log.warning("the registry refuses the outcome %s: %s", finished.result, error)
@@ -85,6 +91,40 @@ class Ending:
             _log.exception("the result cannot be collected")
             text = f"the platform could not collect the result: {type(error).__name__}"
             return Finished(Result.FAILED, Cause(EndCause.WORKER_FAULT, {"part": "result"}, text))
+
+    def _report(self, finished: Finished) -> None:
+        """Reports an end. One without a usable result keeps the script's files, if the registry accepts them."""
+        script, cause, kept = self._spec.script, finished.cause, finished
+        if script is not None and cause is not None and cause.code in _KEEPING_FILES:
+            kept = self._with_files(finished, cause, self._config.assignment.code_digest or script.code)
+        try:
+            self._finish(kept)
+        except LeptonError as error:
+            if not kept.files or error.code in REFUSALS:
+                raise
+            _log.warning("the registry refuses the files that the script left: %s", error)
+            self._finish(finished)
+
+    def _finish(self, finished: Finished) -> None:
+        retry(partial(self._registry.finish, finished), self._control, "finishing")
+
+    def _with_files(self, finished: Finished, cause: Cause, code_digest: str) -> Finished:
+        """The same end, with the files that the script left, and in its cause how to get them."""
+        try:
+            kept = keep_left_files(self._files, self._transfers, code_digest, self._config.policy.max_package_bytes)
+        except AbandonedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the failure is reported, whatever the script left
+            _log.warning("the files that the script left are not kept", exc_info=error)
+            why = str(error) if isinstance(error, LeptonError) else type(error).__name__
+            return replace(finished, cause=replace(cause, message=f"{cause.message}; its files are not kept: {why}"))
+        if not kept.files and not kept.left_out:
+            return finished
+        about = _about_files(kept, self._config.assignment.run_id)
+        _log.info("%s", about)
+        numbers = {"files": len(kept.files), "files_left_out": kept.left_out}
+        with_files = Cause(cause.code, {**cause.parameters, **numbers}, f"{cause.message}; {about}")
+        return replace(finished, cause=with_files, files=kept.files)
 
     def _judge(self, asked_to_leave: bool) -> Verdict:
         try:
@@ -148,8 +188,7 @@ class Ending:
         files = self._files.list("package", limits)
         if not files:
             raise _no_model(self._spec, self._spec.register.model)
-        transfers = Transfers(ArtifactWire(self._registry.channel), self._control)
-        return transfers.upload(self._files, "package", files)
+        return self._transfers.upload(self._files, "package", files)
 
     def _code_digest(self) -> str:
         return self._config.assignment.code_digest or source_digest(self._config.recipe_entry)
@@ -158,6 +197,12 @@ class Ending:
 def _unusable(error: LeptonError, otherwise: EndCause, why: str) -> Finished:
     cause = end_cause(error, otherwise)
     return Finished(Result.FAILED, replace(cause, message=f"{why}: {error}"), final=True)
+
+
+def _about_files(kept: KeptFiles, run_id: str) -> str:
+    left_out = f", {kept.left_out} left out" if kept.left_out else ""
+    fetch = f" (`lepton run files {run_id} --to FOLDER` fetches them)" if kept.files else ""
+    return f"files that the script left: {len(kept.files)} kept{left_out}{fetch}"
 
 
 def _no_model(spec: JobSpec, model: str) -> LeptonError:

@@ -6,6 +6,7 @@ All of it is hostile input: the ranks run code of others. Sizes are bounded, JSO
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,23 @@ class FolderLimits:
     files: int
     bytes: int
     depth: int = 8
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """`path` is relative to the searched folder; `modified_ns` is the time of its last change, as its owner set it."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """Regular files below a folder, and the number of other entries: links, odd names, folders that are too deep."""
+
+    files: list[FoundFile]
+    others: int
 
 
 class RankFiles(Protocol):
@@ -42,6 +60,10 @@ class RankFiles(Protocol):
 
     def list(self, folder: str, limits: FolderLimits) -> dict[str, int]:
         """Path (relative to `folder`) and size of every file below it, in order; empty when it does not exist."""
+
+    def find(self, folder: str, limits: FolderLimits, skip: Collection[str] = ()) -> Found:
+        """Regular files below `folder`, where other entries are counted, not refused; the search ends at the limit of
+        files. Entries with a name in `skip` do not count."""
 
 
 def refused(path: str, why: str) -> LeptonError:

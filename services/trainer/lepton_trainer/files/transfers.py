@@ -1,6 +1,7 @@
 """Transfers an attempt's inputs, through the cache, and its outputs, which are checked as untrusted files."""
 
 import contextlib
+import math
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -24,9 +25,13 @@ class Transfers:
         self._wire = wire
         self._control = control
 
+    def manifest(self, digest: str, *, seconds: float = math.inf) -> list[FileEntry]:
+        """The files of a manifest, not checked. `seconds`: how long an outage may last."""
+        return retry(partial(self._wire.manifest, digest), self._control, "reading a manifest", seconds=seconds)
+
     def fetch_folder(self, manifest_digest: str, folder: Path, cache: InputCache) -> None:
         """Writes the files of a manifest below `folder`. Raises CORRUPT if stored bytes do not match their digest."""
-        files = retry(partial(self._wire.manifest, manifest_digest), self._control, "reading a manifest")
+        files = self.manifest(manifest_digest)
         for file in files:
             # Checked again, although the registry did, since it becomes a path on this machine.
             check_path(file.path, "path")
@@ -55,15 +60,18 @@ class Transfers:
         destination.parent.mkdir(parents=True, exist_ok=True)
         return cache.place(file.digest, destination)
 
-    def upload(self, written: RankFiles, folder: str, paths: Collection[str]) -> list[FileEntry]:
+    def upload(
+        self, written: RankFiles, folder: str, paths: Collection[str], *, seconds: float = math.inf
+    ) -> list[FileEntry]:
         """Sends the files that the ranks left below `folder`, if the platform does not have them. Returns entries.
 
         Each file is opened once, without following links, so the bytes that are hashed and sent are of the same file.
+        `seconds`: how long an outage may last.
         """
         with contextlib.ExitStack() as opened:
             files: list[LocalFile] = []
             for path in paths:
                 descriptor = opened.enter_context(written.open(f"{folder}/{path}"))
                 files.append(hashed(descriptor_path(descriptor), path))
-            retry(partial(send, files, self._wire), self._control, f"uploading {folder}")
+            retry(partial(send, files, self._wire), self._control, f"uploading {folder}", seconds=seconds)
         return [FileEntry(path=file.path, digest=file.digest, bytes=file.bytes) for file in files]

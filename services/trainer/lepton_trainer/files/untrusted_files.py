@@ -7,11 +7,12 @@ followed. An open file can be passed on as `/dev/fd/<n>`, which is exactly that 
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lepton_trainer.files.rank_files import FolderLimits, refused
+from lepton_core.errors import LeptonError
+from lepton_trainer.files.rank_files import FolderLimits, Found, FoundFile, refused
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: otherwise opening a FIFO waits for a writer.
@@ -39,6 +40,9 @@ class LocalRankFiles:
 
     def list(self, folder: str, limits: FolderLimits) -> dict[str, int]:
         return list_files(self._root, folder, limits)
+
+    def find(self, folder: str, limits: FolderLimits, skip: Collection[str] = ()) -> Found:
+        return find_files(self._root, folder, limits, skip)
 
 
 @contextlib.contextmanager
@@ -85,42 +89,80 @@ def list_files(root: Path, folder: str, limits: FolderLimits) -> dict[str, int]:
     """Path (relative to `folder`) and size of every file below it, sorted; empty if the folder does not exist."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), open_folder(root, folder) as top:
-        _walk(top, "", found, limits)
+        for path, status in _walk(top, "", limits.depth, _refuse):
+            found[path] = status.st_size
+            if len(found) > limits.files:
+                raise refused(path, f"more than {limits.files} files")
     total = sum(found.values())
     if total > limits.bytes:
         raise refused(folder, f"{total} bytes in total; at most {limits.bytes} are allowed")
     return dict(sorted(found.items()))
 
 
-def _walk(folder: int, prefix: str, found: dict[str, int], limits: FolderLimits) -> None:
-    if prefix.count("/") > limits.depth:
-        raise refused(prefix, f"nested deeper than {limits.depth} folders")
+def find_files(root: Path, folder: str, limits: FolderLimits, skip: Collection[str] = ()) -> Found:
+    """See `RankFiles.find`."""
+    found: list[FoundFile] = []
+    others: list[LeptonError] = []
+    try:
+        with open_folder(root, folder) as top:
+            for path, status in _walk(top, "", limits.depth, others.append, skip):
+                found.append(FoundFile(path, status.st_size, status.st_mtime_ns))
+                if len(found) == limits.files:
+                    break
+    except FileNotFoundError:
+        pass
+    except LeptonError as error:
+        # The folder itself is a link or a file.
+        others.append(error)
+    return Found(found, len(others))
+
+
+def _walk(
+    folder: int, prefix: str, depth: int, refuse: Callable[[LeptonError], None], skip: Collection[str] = ()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Path and status of every regular file. Other entries are skipped if `refuse`, which gets the error, does not
+    raise it."""
+    if prefix.count("/") > depth:
+        refuse(refused(prefix, f"nested deeper than {depth} folders"))
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             path = prefix + entry.name
-            _check_name(entry.name, path)
+            if entry.name in skip:
+                continue
+            if problem := _name_problem(entry.name):
+                refuse(refused(path.encode(errors="replace").decode(), problem))
+                continue
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                inner = _opened(entry.name, _FOLDER, folder, path)
                 try:
-                    _walk(inner, f"{path}/", found, limits)
+                    inner = _opened(entry.name, _FOLDER, folder, path)
+                except LeptonError as error:
+                    refuse(error)
+                    continue
+                try:
+                    yield from _walk(inner, f"{path}/", depth, refuse, skip)
                 finally:
                     os.close(inner)
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                raise refused(path, "neither a regular file nor a folder")
-            found[path] = status.st_size
-            if len(found) > limits.files:
-                raise refused(path, f"more than {limits.files} files")
+            elif stat.S_ISREG(status.st_mode):
+                yield path, status
+            else:
+                refuse(refused(path, "neither a regular file nor a folder"))
 
 
-def _check_name(name: str, path: str) -> None:
+def _refuse(error: LeptonError) -> None:
+    raise error
+
+
+def _name_problem(name: str) -> str:
+    """Why a manifest cannot have a file of this name; empty if it can."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise refused(path.encode(errors="replace").decode(), "a name that is not UTF-8") from None
+        return "a name that is not UTF-8"
     if "\\" in name or any(letter < " " or letter == "\x7f" for letter in name):
-        raise refused(path, "a name with a backslash or control character")
+        return "a name with a backslash or control character"
+    return ""
 
 
 def _opened(name: str, flags: int, folder: int, shown: str) -> int:

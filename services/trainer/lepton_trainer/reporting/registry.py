@@ -73,6 +73,8 @@ class Finished:
     environment: Mapping[str, Any] = field(default_factory=dict)
     package: Sequence[FileEntry] = ()
     code_digest: str = ""
+    # What the script left, of an attempt that failed.
+    files: Sequence[FileEntry] = ()
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class AttemptRegistry:
                 final=finished.final,
                 result=result,
                 cause=cause_message(finished.cause) if finished.cause else None,
+                files=list_to_proto(finished.files, artifacts_pb2.FileEntry),
             )
         )
 
