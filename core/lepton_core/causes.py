@@ -60,7 +60,8 @@ class EndCause(StrEnum):
     STOPPED_FROM_OUTSIDE = "stopped_from_outside"
     NO_OUTCOME = "no_outcome"
 
-    # What it left. Parameters error (an error code); model.
+    # What it left. Parameters error (an error code); model; of a script files and files_left_out: how many of the files
+    # that it wrote are kept, and how many are not.
     MODEL_REFUSED = "model_refused"
     MODEL_NOT_LOGGED = "model_not_logged"
     RESULT_INVALID = "result_invalid"

@@ -31,7 +31,7 @@ from lepton_trainer.processes.environment import attempt_environment
 
 RETURNED = "returned"
 ROUND_SECONDS = 0.1
-NOT_RETURNED = {"inputs", "code", "resume", "home", "tmp", "attempt.json"}
+NOT_RETURNED = {"inputs", "resume", "home", "tmp", "attempt.json"}
 Message = dict[str, Any]
 
 

@@ -242,6 +242,35 @@ def checkpoint_rows(found: Sequence[Checkpoint]) -> list[tuple[object, ...]]:
 
 
 @app.command()
+def files(
+    run_id: RunId,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Number of the attempt. [default: the last that left files]")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--to", help="Write the files into this folder.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the files that the script of a run left, or fetch them. They are kept if its result could not be used.
+
+    With --to, each file is verified by its SHA-256. Files that exist with the right bytes are not fetched again.
+    Nothing is deleted.
+    """
+    with connect() as client:
+        run = client.runs.find_id(run_id)
+        if folder is not None:
+            found = client.runs.fetch_files(run, folder, attempt, progress=not (quiet or as_json))
+            value = {"folder": str(folder), "files": render.jsonable(found)}
+            render.show(value, as_json, lambda: Text(f"{render.count(len(found), 'file')} in {folder}"))
+            return
+        found = client.runs.files(run, attempt)
+    columns = ("FILE", "#SIZE", "DIGEST")
+    rows = [(entry.path, render.size(entry.bytes), entry.digest[:19]) for entry in found]
+    empty = "No files are kept: only those of a script whose result cannot be used are."
+    render.show(found, as_json, lambda: render.table(columns, rows, empty=empty))
+
+
+@app.command()
 def cancel(run_id: RunId, as_json: Json = False) -> None:
     """Cancel a run. A queued run ends at once; a running one ends when its processes have ended."""
     with connect() as client:

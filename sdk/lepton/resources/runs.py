@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lepton.resources.checkpoints import find_checkpoint
 from lepton.resources.id_prefix import SHOWN_MATCHES, only_match
+from lepton.resources.left_files import left_by, require_left
 from lepton.resources.logs import LogPiece, check_stream, follow_pieces, read_pieces, spoken
 from lepton.resources.models import Models
 from lepton.transport.http import Transport, new_key, part
@@ -19,6 +20,7 @@ from lepton_core.api import (
     Attempt,
     Cause,
     Checkpoint,
+    FileEntry,
     ListAttemptsResponse,
     ListCheckpointsResponse,
     ListRunsResponse,
@@ -215,6 +217,14 @@ class Run:
         """Writes the files of one of its checkpoints into `folder`: see `Runs.fetch_checkpoint`."""
         return self._runs.fetch_checkpoint(self.id, folder, which, progress=progress)
 
+    def files(self, attempt: int | None = None) -> list[FileEntry]:
+        """The files that its script left: see `Runs.files`."""
+        return self._runs.files(self.id, attempt)
+
+    def fetch_files(self, folder: str | Path, attempt: int | None = None, *, progress: bool = True) -> list[FileEntry]:
+        """Writes the files that its script left into `folder`: see `Runs.fetch_files`."""
+        return self._runs.fetch_files(self.id, folder, attempt, progress=progress)
+
     def logs(self, *, follow: bool = False, stream: str = "") -> Iterator[str]:
         """Pieces of the log as text; with `follow`, until the run has ended. `stream`: see `Runs.logs`."""
         return self._runs.logs(self.id, follow=follow, stream=stream)
@@ -284,9 +294,32 @@ class Runs:
 
     def pull_checkpoint(self, checkpoint: Checkpoint, folder: str | Path, *, progress: bool = True) -> None:
         """As `fetch_checkpoint`, of a checkpoint from `checkpoints`."""
-        files = read_manifest(self._transport, checkpoint.manifest_digest)
-        title = f"checkpoint of step {checkpoint.step}"
+        self._pull(checkpoint.manifest_digest, folder, f"checkpoint of step {checkpoint.step}", progress)
+
+    def files(self, run_id: str, attempt: int | None = None) -> builtins.list[FileEntry]:
+        """The files that the script of an attempt left, ordered by path; of the last attempt that left any, unless
+        `attempt` is the number of another one.
+
+        They are kept if a script's result could not be used: new and changed files of its code folder below `code/`,
+        and those of the model package below `package/`. Otherwise there are none.
+        """
+        chosen = left_by(run_id, self.attempts(run_id), attempt)
+        return read_manifest(self._transport, chosen.files_digest) if chosen else []
+
+    def fetch_files(
+        self, run_id: str, folder: str | Path, attempt: int | None = None, *, progress: bool = True
+    ) -> builtins.list[FileEntry]:
+        """Writes the files of `files` into `folder`, each verified by its SHA-256. Nothing in it is deleted.
+
+        Raises NOT_FOUND if none are kept, with the attempts that left files.
+        """
+        chosen = require_left(run_id, self.attempts(run_id), attempt)
+        return self._pull(chosen.files_digest, folder, f"files of attempt {chosen.number}", progress)
+
+    def _pull(self, manifest_digest: str, folder: str | Path, title: str, progress: bool) -> builtins.list[FileEntry]:
+        files = read_manifest(self._transport, manifest_digest)
         pull_files(self._transport, files, Path(folder), title=title, progress=progress)
+        return files
 
     def metric_points(self, run_id: str, *keys: str) -> list[MetricPoint]:
         """The recorded points in order, of the metric `key` or of all metrics. Raises NOT_FOUND if the run has recorded

@@ -56,7 +56,10 @@ class TrainerSettings(Settings):
         7 * 86400
     )
     rank_log_bytes: Annotated[int, Field(gt=0, description="Largest log of a rank; the rest is dropped.")] = 64 << 20
-    max_package_bytes: Annotated[int, Field(gt=0, description="Largest model package or checkpoint.")] = 20 * _GIB
+    max_package_bytes: Annotated[
+        int,
+        Field(gt=0, description="Largest model package or checkpoint; also limits the files kept of a failed script."),
+    ] = 20 * _GIB
     cache_bytes: Annotated[int, Field(ge=0, description="Size of the cache of input files.")] = 20 * _GIB
 
     metrics_listen: MetricsListen = ""

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from lepton_core.api import FileEntry
 from lepton_core.causes import EndCause
-from lepton_core.errors import Cause, LeptonError, invalid
+from lepton_core.errors import Cause, ErrorCode, LeptonError, invalid
+from lepton_core.grpc.client import open_sync_channel
 from lepton_core.jobs.spec import parse_job
 from lepton_trainer.attempt import completion
 from lepton_trainer.attempt.completion import Ending
+from lepton_trainer.files.left_files import KeptFiles
 from lepton_trainer.files.untrusted_files import LocalRankFiles
 from lepton_trainer.processes.control_channel import Control
 from lepton_trainer.processes.guard_clients import Rank
@@ -38,7 +41,10 @@ def ending(root: Path, exit_code: int = 0, registry: Any = None) -> Ending:
     known = Rank()
     known.exit_code, known.ended_at = exit_code, 1.0
     placement = SimpleNamespace(files=LocalRankFiles(root), ranks={0: known}, poll=lambda: exit_code)
-    config: Any = SimpleNamespace(assignment=SimpleNamespace(code_digest="sha256:" + "a" * 64))
+    config: Any = SimpleNamespace(
+        assignment=SimpleNamespace(run_id="run_1", code_digest="sha256:" + "a" * 64),
+        policy=SimpleNamespace(max_package_bytes=1000),
+    )
     return Ending(config, SCRIPT, registry, placement, Control())  # type: ignore[arg-type]  # what is read of a placement
 
 
@@ -88,12 +94,89 @@ def test_a_refused_failure_is_reported_without_its_parameters(tmp_path: Path) ->
     assert last.cause == Cause(EndCause.RANK_EXITED, {}, "rank 0 ended with exit code 3")
 
 
+class Registry:
+    """Refuses reports with files, if asked to."""
+
+    def __init__(self, *, refuses_files: bool = False) -> None:
+        self.offered: list[Finished] = []
+        # Of an address where nobody listens, and not used.
+        self.channel = open_sync_channel("127.0.0.1:1", "token")
+        self._refuses_files = refuses_files
+
+    def finish(self, finished: Finished) -> None:
+        if self._refuses_files and finished.files:
+            raise invalid("files", "refused")
+        self.offered.append(finished)
+
+
+def reported(root: Path, registry: Registry) -> Finished:
+    """The accepted report of a script whose evaluation is no JSON."""
+    (root / "evaluation.json").write_text("nonsense")
+    assert ending(root, registry=registry).offer(asked_to_leave=False) is Result.FAILED
+    registry.channel.close()
+    [finished] = registry.offered
+    assert finished.cause is not None
+    assert finished.cause.code == EndCause.RESULT_INVALID
+    return finished
+
+
+def keeping(monkeypatch: pytest.MonkeyPatch, result: KeptFiles | Exception) -> None:
+    def keep(*_: object) -> KeptFiles:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(completion, "keep_left_files", keep)
+
+
+MODEL = FileEntry(path="code/model.pt", digest="sha256:" + "b" * 64, bytes=3)
+
+
+def test_a_result_that_cannot_be_used_is_reported_with_what_the_script_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping(monkeypatch, KeptFiles([MODEL], 2))
+    finished = reported(tmp_path, Registry())
+    assert finished.files == [MODEL]
+    assert finished.cause is not None
+    assert finished.cause.parameters == {"error": "invalid", "files": 1, "files_left_out": 2}
+    hint = "1 kept, 2 left out (`lepton run files run_1 --to FOLDER` fetches them)"
+    assert finished.cause.message.endswith(f"; files that the script left: {hint}")
+
+
+def test_files_that_the_registry_refuses_do_not_change_the_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping(monkeypatch, KeptFiles([MODEL], 0))
+    finished = reported(tmp_path, Registry(refuses_files=True))
+    assert finished.files == ()
+    assert finished.cause is not None
+    assert finished.cause.parameters == {"error": "invalid"}
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (LeptonError(ErrorCode.UNAVAILABLE, "the object store answered 503"), "the object store answered 503"),
+        (OverflowError("secret text"), "OverflowError"),
+    ],
+)
+def test_an_upload_that_fails_does_not_change_the_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    keeping(monkeypatch, error)
+    finished = reported(tmp_path, Registry())
+    assert (finished.result, finished.final, finished.files) == (Result.FAILED, True, ())
+    assert finished.cause is not None
+    assert finished.cause.message.endswith(f"; its files are not kept: {why}")
+
+
 def test_a_failure_that_is_refused_again_is_given_up(tmp_path: Path) -> None:
-    class Registry(RefusingRegistry):
+    class Stubborn(RefusingRegistry):
         def finish(self, finished: Finished) -> None:
             self.offered.append(finished)
             raise LeptonError(invalid("x", "refused").code, "refused")
 
-    registry = Registry()
+    registry = Stubborn()
     assert ending(tmp_path, exit_code=3, registry=registry).offer(asked_to_leave=False) is None
     assert len(registry.offered) == 2
