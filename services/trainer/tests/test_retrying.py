@@ -42,6 +42,13 @@ def test_what_another_try_cannot_help_is_raised(code: ErrorCode, calls: int) -> 
     assert call.calls == calls
 
 
+def test_an_outage_that_may_last_only_some_time_is_raised() -> None:
+    call = Call(ErrorCode.UNAVAILABLE, 1000)
+    with pytest.raises(LeptonError, match="failed"):
+        retry(call, Control(), "uploading", seconds=0.0)
+    assert call.calls == 1
+
+
 def test_a_stale_attempt_is_abandoned() -> None:
     control = Control()
     with pytest.raises(AbandonedError):
