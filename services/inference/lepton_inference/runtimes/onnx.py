@@ -11,9 +11,11 @@ from lepton_core.model_format.formats import ONNX
 from lepton_core.model_format.graph_check import check_graph, first_line, load_failure
 from lepton_core.model_format.onnx_check import check_onnx_bytes
 from lepton_core.model_format.signature import Signature
+from lepton_inference.runtimes.run_limit import RunLimit
 
 Array = NDArray[Any]
 
+LIMIT = RunLimit()
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
@@ -50,8 +52,14 @@ class OnnxModel:
         self._outputs = [tensor.name for tensor in signature.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        run = LIMIT.run()
+        run.begin()
         try:
-            values = self._session.run(self._outputs, inputs)
+            values = self._session.run(self._outputs, inputs, run.options)
         except Exception as error:  # noqa: BLE001 - the same
+            if run.end():
+                detail = f"the model was stopped, since it ran for more than {LIMIT.seconds:g} s with this input"
+                raise LeptonError(ErrorCode.INVALID, detail) from None
             raise LeptonError(ErrorCode.INVALID, f"the model refuses this input: {first_line(error)}") from None
+        run.end()
         return dict(zip(self._outputs, values, strict=True))
