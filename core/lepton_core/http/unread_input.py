@@ -1,5 +1,7 @@
 """Refuses parameters and bodies that a route does not read. If they were ignored, they would seem to have worked."""
 
+from collections.abc import Collection, Iterable
+
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -20,8 +22,12 @@ async def refuse_unread_input(request: Request) -> None:
     # Many programs call health checks, and some add parameters to avoid caches.
     if not request.query_params or not isinstance(route, APIRoute) or not route.include_in_schema:
         return
-    known = _query_names(route.dependant)
-    unknown = sorted(set(request.query_params) - known)[:MAX_FIELD_ERRORS]
+    refuse_unknown_parameters(request.query_params, _query_names(route.dependant))
+
+
+def refuse_unknown_parameters(parameters: Iterable[str], known: Collection[str]) -> None:
+    """Raises INVALID with each of `parameters` that is not among the `known` ones."""
+    unknown = sorted(set(parameters).difference(known))[:MAX_FIELD_ERRORS]
     if unknown:
         fields = [unknown_name(name[:128], name, known, "query parameter") for name in unknown]
         raise LeptonError(ErrorCode.INVALID, summary(fields), fields)

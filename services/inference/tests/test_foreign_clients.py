@@ -145,9 +145,20 @@ async def test_a_version_in_the_query_is_refused_with_the_path_to_use(fleet: Fle
     assert "/versions/VERSION/infer" in answer.json()["error"]
 
 
+async def test_inference_refuses_an_unknown_query_parameter_by_name(fleet: Fleet) -> None:
+    await fleet.deploy(multiplier())
+    for path in (INFER, INFER.replace("/infer", "/versions/1/infer")):
+        answer = await fleet.http.post(f"{path}?timeout=3&empty", json={"inputs": [TENSOR]})
+        assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, ["empty", "timeout"])
+
+
 async def test_a_broken_body_of_the_index_is_refused(fleet: Fleet) -> None:
-    for body in (b"{", b"[" * 100_000):
-        assert (await fleet.http.post("/v2/repository/index", content=body)).status_code == 422
+    for body in (b"{", b"[" * 100_000, b"[]", b'"x"', b'{"ready": 3}', b'{"reday": true}'):
+        answer = await fleet.http.post("/v2/repository/index", content=body)
+        assert answer.status_code == 422, body[:20]
+    assert answer.json()["errors"][0]["field"] == "reday"
+    for body in (b"", b"{}", b'{"ready": null}', b'{"ready": true}'):
+        assert (await fleet.http.post("/v2/repository/index", content=body)).status_code == 200, body
 
 
 async def test_over_grpc_an_unknown_model_is_not_ready_and_empty_contents_are_no_contents(fleet: Fleet) -> None:

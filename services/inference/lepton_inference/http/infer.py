@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.http.guard import Guard
 from lepton_core.http.routes import RouteIndex
+from lepton_core.http.unread_input import refuse_unknown_parameters
 from lepton_core.identity import Authenticator, current_principal
 from lepton_core.observability import Observe
 from lepton_inference.dataplane import Dataplane, deadline_in
@@ -63,10 +64,8 @@ class InferMiddleware:
 
 async def infer(dataplane: Dataplane, name: str, version: str, scope: Scope, receive: Receive, send: Send) -> None:
     caller = current_principal()
-    if b"version" in scope["query_string"] and "version" in parse_qs(scope["query_string"].decode("latin-1"), True):
-        raise invalid(
-            "version", f"is not a query parameter of this path; use /v2/models/{name[:128]}/versions/VERSION/infer"
-        )
+    if scope["query_string"]:
+        _refuse_query(name, scope["query_string"].decode("latin-1"))
     served = dataplane.find(caller, name, version)
     if header(scope, b"content-encoding") not in (None, b"identity"):
         detail = "compressed bodies are not supported; send the body uncompressed"
@@ -78,3 +77,12 @@ async def infer(dataplane: Dataplane, name: str, version: str, scope: Scope, rec
     answer = await (unless_gone(receive, work) if served.queue.slow else work)
     headers, body = to_body(name, request, answer)
     await respond(send, headers, body)
+
+
+def _refuse_query(name: str, query: str) -> None:
+    """This route does not pass the check of the app's other routes (`refuse_unread_input`)."""
+    parameters = parse_qs(query, keep_blank_values=True)
+    if "version" in parameters:
+        message = f"is not a query parameter of this path; use /v2/models/{name[:128]}/versions/VERSION/infer"
+        raise invalid("version", message)
+    refuse_unknown_parameters(parameters, known=())

@@ -2,16 +2,24 @@
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
-from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.identity import current_principal
 from lepton_core.model_format.signature import TensorSpec
+from lepton_core.validation import parse
 from lepton_inference.dataplane import Dataplane
 from lepton_inference.http.openapi import INFER_ANSWER, INFER_BODY, READY_ANSWER
 from lepton_inference.server_metadata import EXTENSIONS, NAME, VERSION
+
+
+class _IndexBody(BaseModel):
+    """https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md"""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ready: bool | None = None
 
 
 def routes(dataplane: Dataplane) -> APIRouter:
@@ -39,12 +47,8 @@ def _add_server(router: APIRouter, dataplane: Dataplane) -> None:
     async def repository_index(request: Request) -> list[dict[str, str]]:
         """The project's deployments; with `{"ready": true}`, only those that serve a model."""
         body = await request.body()
-        try:
-            wanted = orjson.loads(body) if body else {}
-        except orjson.JSONDecodeError as error:
-            raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
-        ready_only = isinstance(wanted, dict) and wanted.get("ready") is True
-        return dataplane.index(current_principal(), ready_only=ready_only)
+        wanted = parse(_IndexBody, body) if body else _IndexBody()
+        return dataplane.index(current_principal(), ready_only=bool(wanted.ready))
 
 
 def _add_model(router: APIRouter, prefix: str, dataplane: Dataplane) -> None:
