@@ -53,7 +53,7 @@ def lineage(
     Example: lepton lineage digits@champion
     """
     if down and both:
-        raise invalid("--down", "stands beside --both", allowed="one of them")
+        raise invalid("--down", "cannot be combined with --both", allowed="one of them")
     direction: Literal["up", "down", "both"] = "both" if both else "down" if down else "up"
     with connect() as client:
         found = client.lineage(id, direction, max_depth=depth)

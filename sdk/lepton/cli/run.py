@@ -209,7 +209,9 @@ def checkpoints(
     Nothing is deleted.
     """
     if folder is not None and not which:
-        raise invalid("--to", "given without --get", str(folder), "--get STEP, --get best or --get last beside it")
+        raise invalid(
+            "--to", "given without --get", str(folder), "only together with --get STEP, --get best or --get last"
+        )
     with connect() as client:
         run = client.runs.find_id(run_id)
         found = client.runs.checkpoints(run)

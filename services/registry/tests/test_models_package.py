@@ -2,11 +2,10 @@
 
 import json
 import pickle
-from pathlib import Path
 
 import pytest
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.ids import digest_of
 from lepton_core.model_format import formats
 from lepton_core.objects.store import ObjectStore
@@ -77,15 +76,37 @@ async def test_a_card_is_optional(inspect):
     assert (await inspect(model__onnx=model(), signature__json=SIGNATURE)).card_json == "{}"
 
 
-async def test_a_format_that_is_added_in_one_place_is_accepted_and_checked(inspect, monkeypatch):
+FACTOR_FORMAT = """
+from lepton_core.errors import invalid
+from lepton_core.model_format.formats import ModelFormat
+
+
+def check(file):
+    if not file.read_bytes().isdigit():
+        raise invalid(file.name, "not a whole number")
+
+
+FACTOR = ModelFormat(".factor", check, "model.factor")
+"""
+
+
+@pytest.fixture
+def factor_format(tmp_path, monkeypatch):
+    """Installed as a package is: a module, and the entry point in its metadata."""
+    metadata = tmp_path / "factor_runtime-1.dist-info"
+    metadata.mkdir()
+    (tmp_path / "factor_format.py").write_text(FACTOR_FORMAT)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: factor-runtime\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[lepton.model_formats]\nfactor = factor_format:FACTOR\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    formats.formats.cache_clear()
+    yield
+    formats.formats.cache_clear()
+
+
+@pytest.mark.usefixtures("factor_format")
+async def test_a_format_of_another_package_is_accepted_and_checked(inspect):
     """As docs/adding-a-runtime.md says."""
-
-    def check(file: Path) -> None:
-        if not file.read_bytes().isdigit():
-            raise invalid(file.name, "not a whole number")
-
-    factor = formats.ModelFormat(".factor", check, "model.factor")
-    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, factor))
     package = await inspect(model__factor=b"3", signature__json=SIGNATURE)
     assert [file.path for file in package.files] == ["model.factor", "signature.json"]
     for files, words in (

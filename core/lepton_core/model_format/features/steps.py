@@ -108,7 +108,7 @@ class Lookup(_Many):
         if sum(map(len, self.vocabularies)) > MAX_VOCABULARY:
             raise ValueError(f"the vocabularies hold more than {MAX_VOCABULARY} entries")
         if any(len(set(words)) != len(words) for words in self.vocabularies):
-            raise ValueError("an entry stands twice in a vocabulary")
+            raise ValueError("an entry occurs twice in a vocabulary")
         return self
 
 
