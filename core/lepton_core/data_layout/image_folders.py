@@ -88,9 +88,10 @@ def _looks_like_image(path: Path) -> bool:
 
 
 def _root(folder: Path) -> Path:
-    """The folder that holds the classes: people often pack one folder around them."""
+    """The folder that holds the classes: people often pack one folder around them. A folder of held-out data alone is
+    none of these."""
     inner = list(_subfolders(folder))
-    while len(inner) == 1 and list(_subfolders(inner[0])):
+    while len(inner) == 1 and inner[0].name.lower() not in HOLDOUT_NAMES and list(_subfolders(inner[0])):
         folder = inner[0]
         inner = list(_subfolders(folder))
     return folder
@@ -122,7 +123,7 @@ def _split_problem(folders: list[Path], named: list[Path], parts: list[Path]) ->
         message = f"in {_listed(parts)} are the folders of the classes, and no part of that split is {_listed(unknown)}"
         return invalid("data", message, None, PARTS)
     if not any(folder.name.lower() in TRAIN_NAMES for folder in parts):
-        return invalid("data", f"{_listed(parts)} are to hold out, and no folder is to train on", None, PARTS)
+        return invalid("data", f"named to be held out: {_listed(parts)}; no folder is to train on", None, PARTS)
     return None
 
 

@@ -19,16 +19,20 @@ Part = Literal["train", "holdout"]
 
 
 def held_out(files: Sequence[str]) -> list[bool] | None:
-    """Which of the files are held out, by their names; None when none is named for a part, or all for the same one.
+    """Which of the files are held out, by their names; None when none is named for a part, when all are to train on,
+    and for one file that is all of the data.
 
-    Raises INVALID where only some are named for a part: to train on the others would mix what is kept apart.
+    Raises INVALID where only some are named for a part, since to train on the others would mix what is kept apart, and
+    where all are held out.
     `files` are paths within the data.
     """
-    for separators in (r"[.]", r"[._ -]"):
-        parts = [_part(PurePosixPath(file), separators) for file in files]
+    for find in (_by_dots, _by_ends, _by_any_word):
+        parts = [find(PurePosixPath(file)) for file in files]
         if {"train", "holdout"} == set(parts):
             return [part == "holdout" for part in parts]
-    parts = [_part(PurePosixPath(file), r"[.]") for file in files]
+    parts = [_by_dots(PurePosixPath(file)) for file in files]
+    if set(parts) == {"holdout"} and files != [PurePosixPath(files[0]).name]:
+        raise invalid("data", f"{files[0]} is named to be held out, and no file to train on", allowed=SPLIT_RULE)
     if "holdout" in parts and None in parts:
         named, other = files[parts.index("holdout")], files[parts.index(None)]
         raise invalid(
@@ -37,10 +41,28 @@ def held_out(files: Sequence[str]) -> list[bool] | None:
     return None
 
 
-def _part(file: PurePosixPath, separators: str) -> Part | None:
-    """A folder's name counts before the file's. Of a file's name, its first or last word."""
-    words = re.split(separators, file.name.lower())[:-1]
-    for name in (*(folder.lower() for folder in file.parent.parts), *words[:1], *words[-1:]):
+def _by_dots(file: PurePosixPath) -> Part | None:
+    """`train.csv`, `adult.train.csv`."""
+    words = file.name.lower().split(".")[:-1]
+    return _part(file, [*words[:1], *words[-1:]])
+
+
+def _by_ends(file: PurePosixPath) -> Part | None:
+    """`train-00000-of-00001.parquet`, `X_train.csv`."""
+    words = re.split(r"[._ -]", file.name.lower())[:-1]
+    return _part(file, [*words[:1], *words[-1:]])
+
+
+def _by_any_word(file: PurePosixPath) -> Part | None:
+    """`data_train_2024.csv`, `trainData1.csv`. A name with words of both parts says nothing."""
+    words = [word.lower() for word in re.findall(r"[A-Z]*[a-z]+|[A-Z]+", file.stem)]
+    found = {_part(file, [word]) for word in words} - {None}
+    return found.pop() if len(found) == 1 else _part(file, [])
+
+
+def _part(file: PurePosixPath, words: Sequence[str]) -> Part | None:
+    """By the first name that names a part: a folder's counts before the words of the file's own."""
+    for name in (*(folder.lower() for folder in file.parent.parts), *words):
         if name in TRAIN_NAMES:
             return "train"
         if name in HOLDOUT_NAMES:

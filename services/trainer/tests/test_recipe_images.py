@@ -71,6 +71,7 @@ def test_every_usual_name_of_a_split_counts(held: str, tmp_path: Path) -> None:
         (("train/a", "train/b", "test"), ("without a folder for each class: test/",)),
         (("train", "test"), ("without a folder for each class: test/, train/",)),
         (("dev/a", "dev/b", "test/a"), ("dev/, test/", "no folder is to train on")),
+        (("test/a", "test/b"), ("test/", "no folder is to train on")),
     ],
 )
 def test_folders_that_are_no_part_of_a_split_are_named(

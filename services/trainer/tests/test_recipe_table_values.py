@@ -149,10 +149,50 @@ def test_numbers_that_no_rule_can_read_are_refused_with_an_example(tmp_path: Pat
     assert set(rows(tmp_path, categorical=("x",)).words) == {"x"}
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1 234", "5 678", "9 012"],
+        ["1\u202f234,50", "5\u202f678,00", "7,25"],
+        ["1'234.5", "5'678", "9'012"],
+        ["1.234.567", "5.678.901", "9.012.345"],
+        ["1_234", "5_678", "9_012"],
+        ["(12.50)", "(7.00)", "3.25"],
+        ["\u22121.5", "\u22122.5", "3.5"],
+        ["-$5.00", "$7.00", "$9.00"],
+        ["1,5", "2,5", "3.5", "4.5"],
+        ["1,5", "2,5", "3,5", "4.5"],
+    ],
+)
+def test_numbers_of_another_notation_or_of_two_never_become_categories(values: list[str], tmp_path: Path) -> None:
+    text = refused(column(tmp_path, values))
+    assert "column 'x' holds numbers written like" in text
+    assert "one notation in all rows" in text
+    assert set(rows(tmp_path, categorical=("x",)).words) == {"x"}
+
+
+def test_a_notation_that_differs_between_the_files_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "x;y\n" + "1,5;a\n2,5;b\n3,5;a\n" * 10, "train.csv")
+    write(tmp_path, "x,y\n" + "1.5,a\n2.5,b\n" * 5, "test.csv")
+    assert "written like '1,5' and like '1.5'" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("values", [["1-2", "3-4", "5-6"], ["1.2.3", "1.2.4", "2.0.0"], ["030 1234", "040 99", "1 2"]])
+def test_other_text_with_digits_is_a_category(values: list[str], tmp_path: Path) -> None:
+    assert set(rows(column(tmp_path, values)).words) == {"x"}
+
+
+def test_leading_zeros_are_named(tmp_path: Path) -> None:
+    data = prepared(column(tmp_path, ["01067", "10115", "80331"]))
+    assert any("'01067', read as 1067" in note and "categorical: [x]" in note for note in data.notes)
+    data = prepared(column(tmp_path, ["0.5", "10", "0"]))
+    assert not any("leading zeros" in note for note in data.notes)
+
+
 def test_a_column_of_numbers_with_other_words_says_why_it_is_none(tmp_path: Path) -> None:
     data = prepared(column(tmp_path, ["1", "2", "3", "unknown"]))
     assert any("75 % of its values are numbers" in note and "'unknown'" in note for note in data.notes)
-    assert not any("as ids" in note for note in data.notes)
+    assert not any("ids do not help" in note for note in data.notes)
 
 
 def test_a_target_may_be_written_with_a_comma(tmp_path: Path) -> None:
@@ -186,6 +226,12 @@ def test_rows_of_each_class_are_in_the_log(tmp_path: Path) -> None:
         (["adult_train.csv", "adult_test.csv"], ["adult_test.csv"]),
         (["blood_test.csv", "urine.csv"], []),
         (["train.csv"], []),
+        (["test.csv"], []),
+        (["X_train.csv", "X_test.csv"], ["X_test.csv"]),
+        (["data_train_2024.csv", "data_test_2024.csv"], ["data_test_2024.csv"]),
+        (["trainData.csv", "ValidData2.csv"], ["ValidData2.csv"]),
+        (["train1.csv", "train2.csv", "test1.csv"], ["test1.csv"]),
+        (["contest_a.csv", "training_b.csv"], []),
     ],
 )
 def test_names_of_files_and_folders_bring_the_split(names: list[str], held: list[str], tmp_path: Path) -> None:
@@ -197,6 +243,13 @@ def test_names_of_files_and_folders_bring_the_split(names: list[str], held: list
         assert found.split == "as the names of the files say"
     else:
         assert "held out, seed" in found.split
+
+
+@pytest.mark.parametrize("names", [["test.csv", "val.csv"], ["test/a.csv"]])
+def test_held_out_data_alone_are_not_trained_on(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        write(tmp_path, "x,y\n" + "1,a\n2,b\n" * 10, name)
+    assert "no file to train on" in refused(tmp_path)
 
 
 def test_a_half_named_split_is_refused(tmp_path: Path) -> None:
@@ -255,7 +308,7 @@ def test_numbers_near_1e22_are_described(tmp_path: Path) -> None:
 
 def test_numbers_that_count_rows_are_called_ids(tmp_path: Path) -> None:
     lines = "".join(f"{n},{7 * n + n % 3},{'ab'[n % 2]}\n" for n in range(60))
-    (note,) = [note for note in prepared(write(tmp_path, "row,income,y\n" + lines)).notes if "as ids" in note]
+    (note,) = [note for note in prepared(write(tmp_path, "row,income,y\n" + lines)).notes if "ids do not help" in note]
     assert "'row' (60 in 60 rows)" in note
     assert "income" not in note
 
@@ -279,8 +332,9 @@ def test_iso_dates_become_numbers_and_serving_reads_them_alike(tmp_path: Path) -
 
 
 def test_dates_in_other_forms_are_named(tmp_path: Path) -> None:
-    data = prepared(column(tmp_path, ["31.05.2024", "01.06.2024"]))
-    assert any("'31.05.2024'" in note and "2024-05-31" in note for note in data.notes)
+    for values in (["31.05.2024", "01.06.2024"], ["31 May 2024", "1 Jun 2024"], ["May 31, 2024", "June 1, 2024"]):
+        data = prepared(column(tmp_path, values))
+        assert any(repr(values[0]) in note and "2024-05-31" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(

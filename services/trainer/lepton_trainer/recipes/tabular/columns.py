@@ -36,8 +36,18 @@ LARGEST_EXACT = 2**53
 _FORMATS = (NumberFormat.PERCENT, NumberFormat.COMMA_PERCENT, NumberFormat.GROUPED, NumberFormat.COMMA)
 _GROUPED_FOR_SURE = r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*$|^[+-]?[0-9]{1,3}(?:,[0-9]{3}){2,}$"
 _UNIT = r"^([$€£¥]?)\s?[+-]?[0-9][0-9.,']*\s?([^\s0-9.,]{0,4})$"
-# Ambiguous dates, such as 01/02/2024.
-_OTHER_DATE = r"^[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{4}|[0-9]{2})(?:[ T].*)?$|^[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}$"
+# Numbers of other notations: 1 234,5 and 1'234.5 and 1_234, (12.50) for -12.50, a minus sign of typography, -$5.
+_SIGN = r"[+\-\u2212\u2013]?"
+_GROUPS = "|".join(
+    rf"[0-9]{{1,3}}(?:{separator}[0-9]{{3}})+" for separator in ("[ \\u00a0\\u2009\\u202f'\u2019_]", "[.]", ",")
+)
+_WRITTEN_NUMBER = rf"^{_SIGN}[$€£¥]?{_SIGN}(?:{_GROUPS}|[0-9]+)(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?\s?%?$|^\([0-9.,]+\)$"
+# Ambiguous dates, such as 01/02/2024, and those with the name of a month.
+_OTHER_DATE = (
+    r"^[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{4}|[0-9]{2})(?:[ T].*)?$|^[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}$"
+    r"|^[0-9]{1,2}[ .-]{1,2}\pL{3,9}[ .,-]{1,2}(?:[0-9]{4}|[0-9]{2})$|^\pL{3,9}[ .]{1,2}[0-9]{1,2},? [0-9]{4}$"
+)
+_LEADING_ZERO = r"^0[0-9]+$"
 
 
 class Kind(StrEnum):
@@ -92,7 +102,8 @@ def guess(table: Table, name: str, *, numeric: bool = False, categorical: bool =
         if not numeric and (large := _large_integers(name, present)).kind is Kind.CATEGORY:
             return large
         form = NumberFormat.PLAIN if parsed.is_not_null().sum() >= MOSTLY * len(present) else _format(name, present)
-        return Guess(Kind.NUMBER, form or NumberFormat.PLAIN, _format_note(name, form, present))
+        note = _format_note(name, form, present) or ("" if numeric else _zeros_note(name, present))
+        return Guess(Kind.NUMBER, form or NumberFormat.PLAIN, note)
     if (form := _format(name, present)) is not None:
         return Guess(Kind.NUMBER, form, _format_note(name, form, present))
     if present.str.contains(ISO_DATE).sum() >= MOSTLY * len(present):
@@ -146,7 +157,19 @@ def _format_note(name: str, form: NumberFormat | None, present: pl.Series) -> st
     return f"data: column {name!r} holds numbers written like {example!r}, read as {value:g}"
 
 
+def _zeros_note(name: str, present: pl.Series) -> str:
+    """Postal codes and the like are read as numbers, which few expect."""
+    codes = present.filter(present.str.contains(_LEADING_ZERO))
+    if len(codes) == 0:
+        return ""
+    return (
+        f"data: column {name!r} holds numbers with leading zeros, such as {codes[0]!r}, read as {float(codes[0]):g};"
+        f" if they are codes, `categorical: [{name}]` under `train` keeps them as they are"
+    )
+
+
 def _category(name: str, present: pl.Series) -> Guess:
+    _refuse_other_notations(name, present)
     numbers = present.cast(pl.Float64, strict=False).is_not_null()
     if numbers.sum() >= len(present) / 2:
         other = present.filter(~numbers)[0]
@@ -164,6 +187,23 @@ def _category(name: str, present: pl.Series) -> Guess:
         )
     _refuse_units(name, present)
     return Guess(Kind.CATEGORY)
+
+
+def _refuse_other_notations(name: str, present: pl.Series) -> None:
+    """Refuses numbers of a notation that is not read, or of several: as categories they would be useless."""
+    written = present.str.contains(_WRITTEN_NUMBER)
+    if written.sum() < MOSTLY * len(present) or present.n_unique() < 3:
+        return
+    numbers = present.cast(pl.Float64, strict=False).is_not_null()
+    example = present.filter(written & ~numbers)[0]
+    plain = present.filter(numbers)
+    raise invalid(
+        "data",
+        f"column {name!r} holds numbers written like {example!r}" + (f" and like {plain[0]!r}" if len(plain) else ""),
+        example,
+        f"one notation in all rows and files: 1234.5, or 1,234.5, or 1.234,5, or 45% "
+        f"(or name {name!r} in `categorical` or `ignore`)",
+    )
 
 
 def _refuse_units(name: str, present: pl.Series) -> None:
