@@ -40,6 +40,13 @@ async def test_bad_credentials_get_the_same_answer(token: str) -> None:
     assert error.detail == "the credentials are missing, not known, revoked or expired"
 
 
+async def test_of_two_credentials_neither_counts() -> None:
+    async with serving() as (_, address, _jobs):
+        with pytest.raises(LeptonError) as caught:
+            await get(address, KEY, metadata=[("authorization", f"Bearer {KEY}")])
+    assert caught.value.code is ErrorCode.UNAUTHENTICATED
+
+
 async def test_a_service_is_not_let_through_a_door_for_keys() -> None:
     async with serving() as (_, address, _jobs):
         assert (await refusal(address, GATEWAY)).code is ErrorCode.PERMISSION_DENIED

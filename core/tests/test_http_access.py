@@ -37,6 +37,13 @@ async def test_no_credentials_no_answer(token: str) -> None:
     assert answer.headers["www-authenticate"] == 'Bearer realm="lepton"'
 
 
+async def test_of_two_credentials_neither_counts() -> None:
+    headers = [("authorization", f"Bearer {KEY}"), ("authorization", f"Bearer {KEY}")]
+    async with serving(make_app()) as port, connected(port, {}) as http:
+        problem(await http.get("/things/a", headers=headers), 401)
+        assert (await http.get("/things/a", headers=headers[:1])).status_code == 200
+
+
 async def test_a_role_too_low_is_403_and_names_the_role() -> None:
     async with client() as http:
         assert (await http.post("/things/a:stop")).status_code == 200

@@ -260,9 +260,11 @@ class _Guard:
 
     async def _admit(self, context: Any) -> None:
         authorization = acting = request_id = ""
+        authorized = False
         for key, value in context.invocation_metadata():
             if key == "authorization":
-                authorization = value
+                # Of two, neither counts, as over HTTP.
+                authorization, authorized = "" if authorized else value, True
             elif key == ACTING_KEY:
                 acting = value
             elif key == REQUEST_ID_HEADER:

@@ -146,10 +146,12 @@ class _Exchange:
         self._chunked = False
         self._hosts = 0
         self._received = 0
-        request_id = ""
+        request_id, authorized = "", False
         for name, value in scope["headers"]:
             if name == b"authorization":
-                self.authorization = value.decode("latin-1")
+                # Of two, a proxy might use another one than we do: then neither counts.
+                self.authorization = "" if authorized else value.decode("latin-1")
+                authorized = True
             elif name == b"content-length":
                 self._content_length = int(value) if value.isdigit() else -1
             elif name == b"transfer-encoding":
