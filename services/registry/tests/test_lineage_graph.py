@@ -186,3 +186,23 @@ async def test_a_prediction_of_another_project_is_not_found(database, story):
     with pytest.raises(LeptonError) as raised:
         await database.read(lambda conn: ROOTS.find(conn, OTHER, prediction))
     assert raised.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_what_a_script_wrote_into_its_environment_does_not_make_lineage_unreadable(database: Database) -> None:
+    run_id = new_id("run")
+    nodes = [
+        Node(run_id, "run", "digits", {"state": "succeeded"}),
+        Node(ENVIRONMENT, "environment", "machine", {"platform": "x" * 3_000_000, "python": "3.11"}),
+    ]
+    await database.write(lambda conn: edges.record(conn, PROJECT, [Edge(run_id, "ran_in", ENVIRONMENT)], nodes))
+    found = await database.read(lambda conn: graph.describe(conn, PROJECT, [run_id, ENVIRONMENT], ROOTS.kinds))
+    assert found[1].facts == {"platform": "left out: 3000002 characters", "python": "3.11"}
+
+
+async def test_facts_have_a_limit_in_one_answer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MAX_FACTS_CHARS", 50)
+    runs = [new_id("run") for _ in range(3)]
+    nodes = [Node(run, "run", "digits", {"note": "x" * 10}) for run in runs]
+    await database.write(lambda conn: edges.record(conn, PROJECT, [], nodes))
+    found = await database.read(lambda conn: graph.describe(conn, PROJECT, runs, ROOTS.kinds))
+    assert [list(node.facts) for node in found] == [["note"], ["note"], ["left_out"]]

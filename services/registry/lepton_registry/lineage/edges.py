@@ -13,6 +13,8 @@ from lepton_registry.lineage.tables import LineageEdgeRow, LineageNodeRow
 
 EDGES = table(LineageEdgeRow)
 NODES = table(LineageNodeRow)
+# Of one fact, as JSON.
+MAX_FACT_CHARS = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,20 @@ def _node_rows(nodes: Sequence[tuple[str, Node]]) -> list[dict[str, Any]]:
             "id": node.id,
             "kind": node.kind,
             "name": node.name,
-            "facts_json": canonical_json(dict(node.facts)),
+            "facts_json": canonical_json(_bounded(node.facts)),
         }
         for project, node in sorted(nodes, key=lambda each: (each[0], each[1].id))
     ]
+
+
+def _bounded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is too large to show: an environment's facts are what a script wrote, and a run may have a thousand
+    metrics."""
+    sizes = {name: len(canonical_json(value)) for name, value in facts.items()}
+    return {
+        name: value if sizes[name] <= MAX_FACT_CHARS else f"left out: {sizes[name]} characters"
+        for name, value in facts.items()
+    }
 
 
 def _edge_rows(edges: Sequence[tuple[str, Edge]]) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ from lepton_registry.lineage.kinds import NodeKinds
 
 DEFAULT_DEPTH = 16
 MAX_EDGES = 5_000
-_CHUNK = 1_000
+# Of the facts in one answer, which must fit into one message.
+MAX_FACTS_CHARS = 4 * 1024 * 1024
+_CHUNK = 100
 _COLUMNS = (EDGES.c.from_id, EDGES.c.relation, EDGES.c.to_id, EDGES.c.created_at_us)
 
 
@@ -70,19 +72,26 @@ def _walk(project: str, root: str, max_depth: int, near: sa.Column[Any], far: sa
 
 
 def describe(conn: sa.Connection, project: str, ids: Iterable[str], kinds: NodeKinds) -> list[FoundNode]:
-    """The nodes in the order given; a node that was not recorded is named by its id."""
+    """The nodes in the order given; a node that was not recorded is named by its id.
+
+    Facts beyond MAX_FACTS_CHARS in total are left out: those of the nodes that come last.
+    """
     ordered = list(dict.fromkeys(ids))
-    known: dict[str, sa.Row[Any]] = {}
+    found: list[FoundNode] = []
+    left = MAX_FACTS_CHARS
     for start in range(0, len(ordered), _CHUNK):
         part = ordered[start : start + _CHUNK]
         statement = sa.select(NODES).where(NODES.c.project == project, NODES.c.id.in_(part))
-        known |= {row.id: row for row in conn.execute(statement)}
-    return [
-        FoundNode(id_, known[id_].kind, known[id_].name, stored_document(known[id_].facts_json))
-        if id_ in known
-        else FoundNode(id_, kinds.name_of(id_), id_, {})
-        for id_ in ordered
-    ]
+        known = {row.id: row for row in conn.execute(statement)}
+        for id_ in part:
+            row = known.get(id_)
+            if row is None:
+                found.append(FoundNode(id_, kinds.name_of(id_), id_, {}))
+                continue
+            left -= len(row.facts_json)
+            facts = stored_document(row.facts_json) if left >= 0 else {"left_out": "the answer would be too large"}
+            found.append(FoundNode(id_, row.kind, row.name, facts))
+    return found
 
 
 def exists(conn: sa.Connection, project: str, node_id: str) -> bool:
