@@ -1,6 +1,6 @@
 """The queue's names, and one way to make a Celery app.
 
-A message is a hint, or a body that was not accepted yet; the state is in the registry's database. Celery over Redis
+A message is a wake-up, or a body that was not accepted yet; the state is in the registry's database. Celery over Redis
 loses and repeats messages by design (early acks, redelivery by wall clocks), so nothing here relies on delivery.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
-HINT_QUEUE = "lepton.hints"
+WAKEUP_QUEUE = "lepton.hints"  # the name on the wire, from the first release
 WAKE_TASK = "lepton.wake"
 
 SUBMISSION_QUEUE = "lepton.submissions"
@@ -49,7 +49,7 @@ def celery_settings() -> dict[str, Any]:
         "result_backend": None,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
-        "task_default_queue": HINT_QUEUE,
+        "task_default_queue": WAKEUP_QUEUE,
         "worker_prefetch_multiplier": 1,
         "worker_pool": "threads",
         "worker_enable_remote_control": False,
@@ -66,6 +66,6 @@ def celery_settings() -> dict[str, Any]:
             "health_check_interval": 10,
             # Of the workers alone: kombu lets every consumer put back what another one left unacknowledged, and a
             # worker has no access to the submissions.
-            **{f"{name}_key": f"{HINT_QUEUE}.{name}" for name in ("unacked", "unacked_index", "unacked_mutex")},
+            **{f"{name}_key": f"{WAKEUP_QUEUE}.{name}" for name in ("unacked", "unacked_index", "unacked_mutex")},
         },
     }

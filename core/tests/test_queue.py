@@ -10,13 +10,13 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery, reply_stream
+from lepton_core.queue import WAKE_TASK, WAKEUP_QUEUE, build_celery, reply_stream
 from lepton_fixtures.servers import ValkeyServer
 
 # A process, as workers are: Celery's consumer cannot be stopped from another thread without losing sockets.
 WORKER = """
 import sys
-from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_core.queue import WAKEUP_QUEUE, WAKE_TASK, build_celery
 
 app = build_celery(sys.argv[1])
 
@@ -29,7 +29,7 @@ def wake():
 
 print("ready", flush=True)
 app.WorkController(
-    pool="solo", queues=[HINT_QUEUE], without_gossip=True, without_mingle=True, without_heartbeat=True
+    pool="solo", queues=[WAKEUP_QUEUE], without_gossip=True, without_mingle=True, without_heartbeat=True
 ).start()
 """
 
@@ -53,12 +53,12 @@ def test_a_hint_wakes_a_worker_and_leaves_nothing_behind(valkey: ValkeyServer) -
     with redis.Redis.from_url(valkey.url) as client, worker(valkey.url) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        publish(valkey.url, WAKE_TASK, HINT_QUEUE)
+        publish(valkey.url, WAKE_TASK, WAKEUP_QUEUE)
         assert process.stdout.readline() == "woken\n"
         deadline = time.monotonic() + 10
-        while client.hlen(f"{HINT_QUEUE}.unacked"):
+        while client.hlen(f"{WAKEUP_QUEUE}.unacked"):
             assert time.monotonic() < deadline
-        assert client.llen(HINT_QUEUE) == 0
+        assert client.llen(WAKEUP_QUEUE) == 0
         assert not list(client.scan_iter("celery-task-meta-*"))
 
 
@@ -75,7 +75,7 @@ def test_messages_are_json_and_nothing_else_is_accepted(valkey: ValkeyServer) ->
 def test_a_dead_queue_server_fails_soon(unused_tcp_port: int) -> None:
     app = build_celery(f"redis://127.0.0.1:{unused_tcp_port}/0")
     with pytest.raises(Exception, match=r"111|refused"):
-        app.send_task(WAKE_TASK, queue=HINT_QUEUE, retry=False)
+        app.send_task(WAKE_TASK, queue=WAKEUP_QUEUE, retry=False)
 
 
 def test_each_producer_has_its_own_replies() -> None:

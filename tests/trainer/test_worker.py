@@ -15,7 +15,7 @@ from redis import Redis
 
 from lepton_core.ids import digest_of
 from lepton_core.jobs.spec import JobSpec
-from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_core.queue import WAKE_TASK, WAKEUP_QUEUE, build_celery
 from lepton_fixtures.processes import ServerProcess, slowness, wait_until
 from lepton_fixtures.registry_calls import put_files
 from lepton_fixtures.servers import S3Bucket, ValkeyServer
@@ -158,7 +158,7 @@ async def test_a_hint_wakes_the_worker_at_once(desk: Desk, valkey: ValkeyServer)
     run_id = await desk.submit("print('awake')")
     app = build_celery(valkey.url)
     with app.connection_for_write() as connection:
-        app.send_task(WAKE_TASK, queue=HINT_QUEUE, connection=connection)
+        app.send_task(WAKE_TASK, queue=WAKEUP_QUEUE, connection=connection)
     await desk.until(run_id, SUCCEEDED)
 
 

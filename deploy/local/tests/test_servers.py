@@ -19,7 +19,7 @@ from minio.error import S3Error
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lepton_core.queue import HINT_QUEUE, SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, build_celery
+from lepton_core.queue import SUBMISSION_QUEUE, SUBMIT_TASK, WAKE_TASK, WAKEUP_QUEUE, build_celery
 from lepton_fixtures.processes import wait_until
 from lepton_local.components import Component, Wiring, objects_component, port_hosts, queue_component
 from lepton_local.diagnosis import queue_logins, queue_memory
@@ -118,23 +118,23 @@ def test_queue_users_are_kept_to_their_keys(servers: Servers, user: str, command
 
 HINTED = """
 import sys
-from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_core.queue import WAKEUP_QUEUE, WAKE_TASK, build_celery
 app = build_celery(sys.argv[1])
 def wake(): print("woken", flush=True)
 app.task(name=WAKE_TASK)(wake)
 alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
-app.WorkController(pool="solo", queues=[HINT_QUEUE], **alone).start()
+app.WorkController(pool="solo", queues=[WAKEUP_QUEUE], **alone).start()
 """
 
 
 def test_a_worker_hears_hints_with_a_worker_s_rights(servers: Servers) -> None:
     command = [sys.executable, "-c", HINTED, servers.wiring.broker_url("workers")]
-    build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=HINT_QUEUE)
+    build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=WAKEUP_QUEUE)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stderr is not None
         assert worker.stdout.readline() == "woken\n", worker.stderr.read()
-        build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=HINT_QUEUE)
+        build_celery(servers.wiring.broker_url("services")).send_task(WAKE_TASK, queue=WAKEUP_QUEUE)
         assert worker.stdout.readline() == "woken\n"
         worker.kill()
         said = worker.stderr.read()

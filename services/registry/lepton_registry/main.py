@@ -30,7 +30,7 @@ from lepton_registry.database.engine import Database, open_database
 from lepton_registry.database.leadership import Leadership
 from lepton_registry.events.feed import Feed
 from lepton_registry.events.relay import Sink
-from lepton_registry.events.sinks import Hinter, Stream
+from lepton_registry.events.sinks import Stream, WakeupSink
 from lepton_registry.migrations.upgrade import upgrade
 from lepton_registry.module import Module, Parts, Wake
 from lepton_registry.modules import MODULES
@@ -131,7 +131,7 @@ def _queue(settings: RegistrySettings, clients: contextlib.AsyncExitStack) -> tu
     client = redis.Redis.from_url(settings.broker_url, socket_timeout=5.0, socket_connect_timeout=5.0)
     clients.push_async_callback(client.aclose)
     waker = Waker(build_celery(settings.broker_url), client)
-    return waker.wake, [Hinter(waker.wake), Stream(client)]
+    return waker.wake, [WakeupSink(waker.wake), Stream(client)]
 
 
 async def _nobody_to_wake() -> None:

@@ -86,7 +86,7 @@ class RegistrySettings(Settings):
     )
     broker_url: str = Field(
         default="",
-        description="Redis or Valkey; empty: no event stream, and no hints, so workers find work only by polling.",
+        description="Redis or Valkey; empty: no event stream, and no wake-ups, so workers find work only by polling.",
     )
     object_store: ObjectStoreSettings
     service_tokens_file: Path = Field(description="JSON file: name of each service → SHA-256 of its token.")

@@ -6,11 +6,11 @@ import json
 import pytest
 import redis.asyncio as redis
 
-from lepton_core.queue import EVENT_STREAM, HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_core.queue import EVENT_STREAM, WAKE_TASK, WAKEUP_QUEUE, build_celery
 from lepton_registry.database.leadership import Leadership
 from lepton_registry.events import outbox, store
 from lepton_registry.events.relay import Relay
-from lepton_registry.events.sinks import Hinter, Stream
+from lepton_registry.events.sinks import Stream, WakeupSink
 from lepton_registry.scheduling.sweeper import Sweeper
 from lepton_registry.wakeups import Waker
 
@@ -34,7 +34,7 @@ async def relayed(scene, valkey, queue):
     leadership = Leadership(scene.database, alone=True)
     await leadership.try_to_lead()
     waker = Waker(build_celery(valkey.url), queue)
-    relay = Relay(scene.database, leadership, [Hinter(waker.wake), Stream(queue)])
+    relay = Relay(scene.database, leadership, [WakeupSink(waker.wake), Stream(queue)])
     sweeper = Sweeper(scene.database, leadership, waker.wake, beat_seconds=0.05)
     tasks = [asyncio.create_task(relay.run()), asyncio.create_task(sweeper.run())]
     scene.sweeper = sweeper
@@ -59,14 +59,14 @@ async def test_many_queued_runs_leave_one_hint_in_the_queue(relayed, queue):
         await relayed.submit()
 
     async def hinted():
-        return await queue.llen(HINT_QUEUE) >= 1
+        return await queue.llen(WAKEUP_QUEUE) >= 1
 
     await until(hinted)
     await until(relayed.all_delivered)
     for _ in range(10):
         await relayed.sweeper.beat()
-    assert await queue.llen(HINT_QUEUE) == 1
-    message = json.loads((await queue.lrange(HINT_QUEUE, 0, 0))[0])
+    assert await queue.llen(WAKEUP_QUEUE) == 1
+    message = json.loads((await queue.lrange(WAKEUP_QUEUE, 0, 0))[0])
     assert message["headers"]["task"] == WAKE_TASK
     assert message["content-type"] == "application/json"
 
@@ -74,14 +74,14 @@ async def test_many_queued_runs_leave_one_hint_in_the_queue(relayed, queue):
 async def test_a_hint_that_an_unsuitable_worker_ate_is_given_again(relayed, queue):
     await relayed.submit()
     for _ in range(3):
-        assert await queue.brpop(HINT_QUEUE, timeout=10) is not None
+        assert await queue.brpop(WAKEUP_QUEUE, timeout=10) is not None
 
 
 async def test_after_flushall_queued_runs_are_hinted_again(relayed, queue, valkey):
     await relayed.submit()
 
     async def hinted():
-        return await queue.llen(HINT_QUEUE) == 1
+        return await queue.llen(WAKEUP_QUEUE) == 1
 
     await until(hinted)
     valkey.command("FLUSHALL")
@@ -93,10 +93,10 @@ async def test_no_hint_without_a_queued_run(relayed, queue):
     claimed = await relayed.claim(await relayed.worker())
     assert claimed.run.id == run.id
     await until(relayed.all_delivered)
-    await queue.delete(HINT_QUEUE)
+    await queue.delete(WAKEUP_QUEUE)
     for _ in range(5):
         await relayed.sweeper.beat()
-    assert await queue.llen(HINT_QUEUE) == 0
+    assert await queue.llen(WAKEUP_QUEUE) == 0
 
 
 async def test_events_are_cloudevents_in_the_stream_in_order(relayed, queue):
@@ -138,7 +138,7 @@ async def test_a_queue_server_that_is_away_stops_nothing_and_gets_all_later(scen
     leadership = Leadership(scene.database, alone=True)
     await leadership.try_to_lead()
     waker = Waker(build_celery(valkey.url), client)
-    relaying = asyncio.create_task(Relay(scene.database, leadership, [Hinter(waker.wake), Stream(client)]).run())
+    relaying = asyncio.create_task(Relay(scene.database, leadership, [WakeupSink(waker.wake), Stream(client)]).run())
     await asyncio.to_thread(valkey.kill)
     runs = [(await scene.submit()).id for _ in range(3)]
     assert (await scene.claim(await scene.worker())).run.id == runs[0]

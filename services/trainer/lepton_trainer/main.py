@@ -18,7 +18,7 @@ from lepton_trainer.reporting.registry import PoolRegistry
 from lepton_trainer.settings import TrainerSettings
 from lepton_trainer.worker.script_user import find_script_user, try_out
 from lepton_trainer.worker.telemetry import samples
-from lepton_trainer.worker.wakeups import HintListener
+from lepton_trainer.worker.wakeups import WakeupListener
 from lepton_trainer.worker.worker import Worker
 
 _log = logging.getLogger("lepton_trainer")
@@ -41,7 +41,7 @@ def main() -> int:
         return 2
     act_on((signal.SIGTERM, signal.SIGINT), worker.stop)
     broker_url = settings.broker_url.get_secret_value()
-    listener = HintListener(broker_url, worker.wake.set) if broker_url else None
+    listener = WakeupListener(broker_url, worker.wake.set) if broker_url else None
     if listener is not None:
         listener.start()
     metrics = Metrics()

@@ -25,13 +25,13 @@ end
 """
 
 
-class Hinter:
-    """Puts at most one hint into the queue. It means "there is work"; the worker that takes it claims a run.
+class WakeupSink:
+    """Puts at most one wake-up into the queue. It means "there is work"; the worker that takes it claims a run.
 
-    A worker is woken at once, and then not again for REST_SECONDS: many events at once need only one hint.
+    A worker is woken at once, and then not again for REST_SECONDS: many events at once need only one wake-up.
     """
 
-    name = "hints"
+    name = "hints"  # of its position in the database, from the first release
 
     def __init__(self, wake: Callable[[], Awaitable[None]]) -> None:
         self._wake = wake

@@ -99,10 +99,10 @@ class Sweeper:
         for attempt_id in lost:
             log.warning("attempt %s is lost: %s", attempt_id, LEASE_LOST.message)
         if waiting:
-            await self._hint()
+            await self._wake_worker()
 
-    async def _hint(self) -> None:
+    async def _wake_worker(self) -> None:
         try:
             await self._wake()
-        except Exception as error:  # noqa: BLE001 - any error of the broker's client; workers also ask without a hint
-            log.warning("no hint was sent: %s", error)
+        except Exception as error:  # noqa: BLE001 - any error of the broker's client; workers also ask without a wake-up
+            log.warning("no wake-up was sent: %s", error)

@@ -1,17 +1,17 @@
-"""Wake-up calls from the queue. A hint has no content, so it may be lost, repeated or late."""
+"""Wake-up calls from the queue. A wake-up has no content, so it may be lost, repeated or late."""
 
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from lepton_core.queue import HINT_QUEUE, WAKE_TASK, build_celery
+from lepton_core.queue import WAKE_TASK, WAKEUP_QUEUE, build_celery
 
 _log = logging.getLogger(__name__)
 RESTART_SECONDS = 5.0
 
 
-class HintListener:
+class WakeupListener:
     """A Celery consumer in a thread; its only task wakes the worker's loop and returns."""
 
     def __init__(self, broker_url: str, wake: Callable[[], None]) -> None:
@@ -19,7 +19,7 @@ class HintListener:
         self._app.task(name=WAKE_TASK)(wake)
         self._consumer: Any = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="wakeups", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -35,7 +35,7 @@ class HintListener:
             # `solo`: the task is too small for a pool, and a process with gRPC must not fork.
             self._consumer = self._app.WorkController(
                 pool="solo",
-                queues=[HINT_QUEUE],
+                queues=[WAKEUP_QUEUE],
                 without_gossip=True,
                 without_mingle=True,
                 without_heartbeat=True,
