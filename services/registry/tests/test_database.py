@@ -1,7 +1,10 @@
 """One writer with group commit on SQLite, retried transactions on PostgreSQL (PROTOCOLS, 11)."""
 
 import asyncio
+import resource
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +18,17 @@ from lepton_registry.refusal import RefusedToStart
 
 def add(name):
     return lambda conn: conn.execute(sa.insert(LOCKS), {"name": name})
+
+
+@contextmanager
+def growing_no_more(file):
+    """The kernel refuses to this process what goes beyond the file's present end. SQLite writes there at the commit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def names(database):
@@ -152,6 +166,18 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path):
     with pytest.raises(LeptonError) as raised:
         await database.read(lambda conn: conn.execute(sa.text("SELECT 1")))
     assert raised.value.code is ErrorCode.UNAVAILABLE
+    await database.close()
+
+
+async def test_a_disk_that_is_full_at_the_commit_refuses_it_as_unavailable(sqlite_url):
+    create_tables(sqlite_url)
+    database = open_database(sqlite_url)
+    await database.write(add("kept"))
+    with growing_no_more(Path(f"{sa.make_url(sqlite_url).database}-wal")), pytest.raises(LeptonError) as refused:
+        await database.write(add("refused"))
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+    await database.write(add("again"))
+    assert set(await names(database)) == {"kept", "again"}
     await database.close()
 
 

@@ -7,6 +7,7 @@ waiting writes in one transaction, each in its own savepoint.
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -185,7 +186,8 @@ class Database:
 def public_error(error: BaseException) -> BaseException:
     """The LeptonError of a database error: UNAVAILABLE, so that the caller tries again, if the database is down, locked
     or full; INVALID for a value that it cannot store."""
-    if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError)):
+    # SQLite's transactions begin and end at the driver, which raises its own errors.
+    if isinstance(error, (sa.exc.OperationalError, sa.exc.TimeoutError, sqlite3.OperationalError)):
         unavailable = LeptonError(ErrorCode.UNAVAILABLE, "the database is not available")
         unavailable.__cause__ = error
         return unavailable
