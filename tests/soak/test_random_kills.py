@@ -1,4 +1,5 @@
-"""Minutes of random kills and floods while jobs come in by three doors: each accepted job ends once.
+"""Minutes of random kills, stops and floods while jobs come in by three doors and a model is asked: each accepted job
+ends once, and each answer can be traced.
 
 `make test-soak` runs it. LEPTON_SOAK_SECONDS is how long each platform is disturbed; LEPTON_SOAK_SEED repeats the same
 choices, though not the same moments.
@@ -18,16 +19,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import psutil
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lepton import Client
-from lepton_core.api import RunState
+from lepton import Client, Run
+from lepton_core.api import Attempt, RunState
+from lepton_core.causes import EndCause
 from lepton_core.queue import SUBMISSION_STREAM, reply_stream
 from lepton_fixtures.attempt_trees import processes_marked
 from lepton_fixtures.callers import Caller, key
@@ -35,15 +39,19 @@ from lepton_fixtures.databases import postgres_database
 from lepton_fixtures.jobs import QUICK, assert_succeeded, curve
 from lepton_fixtures.platform import RunningPlatform
 from lepton_fixtures.processes import wait_until
+from lepton_fixtures.serving import ask, constant_of, serve
 from lepton_fixtures.submissions import Submission, message, runs_named
 
 SECONDS = float(os.environ.get("LEPTON_SOAK_SECONDS", "75"))
 SEED = int(os.environ.get("LEPTON_SOAK_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 # A loaded machine needs some seconds for each of the small trainings.
-JOB_EVERY, FLOOD_EVERY, KILL_EVERY = 6.0, 20.0, 4.0
+JOB_EVERY, FLOOD_EVERY, KILL_EVERY, ASK_EVERY = 6.0, 20.0, 4.0, 0.5
+# Of four disturbances one is a stop instead of a kill, of some seconds: shorter or longer than the fence of 8 s.
+STOP_SECONDS = 10.0
 FLOOD = 40
 PARTS = ("gateway", "registry", "queue", "objects", "inference", "trainer")
 ROLES = ("supervisor", "guard", "program")
+SERVED = "sum"
 TABLE = "width,height,kind\n" + "".join(f"{i % 7},{i % 5},{'a' if i % 2 else 'b'}\n" for i in range(60))
 # All trainings have the same seed, so all must have the same curve, however often they were interrupted.
 TRAINING: dict[str, Any] = {
@@ -52,6 +60,15 @@ TRAINING: dict[str, Any] = {
     "train": {"target": "kind", "epochs": 3, "seed": 7},
     "register": {"model": "soak"},
     "retries": 10,
+}
+# How an attempt may end that was disturbed from outside. Anything else would be a wrong diagnosis, or a fault of ours.
+DISTURBED = {
+    EndCause.RELEASED,
+    EndCause.WORKER_RESTARTED,
+    EndCause.LEASE_LOST,
+    EndCause.REGISTRY_UNREACHABLE,
+    EndCause.RANK_KILLED,
+    EndCause.GUARD_LOST,
 }
 # So many ranks that no worker takes it: a flood waits in the queue until it is cancelled.
 WAITING = TRAINING | {"resources": {"ranks": 64}}
@@ -67,6 +84,8 @@ class Sent:
 
     submissions: list[Submission] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    # Ids of the answered predictions.
+    predictions: list[str] = field(default_factory=list)
 
     def names(self) -> Counter[str]:
         called = [submission.name for submission in self.submissions]
@@ -75,7 +94,7 @@ class Sent:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def soaked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningPlatform]:
-    """A platform on either database, with the dataset `table`."""
+    """A platform on either database, with the dataset `table` and a model that is served."""
     settings = dict(QUICK)
     with ExitStack() as stack:
         if request.param == "postgres":
@@ -86,6 +105,7 @@ def soaked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningPl
         (tmp_path / "table").mkdir()
         (tmp_path / "table" / "table.csv").write_text(TABLE)
         running.client().datasets.push("table", tmp_path / "table", progress=False)
+        serve(ask_caller(running, stack), SERVED, 1.0)
         yield running
 
 
@@ -135,8 +155,18 @@ class Producer:
         return False
 
 
-def kill_something(platform: RunningPlatform, chance: random.Random, killed: Counter[str]) -> None:
-    """SIGKILL to a part of the platform, or to a process of an attempt."""
+def ask_model(platform: RunningPlatform, caller: Caller, sent: Sent) -> None:
+    """One prediction of the deployed model, whose answer is right or not there at all."""
+    with contextlib.suppress(httpx.TransportError):
+        answer = ask(caller, SERVED)
+        if answer.status_code == 503:
+            return
+        assert constant_of(answer) == 1.0
+        sent.predictions.append(answer.json()["parameters"]["prediction_id"])
+
+
+def disturb_something(platform: RunningPlatform, chance: random.Random, killed: Counter[str]) -> None:
+    """SIGKILL, or SIGSTOP for a while, to a part of the platform, or to a process of an attempt."""
     name = chance.choice(PARTS + ROLES)
     if name in PARTS:
         pids = [platform.part(name)["pid"]]
@@ -145,8 +175,17 @@ def kill_something(platform: RunningPlatform, chance: random.Random, killed: Cou
         pids = [process.pid for process in processes_marked(worker_id=worker_id).get(name, [])]
     # Between two lives a part has no process, and attempts come and go.
     with contextlib.suppress(psutil.NoSuchProcess, IndexError, TypeError):
-        psutil.Process(chance.choice(pids)).kill()
-        killed[name] += 1
+        process = psutil.Process(chance.choice(pids))
+        if chance.random() < 0.75:
+            process.kill()
+            killed[name] += 1
+        else:
+            process.suspend()
+            try:
+                time.sleep(chance.uniform(0.1, STOP_SECONDS))
+            finally:
+                process.resume()
+            killed[f"{name} (stopped)"] += 1
 
 
 def disturb(platform: RunningPlatform, sent: Sent) -> Counter[str]:
@@ -156,7 +195,8 @@ def disturb(platform: RunningPlatform, sent: Sent) -> Counter[str]:
     acts: list[tuple[float, Callable[[random.Random, ExitStack], Callable[[], None]]]] = [
         (JOB_EVERY, lambda chance, stack: Producer(platform, chance, sent, stack).training),
         (FLOOD_EVERY, lambda chance, stack: Producer(platform, chance, sent, stack).flood),
-        (KILL_EVERY, lambda chance, _: lambda: kill_something(platform, chance, killed)),
+        (KILL_EVERY, lambda chance, _: lambda: disturb_something(platform, chance, killed)),
+        (ASK_EVERY, lambda _, stack: partial(ask_model, platform, ask_caller(platform, stack), sent)),
     ]
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(acts)))
@@ -172,6 +212,12 @@ def disturb(platform: RunningPlatform, sent: Sent) -> Counter[str]:
         for future in futures:
             future.result()
     return killed
+
+
+def ask_caller(platform: RunningPlatform, stack: ExitStack) -> Caller:
+    caller = Caller(platform, key(platform.api_key))
+    stack.callback(caller.close)
+    return caller
 
 
 def replies(platform: RunningPlatform) -> dict[str, set[str]]:
@@ -208,11 +254,26 @@ def assert_cancelled(client: Client, run_id: str) -> None:
     assert (run.state, run.attempts()) == (RunState.CANCELLED, [])
 
 
+def assert_right_causes(run: Run, attempts: list[Attempt]) -> None:
+    """Of the attempts before the last, which succeeded."""
+    found = [attempt.cause.code for attempt in attempts[:-1] if attempt.cause is not None]
+    assert set(found) <= DISTURBED, f"{run.id}: {attempts}"
+
+
+def assert_traced(client: Client, predictions: list[str]) -> None:
+    """To the version of the model that gave the answer."""
+    assert predictions
+    for prediction in predictions:
+        kinds = [node.kind for node in client.lineage(prediction).nodes]
+        assert "model_version" in kinds, (prediction, kinds)
+
+
 def test_every_accepted_job_ends_once(soaked: RunningPlatform) -> None:
     sent = Sent()
     killed = disturb(soaked, sent)
     # Pytest shows it when the test fails.
-    _log.warning("seed %d: %d jobs; killed %s", SEED, sent.names().total(), dict(killed))
+    told = "seed %d: %d jobs, %d predictions; killed %s"
+    _log.warning(told, SEED, sent.names().total(), len(sent.predictions), dict(killed))
     wait_whole(soaked)
     runs = runs_by_name(soaked, sent)
     client = soaked.client()
@@ -222,7 +283,8 @@ def test_every_accepted_job_ends_once(soaked: RunningPlatform) -> None:
     trainings = [client.runs.get(run_id) for name, run_id in runs.items() if name.startswith("training-")]
     assert trainings
     for run in trainings:
-        assert_succeeded(soaked, run)
+        assert_right_causes(run, assert_succeeded(soaked, run))
+    assert_traced(client, sent.predictions)
     expected = curve(trainings[0])
     assert expected
     assert [run.id for run in trainings if curve(run) != expected] == []
