@@ -48,7 +48,7 @@ ERRORS_HEAD = """# Errors
 Generated from the code by `python docs/generate.py`.
 
 Every error has one of these codes, over HTTP (RFC 9457 problem details, `code`), gRPC (trailing metadata
-`lepton-error-bin`) and in the SDK (`LeptonError.code`). Act on the code, on `errors[].field` and, where there is
+`lepton-error-bin`) and in the SDK (`LeptonError.code`). Act on the code, on `errors[].field_path` and, where there is
 one, on `cause.code` with `cause.parameters`; sentences may change. *Retry* says whether the same request may succeed
 later; `Retry-After` then says when, where it is known.
 

@@ -13,10 +13,13 @@ from typing import Any
 from lepton_core.plain_text import plain, plain_json
 
 SHOWN_VALUE_CHARS = 200
+MAX_PART_CHARS = 256
 # Of an error as text; `fields` has them all.
 SHOWN_FIELDS = 10
 SHOWN_VALUES = 5
 
+# A field's place in a JSON body: names of members and indices of lists.
+Location = Sequence[str | int]
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -84,12 +87,17 @@ _BY_HTTP_STATUS = {row.http_status: row.code for row in reversed(_ROWS)} | {
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A wrong field: its path as the caller wrote it, why, the refused value as JSON text, and what is allowed."""
+    """A wrong field: its path as the caller wrote it, why, the refused value as JSON text, and what is allowed.
+
+    `field_path` has the path in parts, for programs: `("instances", "3", "age")`. It is empty where the field has
+    only a name, such as a setting or a file.
+    """
 
     field: str
     message: str
     value: str = ""
     allowed: str = ""
+    field_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +197,29 @@ def _rebuilt(
     )
 
 
-def invalid(field: str, message: str, value: object = None, allowed: str = "") -> LeptonError:
-    """The common case: one field is wrong."""
-    text = shown(value)
-    got = f" (got {text})" if text else ""
-    return LeptonError(ErrorCode.INVALID, f"{field}: {message}{got}", [FieldError(field, message, text, allowed)])
+def invalid(field: str | Location, message: str, value: object = None, allowed: str = "") -> LeptonError:
+    """The common case: one field is wrong. `field`: its name, or its place in a JSON body."""
+    return invalid_field(field_error(field, message, shown(value), allowed))
+
+
+def invalid_field(wrong: FieldError, others: Sequence[FieldError] = ()) -> LeptonError:
+    """INVALID that describes the first of the wrong fields."""
+    got = f" (got {wrong.value})" if wrong.value else ""
+    return LeptonError(ErrorCode.INVALID, f"{wrong.field}: {wrong.message}{got}", [wrong, *others])
+
+
+def field_error(field: str | Location, message: str, value: str = "", allowed: str = "") -> FieldError:
+    if isinstance(field, str):
+        return FieldError(field, message, value, allowed)
+    return FieldError(path_of(field), message, value, allowed, tuple(str(part)[:MAX_PART_CHARS] for part in field))
+
+
+def path_of(location: Location) -> str:
+    """`("train", "layers", 0)` as people write it: `train.layers[0]`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)[:128]
+    return path
 
 
 def shown(value: object) -> str:

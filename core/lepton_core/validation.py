@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, Location, field_error, invalid, shown
 from lepton_core.ids import LABEL_PATTERN, LABEL_RULE
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -64,8 +64,8 @@ def parse(model: type[Model], data: object, *, prefix: Sequence[str | int] = ())
         return model.model_validate(data)
     except ValidationError as error:
         if error.error_count() > MAX_LISTED_ERRORS:
-            field, message = path_of(prefix), f"{error.error_count()} fields are unknown or wrong"
-            raise invalid(field, message, allowed=", ".join(_names(model))) from None
+            message = f"{error.error_count()} fields are unknown or wrong"
+            raise invalid(tuple(prefix), message, allowed=", ".join(_names(model))) from None
         raise invalid_from(error.errors(include_url=False), model, prefix=prefix) from None
 
 
@@ -99,25 +99,17 @@ def near_matches(name: str, names: Iterable[str], *, most: int = 3, cutoff: floa
     return [each for match in near for each in spellings[match]][:most]
 
 
-def unknown_name(field: str, name: str, known: Iterable[str], kind: str = "field") -> FieldError:
+def unknown_name(field: str | Location, name: str, known: Iterable[str], kind: str = "field") -> FieldError:
     """An unknown name of a field (or another `kind` of thing), with what it may have meant."""
     known = sorted(known)
     near = near_matches(name, known)
     hint = f", did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
-    return FieldError(field, f"unknown {kind}{hint}", "", ", ".join(known) or "none")
-
-
-def path_of(location: Sequence[str | int]) -> str:
-    """`("train", "layers", 0)` as people write it: `train.layers[0]`."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)[:128]
-    return path
+    return field_error(field, f"unknown {kind}{hint}", "", ", ".join(known) or "none")
 
 
 def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix: Sequence[str | int]) -> FieldError:
     location = tuple(error["loc"])
-    field = path_of((*prefix, *location))
+    field = (*prefix, *location)
     kind, context = error["type"], error.get("ctx") or {}
     if kind == "extra_forbidden" and location:
         owner = _model_at(model, location[:-1])
@@ -133,7 +125,7 @@ def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix
     elif kind == "missing":
         message = "required"
     value = "" if kind in ("missing", "json_invalid") else shown(error.get("input"))
-    return FieldError(field, message, value, " and ".join(allowed))
+    return field_error(field, message, value, " and ".join(allowed))
 
 
 def _names(model: type[BaseModel]) -> list[str]:

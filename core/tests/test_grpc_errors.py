@@ -15,9 +15,8 @@ from lepton_proto.v1 import jobs_pb2, jobs_pb2_grpc
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 async def test_every_error_comes_back_exactly(code: ErrorCode) -> None:
-    sent = LeptonError(
-        code, "näher ☂ beschrieben", [FieldError("a.b", "wrong", '"x"', "y or z")], retry_after_seconds=1.5
-    )
+    fields = [FieldError("a[0].b", "wrong", '"x"', "y or z", ("a", "0", "b"))]
+    sent = LeptonError(code, "näher ☂ beschrieben", fields, retry_after_seconds=1.5)
     async with serving() as (_, address, jobs):
         jobs.asked = [sent, sent]
         error = await refusal(address, KEY, metadata=[("x-request-id", "abc")])

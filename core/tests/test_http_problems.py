@@ -5,8 +5,9 @@ import json
 import pytest
 
 from core.tests.http_service import client, problem
-from lepton_core.errors import ErrorCode, FieldError
-from lepton_core.http.problems import error_from_problem
+from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError
+from lepton_core.http.app import Problem
+from lepton_core.http.problems import error_from_problem, problem_of
 
 
 async def test_unknown_paths_and_methods_are_problems() -> None:
@@ -37,6 +38,11 @@ async def test_validation_names_the_field_the_value_and_what_it_may_have_meant()
         query = problem(await http.get("/things/a?limit=many"), 422)
         absent = problem(await http.post("/things", json={}), 422)
     assert [each["field"] for each in body["errors"]] == ["name", "train.lerning_rate"]
+    assert [each["field_path"] for each in body["errors"]] == [["name"], ["train", "lerning_rate"]]
+    assert [each.field_path for each in error_from_problem(422, json.dumps(body).encode()).fields] == [
+        ("name",),
+        ("train", "lerning_rate"),
+    ]
     assert body["errors"][0]["value"] == "3"
     assert "did you mean 'learning_rate'" in body["errors"][1]["message"]
     assert query["errors"][0] | {"message": ""} == {
@@ -44,8 +50,18 @@ async def test_validation_names_the_field_the_value_and_what_it_may_have_meant()
         "message": "",
         "value": '"many"',
         "allowed": "a whole number",
+        "field_path": ["limit"],
     }
     assert absent["errors"][0]["message"] == "required"
+
+
+def test_the_api_document_describes_all_members_of_a_problem() -> None:
+    schema = Problem.model_json_schema()
+    cause = Cause("no_worker", {"recipe": "tabular"}, "no worker")
+    error = LeptonError(ErrorCode.INVALID, "x", [FieldError("f", "m")], cause=cause)
+    sent = problem_of(error, "1")
+    assert set(sent) == set(schema["properties"])
+    assert set(sent["errors"][0]) == set(schema["$defs"]["ProblemField"]["properties"])
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_0, b"", b"nul"])

@@ -232,6 +232,7 @@ def test_wrong_rows_are_refused_by_field(row: object, field: str, words: str) ->
         decode_instances(row_signature(), [row])
     assert caught.value.code is ErrorCode.INVALID
     assert caught.value.fields[0].field == field
+    assert caught.value.fields[0].field_path[:2] == ("instances", "0")
     assert words in caught.value.fields[0].message + caught.value.fields[0].allowed
 
 

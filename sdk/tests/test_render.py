@@ -183,12 +183,17 @@ def test_a_row_is_json_or_a_file_of_it(tmp_path: Path) -> None:
 
 
 def test_a_wrong_value_is_named_by_its_row_and_column() -> None:
-    server = invalid("instances[3].a b", "not a number", "x", "a number")
+    server = invalid(("instances", 3, "a b"), "not a number", "x", "a number")
     assert in_own_words(server).detail == 'a b: not a number (got "x")'
-    told = in_own_words(server, 201)
-    assert (told.detail, told.fields[0].field) == ('row 204: a b: not a number (got "x")', "row 204: a b")
-    assert in_own_words(invalid("instances[0]", "not a row"), 1).detail == "row 1: not a row"
+    named = in_own_words(server, 201)
+    assert (named.detail, named.fields[0].field) == ('row 204: a b: not a number (got "x")', "row 204: a b")
+    assert in_own_words(invalid(("instances", 0), "not a row"), 1).detail == "row 1: not a row"
     assert in_own_words(LeptonError(ErrorCode.NOT_FOUND, "no such deployment")).detail == "no such deployment"
+
+
+def test_columns_and_values_that_look_like_places_are_shown_as_they_are() -> None:
+    wrong = invalid(("instances", 0, "instances[7].size: cm"), "not a number", "instances[5].x", "a number")
+    assert in_own_words(wrong, 1).detail == 'row 1: instances[7].size: cm: not a number (got "instances[5].x")'
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,11 @@ from pydantic import Field
 
 from lepton_core.api.base import JsonObject, Resource
 
+FIELD_PATH = (
+    'The path in parts, for programs: ["instances", "3", "age"]; the index of a list is a decimal number. '
+    "Empty where the field has only a name, such as a file."
+)
+
 
 class FieldError(Resource):
     """A wrong field of a request, and what is allowed."""
@@ -12,6 +17,7 @@ class FieldError(Resource):
     message: str = ""
     value: str = Field("", description="The refused value as JSON, shortened to 200 characters.")
     allowed: str = Field("", description="What is allowed, in words or as a list.")
+    field_path: list[str] = Field(default_factory=list, description=FIELD_PATH)
 
 
 class Cause(Resource):

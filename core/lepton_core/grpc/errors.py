@@ -44,7 +44,11 @@ def error_message(error: LeptonError, request_id: str = "") -> errors_pb2.Error:
     size = message.ByteSize()
     for each in error.fields:
         field = errors_pb2.FieldError(
-            field=each.field[:200], message=each.message[:500], value=each.value, allowed=each.allowed[:1000]
+            field=each.field[:200],
+            message=each.message[:500],
+            value=each.value,
+            allowed=each.allowed[:1000],
+            field_path=each.field_path,
         )
         size += field.ByteSize() + 4
         if size > MAX_ERROR_BYTES:
@@ -69,7 +73,10 @@ def cause_of(message: errors_pb2.Cause) -> Cause:
 
 def error_of(message: errors_pb2.Error) -> LeptonError:
     """The LeptonError that a message describes. Raises ValueError for a code that this version does not know."""
-    fields = [FieldError(each.field, each.message, each.value, each.allowed) for each in message.fields]
+    fields = [
+        FieldError(each.field, each.message, each.value, each.allowed, tuple(each.field_path))
+        for each in message.fields
+    ]
     cause = cause_of(message.cause) if message.HasField("cause") else None
     return LeptonError(ErrorCode(message.code), message.detail, fields, request_id=message.request_id, cause=cause)
 

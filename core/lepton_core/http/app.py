@@ -7,9 +7,10 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from lepton_core.api.errors import FIELD_PATH, Cause
 from lepton_core.api.limits import DEFAULT_MESSAGE_BYTES
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, code_for_http
 from lepton_core.http.docs import add_docs
@@ -102,6 +103,7 @@ class ProblemField(BaseModel):
     message: str
     value: str
     allowed: str
+    field_path: list[str] = Field([], description=FIELD_PATH)
 
 
 class Problem(BaseModel):
@@ -114,6 +116,7 @@ class Problem(BaseModel):
     code: ErrorCode
     errors: list[ProblemField]
     request_id: str
+    cause: Cause | None = Field(None, description="Present where a program can act on what failed.")
 
 
 def methods_of(app: FastAPI) -> list[str]:

@@ -18,7 +18,13 @@ def problem_of(error: LeptonError, request_id: str, *, status: int | None = None
         "detail": error.message,
         "code": error.code.value,
         "errors": [
-            {"field": each.field, "message": each.message, "value": each.value, "allowed": each.allowed}
+            {
+                "field": each.field,
+                "message": each.message,
+                "value": each.value,
+                "allowed": each.allowed,
+                "field_path": list(each.field_path),
+            }
             for each in error.fields
         ],
         "request_id": request_id,
@@ -38,7 +44,14 @@ def error_from_problem(status: int, body: bytes, retry_after: str = "") -> Lepto
         problem = json.loads(body)
         code = ErrorCode(problem["code"])
         fields = [
-            FieldError(str(each["field"]), str(each["message"]), str(each["value"]), str(each["allowed"]))
+            FieldError(
+                str(each["field"]),
+                str(each["message"]),
+                str(each["value"]),
+                str(each["allowed"]),
+                # Servers of the first release do not send it.
+                tuple(map(str, each.get("field_path", ()))),
+            )
             for each in problem["errors"]
         ]
         detail, request_id = str(problem["detail"]), str(problem["request_id"])

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clepton_proto/v1/errors.proto\x12\tlepton.v1\"L\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x01(\t\"?\n\x05\x43\x61use\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x81\x01\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12%\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x15.lepton.v1.FieldError\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1f\n\x05\x63\x61use\x18\x05 \x01(\x0b\x32\x10.lepton.v1.Causeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clepton_proto/v1/errors.proto\x12\tlepton.v1\"`\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x01(\t\x12\x12\n\nfield_path\x18\x05 \x03(\t\"?\n\x05\x43\x61use\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x81\x01\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12%\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x15.lepton.v1.FieldError\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1f\n\x05\x63\x61use\x18\x05 \x01(\x0b\x32\x10.lepton.v1.Causeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,9 +32,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton_proto.v1.errors_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FIELDERROR']._serialized_start=43
-  _globals['_FIELDERROR']._serialized_end=119
-  _globals['_CAUSE']._serialized_start=121
-  _globals['_CAUSE']._serialized_end=184
-  _globals['_ERROR']._serialized_start=187
-  _globals['_ERROR']._serialized_end=316
+  _globals['_FIELDERROR']._serialized_end=139
+  _globals['_CAUSE']._serialized_start=141
+  _globals['_CAUSE']._serialized_end=204
+  _globals['_ERROR']._serialized_start=207
+  _globals['_ERROR']._serialized_end=336
 # @@protoc_insertion_point(module_scope)

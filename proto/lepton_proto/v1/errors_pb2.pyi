@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FieldError(_message.Message):
-    __slots__ = ("field", "message", "value", "allowed")
+    __slots__ = ("field", "message", "value", "allowed", "field_path")
     FIELD_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    FIELD_PATH_FIELD_NUMBER: _ClassVar[int]
     field: str
     message: str
     value: str
     allowed: str
-    def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ..., value: _Optional[str] = ..., allowed: _Optional[str] = ...) -> None: ...
+    field_path: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ..., value: _Optional[str] = ..., allowed: _Optional[str] = ..., field_path: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Cause(_message.Message):
     __slots__ = ("code", "parameters_json", "message")

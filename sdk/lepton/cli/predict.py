@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +15,7 @@ from rich.console import Group, RenderableType
 from lepton.cli import complete, render
 from lepton.cli.session import Json, connect
 from lepton.resources.predictions import Prediction
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, invalid_field
 from lepton_core.model_format.kinds import InputKind, Option, input_kinds, kind_of_answer
 from lepton_core.model_format.kinds.bodies import ABOUT
 from lepton_core.plain_text import plain
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from lepton.client import Client
 
 INSTANCES_PER_CALL = 200
-INSTANCE = re.compile(r"instances\[(?P<index>[0-9]{1,9})\](?:\.(?P<field>(?=\S)[^:\n]*))?")
 SHOWN_SCORES = 5
 BAR_LETTERS = 30
 
@@ -101,18 +99,22 @@ def in_own_words(error: LeptonError, first_row: int = 0) -> LeptonError:
     `instances[3].age` becomes `row 204: age` if the request began at row 201, and `age` for a single row (0).
     """
 
-    def named(found: re.Match[str]) -> str:
-        field = found["field"] or ""
-        if not first_row:
-            return field or "the input"
-        row = f"row {first_row + int(found['index'])}"
-        return f"{row}: {field}" if field else row
-
-    fields = [replace(each, field=INSTANCE.sub(named, each.field)) for each in error.fields]
-    detail = INSTANCE.sub(named, error.detail)
+    fields = [_in_own_words(each, first_row) for each in error.fields]
+    detail = invalid_field(fields[0]).detail if fields and fields[0] != error.fields[0] else error.detail
     return LeptonError(
         error.code, detail, fields, request_id=error.request_id, retry_after_seconds=error.retry_after_seconds
     )
+
+
+def _in_own_words(wrong: FieldError, first_row: int) -> FieldError:
+    if wrong.field_path[:1] != ("instances",) or len(wrong.field_path) < 2:
+        return wrong
+    index, *names = wrong.field_path[1:]
+    field = ".".join(names)
+    if first_row:
+        row = f"row {first_row + int(index)}"
+        return replace(wrong, field=f"{row}: {field}" if field else row)
+    return replace(wrong, field=field or "the input")
 
 
 def _with_known(client: Client, name: str, error: LeptonError) -> LeptonError:

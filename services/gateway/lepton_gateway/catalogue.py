@@ -11,8 +11,8 @@ import jsonschema_rs
 import orjson
 
 from lepton_core.api import Recipe
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid, shown
-from lepton_core.validation import MAX_FIELD_ERRORS, path_of, summary, unknown_name
+from lepton_core.errors import ErrorCode, FieldError, LeptonError, field_error, invalid, shown
+from lepton_core.validation import MAX_FIELD_ERRORS, summary, unknown_name
 from lepton_gateway.registry import Registry
 
 # How long an unpinned name is cached: a new version may take this long to be seen. A pinned version never changes.
@@ -39,14 +39,14 @@ class CompiledRecipe:
         known = self.schema.get("properties", {})
         unknown = getattr(error.kind, "unexpected", None)
         if unknown:
-            return [unknown_name(f"train.{name}", name, known) for name in unknown]
+            return [unknown_name(("train", name), name, known) for name in unknown]
         missing = getattr(error.kind, "property", None)
         if missing:
-            return [FieldError(f"train.{missing}", "required", "", describe(known.get(missing, {})))]
+            return [field_error(("train", missing), "required", "", describe(known.get(missing, {})))]
         part = known.get(str(error.instance_path[0]), {}) if error.instance_path else {}
         value = shown(error.instance) if error.instance_path else ""
-        path = path_of(["train", *error.instance_path])
-        return [FieldError(path, f"not allowed by {self.name}@{self.version}", value, describe(part))]
+        path = ("train", *error.instance_path)
+        return [field_error(path, f"not allowed by {self.name}@{self.version}", value, describe(part))]
 
 
 def describe(schema: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ class ImageInput(InputKind):
                 files.append(_file_bytes(instance, index))
                 total += pixel_count(files[-1])
             except ImageError as error:
-                errors.add(f"instances[{index}].image", error.reason)
+                errors.add(("instances", index, "image"), error.reason)
             except LeptonError as error:
                 errors.add_error(error)
             if total > MAX_REQUEST_PIXELS:
@@ -68,7 +68,7 @@ class ImageInput(InputKind):
             try:
                 pixels[index] = decode_image(data, height, width, channels)
             except ImageError as error:
-                errors.add(f"instances[{index}].image", error.reason)
+                errors.add(("instances", index, "image"), error.reason)
         errors.raise_any()
         return {tensor.name: pixels}
 
@@ -109,10 +109,12 @@ def _file_bytes(instance: Any, index: int) -> bytes:
         try:
             return base64.b64decode("".join(text.split()).encode(), validate=True)
         except (binascii.Error, UnicodeError):
-            raise invalid(f"instances[{index}].image", "not base64", instance, "an image file in base64") from None
+            raise invalid(("instances", index, "image"), "not base64", instance, "an image file in base64") from None
     if isinstance(instance, bytes | bytearray | memoryview):
         return bytes(instance)
-    raise invalid(f"instances[{index}].image", "no image here", instance, 'an image file in base64, as {"image": "…"}')
+    raise invalid(
+        ("instances", index, "image"), "no image here", instance, 'an image file in base64, as {"image": "…"}'
+    )
 
 
 def _read(file: Path) -> bytes:

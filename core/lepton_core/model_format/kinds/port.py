@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError
+from lepton_core.errors import FieldError, LeptonError, Location, field_error, invalid_field
 from lepton_core.model_format.signature import Signature
 
 if TYPE_CHECKING:
@@ -110,21 +110,22 @@ class FieldErrors:
     def __init__(self) -> None:
         self.found: list[FieldError] = []
 
-    def add(self, field: str, message: str, value: str = "", allowed: str = "") -> None:
-        self.found.append(FieldError(field, message, value, allowed))
+    def add(self, field: str | Location, message: str, value: str = "", allowed: str = "") -> None:
+        self._add(field_error(field, message, value, allowed))
+
+    def _add(self, wrong: FieldError) -> None:
+        self.found.append(wrong)
         if len(self.found) >= MAX_ERRORS:
             self.raise_any()
 
     def add_error(self, error: LeptonError) -> None:
         for each in error.fields:
-            self.add(each.field, each.message, each.value, each.allowed)
+            self._add(each)
 
     def raise_any(self) -> None:
         """Raises INVALID with everything found, if there is anything."""
         if self.found:
-            first = self.found[0]
-            got = f" (got {first.value})" if first.value else ""
-            raise LeptonError(ErrorCode.INVALID, f"{first.field}: {first.message}{got}", self.found)
+            raise invalid_field(self.found[0], self.found[1:])
 
 
 def names_of(names: Sequence[str]) -> str:

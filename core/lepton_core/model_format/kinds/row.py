@@ -101,19 +101,18 @@ def _rows(signature: Signature, instances: Sequence[Any], errors: FieldErrors) -
         row = instance
         if isinstance(row, Mapping) and isinstance(row.get("row"), Mapping) and "row" not in columns:
             row = row["row"]
-        field = f"instances[{index}]"
+        field = ("instances", index)
         if not isinstance(row, Mapping):
-            found = invalid(field, "not a row", row, "an object of column names and values").fields[0]
-            errors.add(found.field, found.message, found.value, found.allowed)
+            errors.add_error(invalid(field, "not a row", row, "an object of column names and values"))
             continue
         rows.append(row)
         for name, value in row.items():
             if name not in known:
                 shown = str(name)[:256]
                 allowed = _meant(shown, list(columns), len(errors.found))
-                errors.add(f"{field}.{shown}", "the model has no such column", allowed=allowed)
+                errors.add((*field, shown), "the model has no such column", allowed=allowed)
             elif name in columns and isinstance(value, Mapping | list | tuple):
-                errors.add(f"{field}.{name}", "not a single value", allowed="a number, text or null")
+                errors.add((*field, name), "not a single value", allowed="a number, text or null")
         if not any(name in columns for name in row):
             errors.add(field, "the row has no column of the model", allowed=names_of(list(columns)))
     return rows
@@ -133,7 +132,7 @@ def _numbers(values: Sequence[Any], column: str, form: NumberFormat, errors: Fie
         # No training data held an infinity either, and an answer about it would look like any other.
         if number is None or math.isinf(number):
             message = "not a number" if number is None else "not a finite number"
-            errors.add_error(invalid(f"instances[{index}].{column}", message, value, NUMBER_RULE))
+            errors.add_error(invalid(("instances", index, column), message, value, NUMBER_RULE))
             number = math.nan
         numbers.append(number)
     return numbers

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_core.errors import LeptonError, invalid
+from lepton_core.errors import LeptonError, Location, invalid
 from lepton_core.model_format.kinds.json_files import instance_in, json_lines
 from lepton_core.model_format.kinds.port import FieldErrors, InputKind, Option, OutputKind, names_of
 from lepton_core.model_format.kinds.values import nested_lists
@@ -116,16 +116,16 @@ class TensorOutput(OutputKind):
 
 
 def _tensor(signature: Signature, tensor: TensorSpec, instance: Any, index: int) -> "Array":
-    field = f"instances[{index}].{tensor.name}"
+    field = ("instances", index, tensor.name)
     if isinstance(instance, Mapping):
         names = [each.name for each in signature.inputs]
         if unknown := next((name for name in instance if name not in names), None):
-            raise invalid(f"instances[{index}].{unknown[:256]}", "the model has no such input", allowed=names_of(names))
+            raise invalid(("instances", index, unknown[:256]), "the model has no such input", allowed=names_of(names))
         if tensor.name not in instance:
             raise invalid(field, "this input tensor is missing", allowed=f"{tensor.datatype} {list(tensor.shape[1:])}")
         instance = instance[tensor.name]
     elif len(signature.inputs) > 1:
-        raise invalid(f"instances[{index}]", "the model takes several tensors", allowed="an object of names and values")
+        raise invalid(("instances", index), "the model takes several tensors", allowed="an object of names and values")
     array = _array(tensor, instance, field)
     wanted = tensor.shape[1:]
     if array.ndim != len(wanted) or any(w not in (-1, g) for w, g in zip(wanted, array.shape, strict=True)):
@@ -133,7 +133,7 @@ def _tensor(signature: Signature, tensor: TensorSpec, instance: Any, index: int)
     return array
 
 
-def _array(tensor: TensorSpec, value: Any, field: str) -> "Array":
+def _array(tensor: TensorSpec, value: Any, field: Location) -> "Array":
     """numpy alone would cut 1.5 to an integer, read "1" and true as numbers, and null as NaN."""
     import numpy as np
 
@@ -164,14 +164,14 @@ _ELEMENTS: dict[str, tuple[frozenset[type], str]] = {
 _NUMBERS: tuple[frozenset[type], str] = (frozenset({int, float}), "numbers")
 
 
-def _check_types(datatype: Datatype, entries: list[Any], field: str) -> None:
+def _check_types(datatype: Datatype, entries: list[Any], field: Location) -> None:
     types, allowed = _ELEMENTS.get(datatype, _NUMBERS)
     if not set(map(type, entries)) <= types:
         place, wrong = next((place, entry) for place, entry in enumerate(entries) if type(entry) not in types)
         raise invalid(field, f"element {place} is not of type {datatype}", wrong, f"nested lists of {allowed}")
 
 
-def _flattened(value: Any, field: str) -> tuple[list[int], list[Any]]:
+def _flattened(value: Any, field: Location) -> tuple[list[int], list[Any]]:
     """The shape of nested lists, and their elements row by row. Raises INVALID where the lengths differ."""
     shape: list[int] = []
     level = [value]

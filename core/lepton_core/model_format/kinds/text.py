@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError, Location, invalid
 from lepton_core.model_format.kinds.port import FieldErrors, InputKind, Option
 from lepton_core.model_format.signature import Datatype, Signature
 
@@ -41,7 +41,7 @@ class TextInput(InputKind):
         texts = np.empty(len(instances), object)
         for index, instance in enumerate(instances):
             try:
-                texts[index] = _text(instance, f"instances[{index}].text")
+                texts[index] = _text(instance, ("instances", index, "text"))
             except LeptonError as error:
                 errors.add_error(error)
         errors.raise_any()
@@ -60,7 +60,7 @@ class TextInput(InputKind):
         return ["--text", EXAMPLE]
 
 
-def _text(instance: Any, field: str) -> str:
+def _text(instance: Any, field: str | Location) -> str:
     if isinstance(instance, Mapping):
         instance = instance.get("text")
     if isinstance(instance, bytes | bytearray | memoryview):
