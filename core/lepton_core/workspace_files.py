@@ -20,6 +20,8 @@ EXIT_REPORTED, EXIT_NOT_REPORTED = 1, 2
 IN_BACKWARD = "in_backward"
 # What whoever starts the ranks has to say; relative to the workspace, as all paths of the functions below.
 LAUNCHER_LOG = "logs/launcher.log"
+# Each file is open while it is sent.
+MAX_CHECKPOINT_FILES = 200
 JsonObject = dict[str, Any]
 
 

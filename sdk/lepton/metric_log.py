@@ -49,7 +49,7 @@ class MetricLog:
 
     def _step(self, step: Any) -> int | None:
         with self._lock:
-            number = self._last_step + 1 if step is None else _whole(step)
+            number = self._last_step + 1 if step is None else whole_number(step)
             if number is None or not 0 <= number < 2**63:
                 self._note("step", f"step={_shown(step)} is not recorded; allowed: whole numbers from 0 on")
                 return None
@@ -114,7 +114,7 @@ def _records(values: Mapping[str, float], step: int) -> list[bytes]:
     return [line for part in parts for line in _records({name: values[name] for name in part}, step)]
 
 
-def _whole(step: Any) -> int | None:
+def whole_number(step: Any) -> int | None:
     """The step as an integer; None if it is not one. Whole floats and tensors of one element are allowed."""
     if isinstance(step, int):
         return int(step)

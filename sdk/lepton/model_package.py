@@ -63,7 +63,10 @@ def write_package(
         described = given
         _check_labels(described)
     else:
-        raise TypeError("lepton.log_model takes a torch module with an example, or an ONNX file with a signature")
+        raise TypeError(
+            f"the model is of type {type(model).__name__}; allowed: a torch module with `example=`, or the path of an"
+            " ONNX file with `signature=`"
+        )
     write_file(temporary / "signature.json", described.to_json().encode())
     write_file(temporary / "card.json", json.dumps(card, indent=1).encode())
     check_package(temporary)
@@ -84,7 +87,8 @@ def _export(
 ) -> Signature:
     inputs = example if isinstance(example, tuple | list) else (example,)
     if not inputs or not all(isinstance(tensor, torch.Tensor) and tensor.ndim for tensor in inputs):
-        raise TypeError("lepton.log_model needs `example`: a tensor, or a tuple of them, with the batch first")
+        given = "missing" if example is None else f"of type {type(example).__name__}"
+        raise TypeError(f"`example` is {given}; allowed: a torch tensor, or a tuple of them, with the batch first")
     # DistributedDataParallel and the like.
     module = model.module if hasattr(model, "module") and type(model).__module__.startswith("torch.") else model
     was_training = module.training

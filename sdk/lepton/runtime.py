@@ -15,14 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lepton.metric_log import MetricLog, Notes
+from lepton.metric_log import MetricLog, Notes, whole_number
 from lepton_core.causes import EndCause
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.journal import append_records, encode_record, whole_bytes
 from lepton_core.model_format.signature import Signature
 from lepton_core.plain_text import plain
 from lepton_core.workspace_files import (
     ATTEMPT_FILE_VARIABLE,
+    MAX_CHECKPOINT_FILES,
     AttemptFile,
     CheckpointRecord,
     Outcome,
@@ -80,15 +81,22 @@ def checkpoint(
     Only rank 0 writes; calls of other ranks do nothing. After a failure, the next attempt finds the last committed
     checkpoint in `resume_dir()`: a copy of the file or folder, `weights.safetensors`, `state.pt` or `state.json`. With
     `score` (higher is better), the best checkpoint of the run is kept, too. Returns the folder in the workspace.
+
+    Raises INVALID for what could not be stored: a negative `step`, an empty folder, more than 200 files, and numbers
+    that are none. NaN cannot be compared, so it is no score; it and metrics that are not finite are left out.
     """
     job = _job()
     if job is None or job.rank != 0:
         return None
+    step, epoch = _count("step", step), _count("epoch", epoch)
+    found = {name: _number(f"metrics.{name}", value) for name, value in (metrics or {}).items()}
+    scored = None if score is None else _number("score", score)
     folder = job.workspace.checkpoint(step)
     temporary = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     _write_state(state, temporary)
+    _check_file_count(temporary)
     for path in [temporary, *temporary.rglob("*")]:
         sync_folder(path) if path.is_dir() else _sync_file(path)
     shutil.rmtree(folder, ignore_errors=True)
@@ -100,9 +108,8 @@ def checkpoint(
         step=step,
         epoch=epoch,
         dir=folder.relative_to(job.workspace.root).as_posix(),
-        metrics=dict(metrics or {}),
-        # NaN cannot be compared, so it is no score.
-        score=float(score) if score is not None and math.isfinite(score) else None,
+        metrics={name: value for name, value in found.items() if math.isfinite(value)},
+        score=scored if scored is not None and math.isfinite(scored) else None,
         offsets={path.name: whole_bytes(path) for path in sorted(job.workspace.journal.glob("metrics-rank*.jsonl"))},
     )
     append_records(job.control_journal, [encode_record(record.model_dump())], sync=True)
@@ -240,6 +247,28 @@ def _open_job(attempt_file: Path, rank: int) -> _Job:
 def _note(text: str) -> None:
     """Prints each text once: a training loop would repeat it thousands of times."""
     sys.stderr.write(f"{plain(text)}\n")
+
+
+def _count(field: str, value: Any) -> int:
+    number = None if isinstance(value, str | bool) else whole_number(value)
+    if number is None or not 0 <= number < 2**63:
+        raise invalid(f"lepton.checkpoint: {field}", "not stored", repr(value)[:80], "a whole number from 0 on")
+    return number
+
+
+def _number(field: str, value: Any) -> float:
+    try:
+        return float(value)
+    except Exception as error:
+        # __float__ of any type may raise anything.
+        raise invalid(f"lepton.checkpoint: {field}", "not a number", repr(value)[:80], "a number") from error
+
+
+def _check_file_count(folder: Path) -> None:
+    count = sum(1 for path in folder.rglob("*") if path.is_file())
+    if not 1 <= count <= MAX_CHECKPOINT_FILES:
+        allowed = f"1 to {MAX_CHECKPOINT_FILES} files: put more of them into one archive"
+        raise invalid("lepton.checkpoint: state", "a folder with another number of files", count, allowed)
 
 
 def _write_state(state: Any, folder: Path) -> None:

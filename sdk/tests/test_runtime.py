@@ -89,6 +89,42 @@ def test_checkpoints_of_plain_state_and_of_files(tmp_path: Path, monkeypatch: py
     assert read_records(resumed.metrics_journal(0))[0][0]["s"] == 5
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("{}, step=-1", ("step", "-1", "a whole number from 0 on")),
+        ("{}, step=1.5", ("step", "1.5")),
+        ("{}, step='3'", ("step", "'3'")),
+        ("{}, step=10**30", ("step", "from 0 on")),
+        ("{}, step=1, epoch=-1", ("epoch", "-1")),
+        ("{}, step=1, score='high'", ("score", "'high'", "a number")),
+        ("{}, step=1, metrics={'loss': 'low'}", ("metrics.loss", "'low'", "a number")),
+        ("'empty', step=1", ("state", "got 0", "1 to 200 files")),
+        ("'many', step=1", ("state", "got 201", "1 to 200 files")),
+    ],
+)
+def test_a_checkpoint_that_could_not_be_stored_is_refused_at_the_call(
+    arguments: str, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "many").mkdir()
+    for number in range(201):
+        (tmp_path / "many" / str(number)).touch()
+    workspace = workspace_at(tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import lepton\n"
+        f"try: lepton.checkpoint({arguments})\n"
+        "except lepton.LeptonError as error: print(error)\n"
+        "lepton.checkpoint({}, step=2.0, metrics={'loss': float('nan'), 'accuracy': 1}, score=float('inf'))\n"
+    )
+    text = run(code, workspace).stdout
+    assert text.startswith("lepton.checkpoint: ")
+    assert all(word in text for word in words)
+    (record,) = read_records(workspace.control_journal(0))[0]
+    assert (record["step"], record["score"], record["metrics"]) == (2, None, {"accuracy": 1})
+
+
 def test_other_ranks_write_no_checkpoint_and_no_model(tmp_path: Path) -> None:
     workspace = workspace_at(tmp_path)
     code = "from lepton import inside; print(inside.checkpoint({}, step=1), inside.log_model('x.onnx', signature={}))"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.workspace_files import CheckpointRecord
+from lepton_core.workspace_files import MAX_CHECKPOINT_FILES, CheckpointRecord
 from lepton_trainer.files.artifacts import ArtifactWire
 from lepton_trainer.files.rank_files import FolderLimits, RankFiles
 from lepton_trainer.files.transfers import Transfers
@@ -17,8 +17,6 @@ from lepton_trainer.retrying import AbandonedError, retry
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
-# A limit, since each file is open while it is sent.
-MAX_FILES = 200
 
 
 class CheckpointShipper:
@@ -39,7 +37,7 @@ class CheckpointShipper:
         self._follower = follower
         self._journals = journals
         self._control = control
-        self._limits = FolderLimits(files=MAX_FILES, bytes=max_bytes)
+        self._limits = FolderLimits(files=MAX_CHECKPOINT_FILES, bytes=max_bytes)
         self._transfers = Transfers(ArtifactWire(registry.channel), control)
         self._best_score: float | None = None
         self._closing = threading.Event()
