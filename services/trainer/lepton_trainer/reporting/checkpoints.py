@@ -85,12 +85,16 @@ class CheckpointShipper:
     def _wait_shipped(self, record: CheckpointRecord) -> None:
         """Waits until the registry has all metric points before the checkpoint, since a later attempt resumes from
         it."""
-        while not all(self._journals.committed.get(file, 0) >= offset for file, offset in record.offsets.items()):
+        while True:
+            # Read first: all that was written is shipped before the end is announced.
+            closing = self._closing.is_set()
+            committed = self._journals.committed
+            if all(committed.get(file, 0) >= offset for file, offset in record.offsets.items()):
+                return
+            if closing:
+                raise LeptonError(ErrorCode.INVALID, "its journals are shorter than recorded in it")
             if self._control.abandoned.wait(LOOK_SECONDS):
                 raise AbandonedError
-            if self._closing.is_set():
-                # All that was written has been sent by now.
-                raise LeptonError(ErrorCode.INVALID, "its journals are shorter than recorded in it")
 
 
 def worth_committing(recorded: Sequence[CheckpointRecord], best_score: float | None) -> list[CheckpointRecord]:
