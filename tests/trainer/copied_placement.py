@@ -24,6 +24,7 @@ from lepton_core.errors import ErrorCode, LeptonError
 from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, LAUNCHER_LOG, rank_log
 from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.files.untrusted_files import LocalRankFiles
+from lepton_trainer.placement.environment import describe_environment
 from lepton_trainer.placement.local import free_port, rank_environment
 from lepton_trainer.placement.port import Program
 from lepton_trainer.processes.clock import boottime
@@ -76,6 +77,7 @@ class CopiedPlacement:
         self._fence = 0.0
         self._used = 0
         self._code: int | None = None
+        self._environment: dict[str, Any] = {}
         self.started = False
 
     @property
@@ -121,6 +123,9 @@ class CopiedPlacement:
             raise LeptonError(ErrorCode.TOO_LARGE, f"the run used {self._used} bytes on its host")
         return 0.5
 
+    def environment(self) -> dict[str, Any]:
+        return self._environment
+
     def end(self) -> None:
         self._pipe.close()
         self._reader.join(20)
@@ -152,6 +157,7 @@ class CopiedPlacement:
         if "rank" in message:
             state = self._states[message["rank"]]
             state.exit_code, state.ended_at = message["exit_code"], boottime()
+        self._environment = message.get("environment", self._environment)
         self._used = message.get("used", self._used)
         self._code = message.get("over", self._code)
 
@@ -170,6 +176,7 @@ class Host:
 
     def run(self) -> None:
         threading.Thread(target=self._obey, daemon=True).start()
+        self._pipe.send(environment=describe_environment() | {"host": "another machine"})
         while self._deadline is None or boottime() < self._deadline:
             self._pipe.send(asks=boottime())
             over = bool(self._ranks) and all(rank.poll() is not None for rank in self._ranks)

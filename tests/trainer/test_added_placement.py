@@ -13,7 +13,8 @@ from lepton_fixtures.attempt_trees import gone
 from lepton_fixtures.job_scripts import STUBBORN
 from lepton_fixtures.processes import wait_until
 from lepton_fixtures.stack import Stack
-from lepton_proto.v1 import runs_pb2
+from lepton_proto.v1 import lineage_pb2, runs_pb2
+from lepton_proto.v1.lineage_pb2_grpc import LineageServiceStub
 from tests.trainer import copied_placement
 
 ELSEWHERE = """
@@ -60,6 +61,9 @@ def test_what_a_script_writes_elsewhere_comes_back(stack: Stack, tmp_path: Path)
     assert not Path(folder).exists()
     assert [point.step for point in stack.metrics(run_id)] == [1, 2, 3, 4, 5]
     assert [checkpoint.step for checkpoint in stack.checkpoints(run_id)] == [5]
+    lineage = LineageServiceStub(stack.channel()).GetLineage(lineage_pb2.GetLineageRequest(id=run_id))
+    [environment] = [json.loads(node.facts_json) for node in lineage.nodes if node.kind == "environment"]
+    assert environment["host"] == "another machine"
 
 
 def test_a_cancel_ends_ranks_elsewhere(stack: Stack, tmp_path: Path) -> None:

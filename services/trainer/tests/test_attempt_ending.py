@@ -40,7 +40,7 @@ class RefusingRegistry:
 def ending(root: Path, exit_code: int = 0, registry: Any = None) -> Ending:
     known = Rank()
     known.exit_code, known.ended_at = exit_code, 1.0
-    placement = SimpleNamespace(files=LocalRankFiles(root), ranks={0: known}, poll=lambda: exit_code)
+    placement = SimpleNamespace(files=LocalRankFiles(root), ranks={0: known}, poll=lambda: exit_code, environment=dict)
     config: Any = SimpleNamespace(
         assignment=SimpleNamespace(run_id="run_1", code_digest="sha256:" + "a" * 64),
         policy=SimpleNamespace(max_package_bytes=1000),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lepton_trainer.placement.environment import describe_environment
 from lepton_trainer.placement.local import rank_environment
 from lepton_trainer.processes.environment import attempt_environment, thread_environment
-from lepton_trainer.reporting.hardware import describe_environment
 
 
 def test_ranks_share_the_cores() -> None:

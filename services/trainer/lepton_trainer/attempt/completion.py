@@ -26,7 +26,7 @@ from lepton_trainer.files.rank_files import FolderLimits, read_json_object, read
 from lepton_trainer.files.transfers import Transfers
 from lepton_trainer.placement.port import Placement
 from lepton_trainer.processes.control_channel import Control, Stop
-from lepton_trainer.reporting.hardware import describe_environment, source_digest
+from lepton_trainer.recipes.source import source_digest
 from lepton_trainer.reporting.registry import AttemptRegistry, Finished, Result
 from lepton_trainer.retrying import REFUSALS, AbandonedError, retry
 
@@ -162,7 +162,7 @@ class Ending:
 
     def _finished(self, verdict: Verdict) -> Finished:
         if verdict.result is not Result.SUCCEEDED:
-            return Finished(verdict.result, verdict.cause, verdict.final, environment=describe_environment())
+            return Finished(verdict.result, verdict.cause, verdict.final, environment=self._placement.environment())
         try:
             evaluation = self._document("evaluation.json")
             return Finished(
@@ -170,7 +170,7 @@ class Ending:
                 metrics=_final_metrics(verdict.metrics or evaluation.get("metrics")),
                 evaluation=evaluation,
                 statistics=self._document("statistics.json"),
-                environment={**describe_environment(), **self._document("environment.json")},
+                environment={**self._placement.environment(), **self._document("environment.json")},
                 package=self._package(),
                 code_digest=self._code_digest(),
             )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lepton_trainer.assignment import AttemptConfig, ScriptUser
 from lepton_trainer.files.disk import DiskBudget
@@ -158,6 +159,11 @@ class LocalPlacement:
         # When a guard has ended, its last report may still be unread.
         unread = any(rank.connected for rank in self.ranks.values())
         return None if unread or None in codes else failed
+
+    def environment(self) -> dict[str, Any]:
+        from lepton_trainer.placement.environment import describe_environment
+
+        return describe_environment()
 
     def check_disk(self, max_bytes: int) -> float:
         return DiskBudget(self.workspace, max_bytes, self._disk_reserve_bytes).check()

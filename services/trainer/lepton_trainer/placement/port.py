@@ -7,7 +7,7 @@ class: docs/adding-a-placement.md.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lepton_trainer.files.rank_files import RankFiles
 
@@ -85,6 +85,9 @@ class Placement(Protocol):
     def poll(self) -> int | None:
         """Updates the state. Returns None while a rank runs, or wrote what is not yet visible in `files`; then 0, or
         the exit code of the rank that failed."""
+
+    def environment(self) -> dict[str, Any]:
+        """Python, platform and packages where the ranks run, for the lineage; called after `end`, too."""
 
     def check_disk(self, max_bytes: int) -> float:
         """Checks the disk usage; returns the seconds until the next check. Raises TOO_LARGE if the ranks' files exceed

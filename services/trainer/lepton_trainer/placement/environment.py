@@ -1,17 +1,13 @@
-"""Describes the environment (Python, platform, packages), and computes the digest of a recipe's source, without
-importing these."""
+"""Describes this machine's environment (Python, platform, packages), without importing any package."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from lepton_core.ids import digest_of
-from lepton_core.validation import canonical_json
 
 
 def describe_environment() -> dict[str, Any]:
@@ -41,17 +37,3 @@ def _package_hash(package: metadata.Distribution) -> str:
             return f"archive:{algorithm}:{value}"
     record = package.read_text("RECORD")
     return f"record:{digest_of(record.encode())}" if record else ""
-
-
-def source_digest(entry: str) -> str:
-    """Manifest digest of the Python files in the folder of `package.module:Class`."""
-    spec = importlib.util.find_spec(entry.partition(":")[0].rpartition(".")[0])
-    if spec is None or not spec.submodule_search_locations:
-        return ""
-    folder = Path(spec.submodule_search_locations[0])
-    files = sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix())
-    entries = []
-    for file in files:
-        data = file.read_bytes()
-        entries.append({"path": file.relative_to(folder).as_posix(), "digest": digest_of(data), "bytes": len(data)})
-    return digest_of(canonical_json(entries).encode())
