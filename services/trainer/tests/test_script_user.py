@@ -14,7 +14,7 @@ from lepton_core.errors import LeptonError
 from lepton_fixtures.other_user import folder_for_others, python_for_others
 from lepton_trainer.assignment import ScriptUser
 from lepton_trainer.files.untrusted_files import open_file
-from lepton_trainer.worker.script_user import find_script_user, first_closed, require_unused, reserve, try_out
+from lepton_trainer.worker.script_user import LOCKS, find_script_user, first_closed, require_unused, reserve, try_out
 
 
 @pytest.fixture
@@ -95,6 +95,27 @@ def test_two_workers_cannot_have_the_same_user(user: ScriptUser) -> None:
             reserve(user)
         reserve(ScriptUser("other", user.uid + 1, user.gid)).close()
     reserve(user).close()
+
+
+def test_nothing_that_a_script_may_do_keeps_its_user_from_the_next_worker(
+    user: ScriptUser, other_user: struct_passwd
+) -> None:
+    """A script that outlived a killed worker took the abstract socket that once reserved the user."""
+    program = (
+        "import socket, sys\n"
+        f"held = socket.socket(socket.AF_UNIX); held.bind('\\0lepton-script-user-{user.uid}')\n"
+        f"try:\n    open('{LOCKS}/lepton-script-user-{user.uid}.lock', 'ab')\n"
+        "except OSError:\n    print('refused', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with folder_for_others(other_user) as folder:
+        (folder / "python").mkdir()
+        command = [str(python_for_others(other_user, folder / "python")), "-P", "-c", program]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd="/", user=user.uid, group=user.gid, extra_groups=[], **pipes) as script:
+            assert script.stdout is not None
+            assert script.stdout.readline() == b"refused\n"
+            reserve(user).close()
 
 
 def test_the_trainer_does_not_start_with_a_user_that_cannot_be(tmp_path: Path) -> None:

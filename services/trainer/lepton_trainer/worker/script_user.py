@@ -5,16 +5,17 @@ must run as root. Another user with the capability to change users would have to
 scripts: the kernel removes capabilities only from processes that change from root to another user.
 """
 
+import fcntl
 import importlib.util
 import os
 import pwd
 import secrets
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lepton_core.errors import LeptonError, invalid
 from lepton_trainer.assignment import ScriptUser
@@ -28,6 +29,8 @@ ALLOWED = "an operating-system user that is only for scripts: without login and 
 # Numbers of the capabilities that the worker needs: in a container, root may not have them.
 _NEEDED = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
 TRIAL_SECONDS = 60.0
+# Only root can write there, and it is empty after a restart of the machine.
+LOCKS = Path("/run")
 
 # Runs as the user in a workspace: does what every script needs, and checks what no script may do.
 _TRIAL = """
@@ -125,15 +128,20 @@ def require_unused(user: ScriptUser, seconds: float = 5.0) -> None:
         time.sleep(0.05)
 
 
-def reserve(user: ScriptUser) -> socket.socket:
+def reserve(user: ScriptUser, folder: Path = LOCKS) -> BinaryIO:
     """Reserves the user for this worker until it is closed or the process ends.
 
-    Raises INVALID if another worker uses it: the scripts of both could read each other's workspaces. The name is in the
-    system's abstract namespace, not a file, so workers need no common folder, and nothing is left to remove.
+    Raises INVALID if another worker uses it: the scripts of both could read each other's workspaces. By a file that
+    only root can reach: a name that every process may take, such as an abstract socket's, would be taken by a script
+    that outlives a killed worker, and no worker could start any more.
     """
-    held = socket.socket(socket.AF_UNIX)
+    path = folder / f"lepton-script-user-{user.uid}.lock"
     try:
-        held.bind(f"\0lepton-script-user-{user.uid}")
+        held = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")  # noqa: PTH123, SIM115 - takes the flags, and stays open
+    except OSError as error:
+        raise _refused(user.name, f"the user cannot be reserved by {path}: {error.strerror}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         held.close()
         raise _refused(user.name, "another worker on this machine runs its scripts as this user") from None

@@ -7,10 +7,10 @@ the worker can register again, which ends exactly the lost attempt.
 import json
 import logging
 import random
-import socket
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from typing import BinaryIO
 
 from lepton_core.backoff import Retrying
 from lepton_core.errors import ErrorCode, LeptonError
@@ -54,7 +54,7 @@ class Worker:
         self._recipes = recipes
         self._script_user = script_user
         self._placement_entry = find_placement(settings.placement)
-        self._reserved: socket.socket | None = None
+        self._reserved: BinaryIO | None = None
         self._incarnation = 0
         self._claim_id = new_ulid()
         # For the metrics: the current attempt, and the results of earlier ones.
