@@ -99,12 +99,18 @@ def near_matches(name: str, names: Iterable[str], *, most: int = 3, cutoff: floa
     return [each for match in near for each in spellings[match]][:most]
 
 
+def listed(names: Sequence[str], *, most: int = 30) -> str:
+    """The names in one line, and how many more there are: a run may have 10,000 metrics."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def unknown_name(field: str | Location, name: str, known: Iterable[str], kind: str = "field") -> FieldError:
     """An unknown name of a field (or another `kind` of thing), with what it may have meant."""
     known = sorted(known)
     near = near_matches(name, known)
     hint = f", did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
-    return field_error(field, f"unknown {kind}{hint}", "", ", ".join(known) or "none")
+    return field_error(field, f"unknown {kind}{hint}", "", listed(known) or "none")
 
 
 def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix: Sequence[str | int]) -> FieldError:

@@ -55,6 +55,11 @@ def load(folder: str | Path, *, threads: int = 1) -> LoadedModel:
     `threads`: number of threads that compute one batch. Raises INVALID if the folder is not a model package, and
     FAILED_PRECONDITION if a package of the extra `lepton-sdk[load]` is not installed.
     """
+    if not Path(folder).is_dir():
+        problem = "a file" if Path(folder).exists() else "no such folder"
+        raise invalid(
+            "folder", problem, str(folder), "the folder of a model package, as `lepton model download` writes it"
+        )
     signature = check_package(Path(folder))
     try:
         import onnxruntime

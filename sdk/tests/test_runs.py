@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import builtins
 import pickle
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 import lepton
 from lepton.cli import render
+from lepton.cli.app import of_system
 from lepton.cli.key_names import KeyNames
 from lepton.cli.run import described
+from lepton.loaded_model import load
+from lepton.resources.deployments import Deployments
 from lepton.resources.keys import Keys
 from lepton.resources.runs import Run, RunFailedError, Runs
+from lepton.transport.http import Transport
 from lepton_core.api import ApiKey, Attempt, AttemptState, Cause, EndCause, MetricPoint, RunState
 from lepton_core.api import Run as RunResource
 from lepton_core.errors import ErrorCode, LeptonError
@@ -130,6 +136,53 @@ def test_a_metric_that_is_not_recorded_is_an_error_once_others_are() -> None:
     with pytest.raises(LeptonError, match="did you mean 'loss'") as raised:
         runs.metric_points(FIRST, "los")
     assert (raised.value.code, raised.value.fields[0].allowed) == (ErrorCode.NOT_FOUND, "accuracy, loss")
+
+
+def test_an_unknown_metric_among_thousands_names_the_first_ones() -> None:
+    runs = Known(FIRST, keys=tuple(f"m{number:04}" for number in range(5000)))
+    with pytest.raises(LeptonError, match="did you mean 'm0007'") as raised:
+        runs.metric_points(FIRST, "m0007x")
+    assert raised.value.fields[0].allowed.endswith("m0029 and 4970 more")
+
+
+@pytest.mark.parametrize("reference", ["", "digits", "LAST", "mv_01"])
+def test_what_is_no_reference_to_a_run_says_what_is(reference: str) -> None:
+    with pytest.raises(LeptonError, match=r"`last`") as raised:
+        Known(FIRST).find_id(reference)
+    assert raised.value.code is ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(("arguments", "word"), [({"limit": 0}, "limit"), ({"labels": ["team"]}, "labels")])
+def test_a_list_of_runs_refuses_what_would_match_nothing(arguments: dict[str, Any], word: str) -> None:
+    with pytest.raises(LeptonError, match=word):
+        Runs.list(Known(FIRST), **arguments)
+
+
+def test_a_version_is_not_followed() -> None:
+    for alias in ("latest", "2"):
+        with pytest.raises(LeptonError, match="an alias, such as champion"):
+            Deployments(cast(Transport, None)).follow("digits", alias)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (FileExistsError(17, "File exists", "a.csv"), ErrorCode.INVALID, "a.csv: there is a file of this name"),
+        (FileNotFoundError(2, "No such file", "a.csv"), ErrorCode.NOT_FOUND, "a.csv: no such file or folder"),
+        (IsADirectoryError(21, "Is a directory", "a"), ErrorCode.INVALID, "a: Is a directory"),
+        (OSError(28, "No space left on device"), ErrorCode.INTERNAL, "No space left on device"),
+    ],
+)
+def test_an_error_of_the_system_names_its_path_without_numbers(error: OSError, code: ErrorCode, text: str) -> None:
+    found = of_system(error)
+    assert (found.code, found.detail.startswith(text)) == (code, True)
+
+
+@pytest.mark.parametrize(("name", "problem"), [("absent", "no such folder"), ("file", "a file")])
+def test_load_names_the_folder_that_is_none(name: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LeptonError, match=f"folder: {problem}.*{name}"):
+        load(tmp_path / name)
 
 
 def test_a_log_moves_no_cursor() -> None:

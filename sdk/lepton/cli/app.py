@@ -121,12 +121,23 @@ def run_command(arguments: list[str]) -> int:
     except LeptonError as error:
         return report(error, as_json=as_json)
     except OSError as error:
-        code = ErrorCode.NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.INTERNAL
-        return report(LeptonError(code, str(error)), as_json=as_json)
+        return report(of_system(error), as_json=as_json)
     except Exception as error:  # noqa: BLE001 - last handler before the shell: any error needs an exit code
         return _unexpected(error, as_json=as_json)
     # Without standalone mode, `typer.Exit` is returned as its code.
     return left if isinstance(left, int) else Exit.OK
+
+
+def of_system(error: OSError) -> LeptonError:
+    """What is wrong with a path of the command line. Errors without a path, and a full disk, are internal."""
+    path = f"{error.filename}: " if error.filename else ""
+    if isinstance(error, FileExistsError):
+        return LeptonError(ErrorCode.INVALID, f"{path}there is a file of this name, and a folder is needed")
+    if isinstance(error, FileNotFoundError):
+        return LeptonError(ErrorCode.NOT_FOUND, f"{path}no such file or folder")
+    wrong_path = error.filename and isinstance(error, NotADirectoryError | IsADirectoryError | PermissionError)
+    code = ErrorCode.INVALID if wrong_path else ErrorCode.INTERNAL
+    return LeptonError(code, f"{path}{error.strerror or error}")
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:

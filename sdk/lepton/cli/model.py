@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,10 +13,6 @@ from lepton.cli import complete, render
 from lepton.cli.key_names import KeyNames
 from lepton.cli.session import Json, Quiet, connect
 from lepton_core.api import Model, ModelVersion
-from lepton_core.errors import invalid
-
-if TYPE_CHECKING:
-    from lepton.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -130,7 +126,7 @@ def promote(
     Example: lepton model promote digits@2
     """
     with connect() as client:
-        version = _exact_version(client, reference)
+        version = client.models.exact_version(reference)
         moved = client.models.promote(version, alias, expected_version=expect)
         serving = [] if as_json else [each for each in client.deployments.list() if each.model == version.model]
     lines = [f"{version.model}@{moved.name} is now version {moved.version}"]
@@ -143,16 +139,6 @@ def promote(
             lines.append(f"deployment {each.name} {stays} and does not change: {command}")
     document = {"model": version.model, **moved.model_dump(mode="json")}
     render.show(document, as_json, lambda: Text("\n".join(lines)))
-
-
-def _exact_version(client: Client, reference: str) -> ModelVersion:
-    """Raises INVALID for a model's name alone: a default version could be promoted by mistake."""
-    if "@" not in reference and not reference.startswith("mv_"):
-        latest = client.models.get(reference).latest_version
-        raise invalid(
-            "REFERENCE", "names no version", reference, f"{reference}@{latest} (the latest), or another version"
-        )
-    return client.models.version(reference)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from lepton_core.api import (
     RollbackDeploymentRequest,
     UpdateDeploymentRequest,
 )
-from lepton_core.errors import ErrorCode, LeptonError
+from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.validation import parse
 
 POLL_SECONDS = 0.2
@@ -70,8 +70,11 @@ class Deployments:
     ) -> Deployment:
         """Serves the version that `alias` of the deployment's model points to, also after the alias has moved.
 
-        The deployment is no longer pinned.
+        The deployment is no longer pinned. Raises INVALID for `latest` and numbers, which are versions.
         """
+        if alias == "latest" or alias.isdecimal():
+            message = "a version, which a deployment is pinned to"
+            raise invalid("alias", message, alias, "an alias, such as champion, which `lepton model promote` moves")
         change = parse(UpdateDeploymentRequest, {"model": f"{self.get(name).model}@{alias}"})
         deployment = self._transport.send("PATCH", self._path(name), Deployment, change)
         return self.wait(deployment, timeout_seconds) if wait else deployment

@@ -50,14 +50,24 @@ class Models:
     ) -> Alias:
         """Moves `alias` to `version`; deployments that follow it get a new revision at once.
 
-        With `expected_version`, raises CONFLICT if the alias is not at that version.
+        `version` is a reference with a version, such as `digits@2`: a default could be promoted by mistake. With
+        `expected_version`, raises CONFLICT if the alias is not at that version.
         """
         if version is None:
             raise invalid("version", "the run registered no model", None, "a model version; set `register` in the job")
-        found = self.version(version) if isinstance(version, str) else version
+        found = self.exact_version(version) if isinstance(version, str) else version
         body = parse(SetAliasRequest, {"version": found.version, "expected_version": expected_version})
         path = f"/v1/models/{part(found.model, 'model')}/aliases/{part(alias, 'alias')}"
         return self._transport.send("PUT", path, SetAliasResponse, body).alias
+
+    def exact_version(self, reference: str) -> ModelVersion:
+        """The same as `version`, but raises INVALID for the name of a model alone."""
+        if "@" not in reference and not reference.startswith("mv_"):
+            latest = f"{reference}@{self.get(reference).latest_version}"
+            raise invalid(
+                "version", "a model without a version", reference, f"{latest} (the latest), or another version"
+            )
+        return self.version(reference)
 
     def download(self, reference: str, folder: str | Path, *, progress: bool = True) -> ModelVersion:
         """Writes the package's files into `folder`, each verified by its SHA-256."""

@@ -36,7 +36,7 @@ from lepton_core.errors import Cause as ErrorCause
 from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
 from lepton_core.ids import is_id
 from lepton_core.plain_text import plain
-from lepton_core.validation import near_matches
+from lepton_core.validation import listed, near_matches
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 FIRST_POLL_SECONDS = 0.1
@@ -255,8 +255,12 @@ class Runs:
             if newest := self.list(limit=1):
                 return newest[0].id
             raise LeptonError(ErrorCode.NOT_FOUND, "the project has no runs yet")
-        if is_id(reference, "run") or not reference.startswith("run_"):
+        if is_id(reference, "run"):
             return reference
+        if not reference.startswith("run_"):
+            message = f"there is no run {reference!r}"
+            allowed = "an id, the beginning of one (run_01…), or `last`; `lepton run ls --name NAME` finds runs by name"
+            raise LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("run", message, "", allowed)])
         return only_match("run", reference, [run.id for run in self.list(id_prefix=reference, limit=SHOWN_MATCHES + 1)])
 
     def resource(self, run_id: str) -> RunResource:
@@ -378,8 +382,13 @@ class Runs:
     ) -> list[Run]:
         """Runs of the project that match every filter, newest first. An empty filter matches every run.
 
-        `labels`: runs that have all of these labels, such as `{"team": "vision"}`.
+        `labels`: runs that have all of these labels, such as `{"team": "vision"}`. `recipe`, `dataset` and `model` are
+        names without a version.
         """
+        if limit < 1:
+            raise invalid("limit", "too small", limit, "1 or more")
+        if labels is not None and not isinstance(labels, Mapping):
+            raise invalid("labels", "not a mapping", labels, 'names with their values, such as {"team": "vision"}')
         found: list[Run] = []
         filters = {"name": name, "recipe": recipe, "dataset": dataset, "model": model, "id_prefix": id_prefix}
         params: dict[str, str | Sequence[str]] = {key: value for key, value in filters.items() if value}
@@ -410,7 +419,7 @@ def _not_recorded(run_id: str, missing: Sequence[str], recorded: Sequence[str]) 
     near = sorted({match for key in missing for match in near_matches(key, recorded)})
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     message = f"run {run_id} has recorded no {names}{hint}"
-    return LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("metric", message, names, ", ".join(recorded))])
+    return LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("metric", message, names, listed(recorded))])
 
 
 def _path(run_id: str) -> str:

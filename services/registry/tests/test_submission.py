@@ -6,7 +6,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode
+from lepton_core.errors import ErrorCode, LeptonError
 from lepton_registry.runs import store, submission
 
 
@@ -158,6 +158,9 @@ async def test_filters_narrow_the_list_over_all_pages(scene):
     assert await listed(name="special") == [named]
     assert await listed(name="special", recipe="r") == [named]
     assert await listed(name="special", recipe="other") == []
+    for field, reference in {"dataset": "d@1", "model": "m@1", "recipe": "r@1", "name": "not a name"}.items():
+        with pytest.raises(LeptonError, match=f"{field}: not a valid name"):
+            await listed(**{field: reference})
     assert await listed(dataset="none") == []
     assert await listed(model="none") == []
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.ids import digest_of, id_range
+from lepton_core.ids import check_label, digest_of, id_range
 from lepton_registry import stored_causes
 from lepton_registry.database.engine import now_us, table
 from lepton_registry.events import outbox
@@ -40,13 +40,15 @@ def list_runs(
 ) -> Page:
     """A page, newest first, older than the run `before`, with all of `labels`.
 
-    `equal`: column → value; an empty value matches any.
+    `equal`: column → name; an empty one matches any. Raises INVALID for what is no name.
     """
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:
         statement = statement.where(RUNS.c.state == state)
     for column, value in equal.items():
         if value:
+            # A reference such as digits@2 would match nothing, which looks like an answer.
+            check_label(value, column)
             statement = statement.where(RUNS.c[column] == value)
     if id_prefix:
         ends = id_range(id_prefix, "run")
