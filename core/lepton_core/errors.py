@@ -19,7 +19,7 @@ SHOWN_FIELDS = 10
 SHOWN_VALUES = 5
 
 # A field's place in a JSON body: names of members and indices of lists.
-Location = Sequence[str | int]
+Location = tuple[str | int, ...]
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 

@@ -195,9 +195,9 @@ def check_submittable(spec: JobSpec) -> None:
     if spec.script is None:
         return
     if spec.script.folder:
-        raise invalid("script.folder", "a server cannot see the client's folders; upload it and give `code`")
+        raise invalid(("script", "folder"), "a server cannot see the client's folders; upload it and give `code`")
     if not spec.script.code:
-        raise invalid("script.code", "required", allowed="the manifest digest of an uploaded code folder")
+        raise invalid(("script", "code"), "required", allowed="the manifest digest of an uploaded code folder")
 
 
 def canonical_digest(client_set: object, format_number: int = DIGEST_FORMAT) -> str:

@@ -46,10 +46,10 @@ def read_batch(body: bytes) -> list[tuple[str, bytes]]:
 
 def _entry(entry: object, number: int) -> tuple[str, int]:
     if not isinstance(entry, list) or len(entry) != 2:
-        raise invalid(f"index[{number}]", "not a pair", entry, "[digest, bytes]")
+        raise invalid(("index", number), "not a pair", entry, "[digest, bytes]")
     digest, size = entry
     # bool is an int to isinstance, and True would be read as one byte.
     if not isinstance(digest, str) or type(size) is not int or not 0 <= size <= MAX_FILE_BYTES:
-        raise invalid(f"index[{number}]", "not a small file", entry, f"a digest and 0 to {MAX_FILE_BYTES} bytes")
+        raise invalid(("index", number), "not a small file", entry, f"a digest and 0 to {MAX_FILE_BYTES} bytes")
     check_digest(digest, f"index[{number}]")
     return digest, size

@@ -47,7 +47,9 @@ class Jobs:
             return body
         folder = (base / script["folder"]).resolve()
         if not folder.is_dir():
-            raise invalid("script.folder", "no such folder", str(folder), "a path that starts at the job file's folder")
+            raise invalid(
+                ("script", "folder"), "no such folder", str(folder), "a path that starts at the job file's folder"
+            )
         for name in ("entry", "requirements"):
             _check_inside(f"script.{name}", folder, script.get(name))
         pushed = push_folder(self._transport, folder, title="code", progress=progress)

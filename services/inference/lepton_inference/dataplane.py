@@ -83,7 +83,7 @@ class Dataplane:
         for index, output in enumerate(outputs):
             if output.name not in served.outputs:
                 allowed = ", ".join(served.outputs)[:500]
-                raise invalid(f"outputs[{index}].name", "the model has no such output", output.name, allowed)
+                raise invalid(("outputs", index, "name"), "the model has no such output", output.name, allowed)
             if output.classification is not None:
                 check_classification(served.signature, index, output)
         log = self._predictions.wanted()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_core.errors import invalid
+from lepton_core.errors import Location, invalid
 from lepton_core.model_format.kinds.classes import CLASS
 from lepton_core.model_format.signature import Signature
 from lepton_inference.tensors import Array
@@ -33,7 +33,7 @@ def classified_output(signature: Signature) -> str | None:
 
 def check_classification(signature: Signature, index: int, output: RequestedOutput) -> None:
     """Raises INVALID unless the output has labels and the number of classes is a whole number of at least 1."""
-    field = f"outputs[{index}].parameters.{CLASSIFICATION}"
+    field = ("outputs", index, "parameters", CLASSIFICATION)
     known = classified_output(signature)
     if output.name != known:
         allowed = f"it on output {known!r}" if known else "none: the model has no labels"
@@ -57,9 +57,9 @@ def classify(values: Array, labels: tuple[str, ...], count: int) -> Array:
     return texts
 
 
-def refuse_shared_memory(parameters: Iterable[str], field: str) -> None:
+def refuse_shared_memory(parameters: Iterable[str], field: Location) -> None:
     """Raises INVALID if the parameters of an input or output refer to shared memory."""
     for name in parameters:
         if name.startswith("shared_memory"):
             allowed = "elements in the request and in the answer"
-            raise invalid(f"{field}.parameters.{name[:100]}", "shared memory is not supported", allowed=allowed)
+            raise invalid((*field, "parameters", name[:100]), "shared memory is not supported", allowed=allowed)

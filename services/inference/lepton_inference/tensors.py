@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_core.errors import LeptonError, invalid
+from lepton_core.errors import LeptonError, Location, invalid
 from lepton_core.model_format.signature import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[Any]
@@ -74,13 +74,13 @@ class InputTable:
             wanted = self._inputs.get(tensor.name)
             if wanted is None:
                 allowed = _names(self._inputs)
-                raise invalid(f"inputs[{index}].name", "the model has no such input", tensor.name, allowed)
+                raise invalid(("inputs", index, "name"), "the model has no such input", tensor.name, allowed)
             if tensor.name in arrays:
-                raise invalid(f"inputs[{index}].name", "there are two inputs of this name", tensor.name)
+                raise invalid(("inputs", index, "name"), "there are two inputs of this name", tensor.name)
             count = _count(wanted, tensor, index)
             if rows not in (-1, tensor.shape[0]):
                 message = "the inputs have different batch sizes"
-                raise invalid(f"inputs[{index}].shape", message, list(tensor.shape), f"{rows} rows")
+                raise invalid(("inputs", index, "shape"), message, list(tensor.shape), f"{rows} rows")
             rows = tensor.shape[0]
             flat = _raw(wanted, tensor, count, index) if tensor.raw else _listed(wanted, tensor, count, index)
             arrays[wanted.name] = flat.astype(wanted.dtype, copy=False).reshape(tensor.shape)
@@ -102,7 +102,7 @@ def _count(wanted: _Input, tensor: WireTensor, index: int) -> int:
     """The number of elements of the shape. Raises INVALID if it does not match the signature."""
     message = f"does not match input {wanted.name!r}"
     if tensor.datatype != wanted.datatype:
-        raise invalid(f"inputs[{index}].datatype", message, tensor.datatype, wanted.datatype)
+        raise invalid(("inputs", index, "datatype"), message, tensor.datatype, wanted.datatype)
     shape = tensor.shape
     fits = len(shape) == len(wanted.shape)
     if fits:
@@ -113,13 +113,13 @@ def _count(wanted: _Input, tensor: WireTensor, index: int) -> int:
                 break
     if not fits:
         rule = f"{_shown_shape(wanted.shape)}, each size at least 1"
-        raise invalid(f"inputs[{index}].shape", message, list(shape)[:16], rule)
+        raise invalid(("inputs", index, "shape"), message, list(shape)[:16], rule)
     return math.prod(shape)
 
 
 def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array:
     data: Any = tensor.data
-    field = f"inputs[{index}].data"
+    field = ("inputs", index, "data")
     if isinstance(data, list) and data and isinstance(data[0], list):
         data = _flattened(data, tensor.shape, field)
     if isinstance(data, str | bytes | dict) or not hasattr(data, "__len__"):
@@ -147,7 +147,7 @@ def _listed(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array
     return np.frombuffer(packed, wanted.wire_dtype)
 
 
-def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
+def _flattened(data: list[Any], shape: Sequence[int], field: Location) -> list[Any]:
     """Flattens nested lists, row-major. Their lengths must match the shape."""
     for depth, size in enumerate(shape):
         if depth == 0:
@@ -167,7 +167,7 @@ def _flattened(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:
     return data
 
 
-def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonError:
+def _wrong_element(wanted: _Input, data: Sequence[Any], field: Location) -> LeptonError:
     """The error that names the refused element; slow, but needed only after a refusal."""
     for index, value in enumerate(data):
         try:
@@ -177,7 +177,7 @@ def _wrong_element(wanted: _Input, data: Sequence[Any], field: str) -> LeptonErr
             else:
                 struct.pack(f"<{_FORMATS[wanted.datatype]}", value)
         except (TypeError, struct.error, OverflowError):
-            return invalid(f"{field}[{index}]", f"is not an element of type {wanted.datatype}", value, _range(wanted))
+            return invalid((*field, index), f"is not an element of type {wanted.datatype}", value, _range(wanted))
     return invalid(field, f"are not elements of type {wanted.datatype}", allowed=_range(wanted))
 
 
@@ -188,46 +188,46 @@ def _range(wanted: _Input) -> str:
     return "true or false" if wanted.datatype == "BOOL" else "a number"
 
 
-def _texts(data: Sequence[Any], field: str) -> Array:
+def _texts(data: Sequence[Any], field: Location) -> Array:
     texts = np.empty(len(data), object)
     for index, value in enumerate(data):
         texts[index] = _text(value, field, index)
     return texts
 
 
-def _text(value: Any, field: str, index: int) -> str:
+def _text(value: Any, field: Location, index: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise invalid(f"{field}[{index}]", "not UTF-8 text", allowed="text in UTF-8") from None
-    raise invalid(f"{field}[{index}]", "not text", value, "text")
+            raise invalid((*field, index), "not UTF-8 text", allowed="text in UTF-8") from None
+    raise invalid((*field, index), "not text", value, "text")
 
 
 def _raw(wanted: _Input, tensor: WireTensor, count: int, index: int) -> Array:
     data = tensor.data
     if wanted.datatype == "BYTES":
-        return _raw_texts(data, count, f"inputs[{index}].data")
+        return _raw_texts(data, count, ("inputs", index, "data"))
     size = count * wanted.dtype.itemsize
     if len(data) != size:
         message = f"{count} elements of {wanted.datatype} are {size} bytes"
-        raise invalid(f"inputs[{index}].data", message, len(data), f"{size} bytes")
+        raise invalid(("inputs", index, "data"), message, len(data), f"{size} bytes")
     if wanted.datatype == "BOOL":
         octets = np.frombuffer(data, np.uint8)
         if octets.max(initial=0) > 1:
             raise invalid(
-                f"inputs[{index}].data", "are not elements of type BOOL", int(octets.max()), "bytes of 0 or 1"
+                ("inputs", index, "data"), "are not elements of type BOOL", int(octets.max()), "bytes of 0 or 1"
             )
         return octets.view(np.bool_)
     return np.frombuffer(data, wanted.wire_dtype)
 
 
-def _raw_texts(data: Any, count: int, field: str) -> Array:
+def _raw_texts(data: Any, count: int, field: Location) -> Array:
     """Each element follows its length: 4 bytes, little-endian."""
     if count * _LENGTH.size > len(data):
-        raise invalid(f"{field}.data", f"{count} elements need at least {count * 4} bytes", len(data))
+        raise invalid(field, f"{count} elements need at least {count * 4} bytes", len(data))
     texts = np.empty(count, object)
     view, at = memoryview(data), 0
     for index in range(count):
@@ -235,14 +235,14 @@ def _raw_texts(data: Any, count: int, field: str) -> Array:
         at = start + _LENGTH.unpack_from(view, at)[0] if start <= len(view) else len(view) + 1
         if at > len(view):
             raise invalid(
-                f"{field}.data",
+                field,
                 f"the bytes end within element {index}",
                 len(view),
                 f"{count} elements, each preceded by its length",
             )
-        texts[index] = _text(bytes(view[start:at]), f"{field}.data", index)
+        texts[index] = _text(bytes(view[start:at]), field, index)
     if at != len(view):
-        raise invalid(f"{field}.data", f"bytes are left over after {count} elements", len(view) - at, "0")
+        raise invalid(field, f"bytes are left over after {count} elements", len(view) - at, "0")
     return texts
 
 

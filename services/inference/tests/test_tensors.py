@@ -72,7 +72,9 @@ def test_a_huge_shape_allocates_nothing() -> None:
     ):
         assert "data" in refused(table(), tensor).fields[0].field
     texts = WireTensor("x", "BYTES", [2**31 - 1, 2], b"1234", raw=True)
-    assert "need at least" in refused(table(Datatype.BYTES), texts).fields[0].message
+    wrong = refused(table(Datatype.BYTES), texts).fields[0]
+    assert "need at least" in wrong.message
+    assert (wrong.field, wrong.field_path) == ("inputs[0].data", ("inputs", "0", "data"))
 
 
 @pytest.mark.parametrize(

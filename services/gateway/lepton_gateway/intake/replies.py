@@ -53,7 +53,13 @@ def _names(origin: Origin) -> Fields:
 
 def _problem(error: LeptonError) -> str:
     fields = [
-        {"field": each.field, "message": each.message, "value": each.value, "allowed": each.allowed}
+        {
+            "field": each.field,
+            "message": each.message,
+            "value": each.value,
+            "allowed": each.allowed,
+            "field_path": each.field_path,
+        }
         for each in error.fields
     ]
     return json.dumps({"code": error.code.value, "detail": error.detail, "errors": fields})

@@ -29,7 +29,7 @@ _CONTENTS = {
 def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
     for index, each in enumerate(request.inputs):
         if each.parameters:
-            refuse_shared_memory(each.parameters, f"inputs[{index}]")
+            refuse_shared_memory(each.parameters, ("inputs", index))
     raw = request.raw_input_contents
     if not raw:
         return [_typed(tensor, index) for index, tensor in enumerate(request.inputs)]
@@ -40,7 +40,7 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
     # Slices are lists: iterating over protobuf's own containers is slow.
     for tensor, data in zip(request.inputs[:], raw[:], strict=True):
         if tensor.HasField("contents") and tensor.contents.ListFields():
-            field = f"inputs[{len(tensors)}].contents"
+            field = ("inputs", len(tensors), "contents")
             raise invalid(field, "cannot be used together with raw_input_contents", allowed="one of the two")
         tensors.append(WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data, raw=True))
     return tensors
@@ -49,13 +49,13 @@ def read_tensors(request: oip.ModelInferRequest) -> list[WireTensor]:
 def _typed(tensor: oip.ModelInferRequest.InferInputTensor, index: int) -> WireTensor:
     kind = _CONTENTS.get(tensor.datatype)
     if tensor.datatype == "FP16" and tensor.HasField("contents"):
-        raise invalid(f"inputs[{index}].contents", "holds no FP16", allowed="raw_input_contents")
+        raise invalid(("inputs", index, "contents"), "holds no FP16", allowed="raw_input_contents")
     data = getattr(tensor.contents, kind) if kind else []
     if kind and not data and tensor.HasField("contents"):
         filled = [field.name for field, _ in tensor.contents.ListFields()]
         if filled:
             message = f"wrong list for elements of type {tensor.datatype}"
-            raise invalid(f"inputs[{index}].contents", message, filled[0], kind)
+            raise invalid(("inputs", index, "contents"), message, filled[0], kind)
     return WireTensor(tensor.name, tensor.datatype, tensor.shape[:], data)
 
 
@@ -66,7 +66,7 @@ def read_outputs(request: oip.ModelInferRequest) -> list[RequestedOutput]:
 def _requested(output: oip.ModelInferRequest.InferRequestedOutputTensor, index: int) -> RequestedOutput:
     if not output.parameters:
         return RequestedOutput(output.name)
-    refuse_shared_memory(output.parameters, f"outputs[{index}]")
+    refuse_shared_memory(output.parameters, ("outputs", index))
     wanted = None
     if CLASSIFICATION in output.parameters:
         value = output.parameters[CLASSIFICATION]

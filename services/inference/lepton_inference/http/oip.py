@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from lepton_core.errors import ErrorCode, LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError, Location, invalid
 from lepton_inference.dataplane import Answer
 from lepton_inference.requested_outputs import CLASSIFICATION, RequestedOutput, refuse_shared_memory
 from lepton_inference.tensors import WireTensor, to_list, to_raw
@@ -36,20 +36,20 @@ def read_request(body: bytes, header_length: bytes | None) -> OipRequest:
         raise LeptonError(ErrorCode.INVALID, f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise LeptonError(ErrorCode.INVALID, 'the body is not a JSON object with "inputs"')
-    parameters = _object(document.get("parameters"), "parameters")
+    parameters = _object(document.get("parameters"), ("parameters",))
     request = OipRequest(
-        _text("" if document.get("id") is None else document["id"], "id"),
+        _text("" if document.get("id") is None else document["id"], ("id",)),
         _tensors(document.get("inputs"), memoryview(body)[size:]),
         [],
         {},
         parameters.get("binary_data_output") is True,
         _timeout(parameters.get("timeout")),
     )
-    for index, each in enumerate(_list([] if document.get("outputs") is None else document["outputs"], "outputs")):
-        output = _object(each, f"outputs[{index}]")
-        name = _text(output.get("name"), f"outputs[{index}].name")
-        parameters = _object(output.get("parameters"), f"outputs[{index}].parameters")
-        refuse_shared_memory(parameters, f"outputs[{index}]")
+    for index, each in enumerate(_list([] if document.get("outputs") is None else document["outputs"], ("outputs",))):
+        output = _object(each, ("outputs", index))
+        name = _text(output.get("name"), ("outputs", index, "name"))
+        parameters = _object(output.get("parameters"), ("outputs", index, "parameters"))
+        refuse_shared_memory(parameters, ("outputs", index))
         request.outputs.append(RequestedOutput(name, parameters.get(CLASSIFICATION)))
         wanted = parameters.get("binary_data")
         if wanted is not None:
@@ -108,11 +108,11 @@ def _tensors(inputs: Any, rest: memoryview) -> list[WireTensor]:
     tensors = []
     at = 0
     for index, each in enumerate(inputs):
-        field = f"inputs[{index}]"
+        field = ("inputs", index)
         entry = _object(each, field)
         if not isinstance(entry.get("shape"), list):
-            raise invalid(f"{field}.shape", "must be a list of whole numbers", entry.get("shape"))
-        parameters = _object(entry.get("parameters"), f"{field}.parameters")
+            raise invalid((*field, "shape"), "must be a list of whole numbers", entry.get("shape"))
+        parameters = _object(entry.get("parameters"), (*field, "parameters"))
         refuse_shared_memory(parameters, field)
         size = parameters.get("binary_data_size")
         data = entry.get("data")
@@ -120,15 +120,15 @@ def _tensors(inputs: Any, rest: memoryview) -> list[WireTensor]:
             if type(size) is not int or not 0 <= size <= len(rest) - at or data is not None:
                 allowed = f"the tensor's bytes after the JSON ({len(rest) - at} are left), and no data beside them"
                 raise invalid(
-                    f"{field}.parameters.binary_data_size", "does not match the bytes that were sent", size, allowed
+                    (*field, "parameters", "binary_data_size"), "does not match the bytes that were sent", size, allowed
                 )
             data = rest[at : at + size]
             at += size
         elif not isinstance(data, list):
             message = "missing" if data is None else "not a list of elements"
-            raise invalid(f"{field}.data", message, data, "a list of elements, flat or nested, or binary_data_size")
-        name = _text(entry.get("name"), f"{field}.name")
-        datatype = _text(entry.get("datatype"), f"{field}.datatype")
+            raise invalid((*field, "data"), message, data, "a list of elements, flat or nested, or binary_data_size")
+        name = _text(entry.get("name"), (*field, "name"))
+        datatype = _text(entry.get("datatype"), (*field, "datatype"))
         tensors.append(WireTensor(name, datatype, entry["shape"], data, raw=size is not None))
     if at != len(rest):
         raise LeptonError(ErrorCode.INVALID, f"the last {len(rest) - at} bytes after the JSON belong to no input")
@@ -139,11 +139,11 @@ def _timeout(value: Any) -> float | None:
     if value is None:
         return None
     if type(value) is not int or value < 0:
-        raise invalid("parameters.timeout", "is not a number of microseconds", value, "a whole number; 0 for none")
+        raise invalid(("parameters", "timeout"), "is not a number of microseconds", value, "a whole number; 0 for none")
     return value / 1e6 if value else None
 
 
-def _object(value: Any, field: str) -> dict[str, Any]:
+def _object(value: Any, field: Location) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -151,13 +151,13 @@ def _object(value: Any, field: str) -> dict[str, Any]:
     return value
 
 
-def _list(value: Any, field: str) -> list[Any]:
+def _list(value: Any, field: Location) -> list[Any]:
     if not isinstance(value, list):
         raise invalid(field, "must be a list", value)
     return value
 
 
-def _text(value: Any, field: str) -> str:
+def _text(value: Any, field: Location) -> str:
     if not isinstance(value, str):
         raise invalid(field, "must be text", value) if value is not None else invalid(field, "missing")
     return value

@@ -56,4 +56,4 @@ def _check_sizes(files: Sequence[tuple[str, bytes]]) -> None:
 def _check_digests(files: Sequence[tuple[str, bytes]]) -> None:
     for index, (digest, data) in enumerate(files):
         if digest_of(data) != digest:
-            raise invalid(f"files[{index}].digest", "is not the digest of the bytes", digest, digest_of(data))
+            raise invalid(("files", index, "digest"), "is not the digest of the bytes", digest, digest_of(data))

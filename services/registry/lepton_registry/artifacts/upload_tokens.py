@@ -132,4 +132,4 @@ def _check_parts(parts: Sequence[tuple[int, str]], expected: int) -> None:
         raise invalid("parts", f"{len(parts)} part(s) named", None, f"each of the numbers 1 to {expected} once")
     for index, (_, etag) in enumerate(parts):
         if not 0 < len(etag) <= MAX_ETAG_CHARS or not etag.isprintable():
-            raise invalid(f"parts[{index}].etag", "is not an ETag", etag, "the ETag header that the store answered")
+            raise invalid(("parts", index, "etag"), "is not an ETag", etag, "the ETag header that the store answered")

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lepton_core.errors import ErrorCode, FieldError, LeptonError, invalid
+from lepton_core.errors import ErrorCode, LeptonError, field_error, invalid
 from lepton_core.ids import new_id
 from lepton_registry.artifacts import store as artifacts
 from lepton_registry.artifacts.manifest import FileLike, build_manifest
@@ -117,7 +117,7 @@ def _same(known: sa.Row[Any], files: list[FileLike]) -> sa.Row[Any]:
 def _require_shipped(conn: sa.Connection, attempt_id: str, offsets: Mapping[str, int]) -> None:
     committed = journals.committed_offsets(conn, attempt_id)
     behind = [
-        FieldError(f"offsets.{file}", "not shipped this far", str(offset), f"at most {committed.get(file, 0)} yet")
+        field_error(("offsets", file), "not shipped this far", str(offset), f"at most {committed.get(file, 0)} yet")
         for file, offset in sorted(offsets.items())
         if committed.get(file, 0) < offset
     ]

@@ -104,7 +104,7 @@ def _succeed(
     """Writes the results of a success, except the change of state; returns further columns of the run."""
     values: dict[str, Any] = {"metrics_json": report.metrics_json, "progress": 1.0}
     if run.model and report.package is None and run.recipe:
-        raise invalid("result.package", f"the job registers its model as {run.model!r}, and the package is empty")
+        raise invalid(("result", "package"), f"the job registers its model as {run.model!r}, and the package is empty")
     result = {
         "run_id": run.id,
         "project": run.project,

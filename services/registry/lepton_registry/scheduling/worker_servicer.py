@@ -64,7 +64,7 @@ def _announcement(request: pb.RegisterWorkerRequest) -> store.Announcement:
     for at, recipe in enumerate(request.recipes):
         if recipe.schema_digest and recipe.schema_digest != digest_of(recipe.schema_json.encode()):
             raise invalid(
-                f"recipes[{at}].schema_digest", "not the digest of the schema", recipe.schema_digest, "its SHA-256"
+                ("recipes", at, "schema_digest"), "not the digest of the schema", recipe.schema_digest, "its SHA-256"
             )
     return store.Announcement(
         id=request.id,

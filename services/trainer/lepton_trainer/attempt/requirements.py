@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lepton_core.causes import EndCause
-from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError
+from lepton_core.errors import Cause, ErrorCode, FieldError, LeptonError, field_error
 
 # Of the requirements that are missing, as parameters of the cause.
 MAX_NAMED = 20
@@ -23,9 +23,9 @@ def check_requirements(file: Path, shown: str) -> None:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise _failed([FieldError("script.requirements", f"{shown} is not in the code folder")]) from None
+        raise _failed([field_error(("script", "requirements"), f"{shown} is not in the code folder")]) from None
     except UnicodeDecodeError:
-        raise _failed([FieldError("script.requirements", f"{shown} is not UTF-8 text")]) from None
+        raise _failed([field_error(("script", "requirements"), f"{shown} is not UTF-8 text")]) from None
     for line in _logical_lines(text):
         problem = _problem(line)
         if problem:

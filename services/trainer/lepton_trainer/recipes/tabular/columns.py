@@ -77,9 +77,9 @@ def check_names(table: Table, settings: Settings) -> None:
                 hint = f"{' or '.join(map(repr, near))}? " if near else ""
                 files = ", ".join(file for file, _ in table.files[:3])
                 message = f"{files} has no such column"
-                raise invalid(f"train.{field}", message, name, f"{hint}one of {', '.join(map(repr, columns))[:1000]}")
+                raise invalid(("train", field), message, name, f"{hint}one of {', '.join(map(repr, columns))[:1000]}")
     if both := set(settings.numeric) & set(settings.categorical):
-        raise invalid("train.numeric", "a column is either numeric or categorical", min(both))
+        raise invalid(("train", "numeric"), "a column is either numeric or categorical", min(both))
 
 
 def guess(table: Table, name: str, *, numeric: bool = False, categorical: bool = False) -> Guess:

@@ -72,7 +72,7 @@ def read_rows(data_dir: Path, settings: Settings) -> Rows:
     target = columns.guess(table, settings.target, categorical=settings.task == "classification")
     has_target = _has_value(table, settings.target, target)
     if not has_target.any():
-        raise invalid("train.target", "the column has no value in any row", settings.target)
+        raise invalid(("train", "target"), "the column has no value in any row", settings.target)
     task, targets, labels = _targets(table, settings, target, has_target)
     numbers: dict[str, NDArray[np.float64]] = {}
     dates: dict[str, NDArray[Any]] = {}
@@ -131,7 +131,9 @@ def _targets(
     values = np.array(columns.words(table, name), dtype=object)[has_target]
     labels = ordered_labels(values.tolist())
     if len(labels) < 2:
-        raise invalid("train.target", f"every row has the value {labels[0]!r}", name, "at least two different values")
+        raise invalid(
+            ("train", "target"), f"every row has the value {labels[0]!r}", name, "at least two different values"
+        )
     index = {label: place for place, label in enumerate(labels)}
     return "classification", np.array([index[value] for value in values], np.int64), labels
 
