@@ -62,7 +62,7 @@ def parse_records(data: bytes) -> list[dict[str, Any]]:
     return [record for record in records if record is not None]
 
 
-def read_chunk(path: Path, offset: int = 0, max_bytes: int = _READ_BYTES) -> bytes:
+def read_chunk(path: Path, offset: int = 0, max_bytes: int = _READ_BYTES, *, name: str = "") -> bytes:
     """Whole, intact records from `offset` on, about `max_bytes` of them; empty when there is no further one.
 
     A damaged line with an intact one behind it is CORRUPT; at the end of the file it is a torn tail, and left out.
@@ -81,7 +81,7 @@ def read_chunk(path: Path, offset: int = 0, max_bytes: int = _READ_BYTES) -> byt
             break
         good = end + 1
     if damaged and any(decode_record(line) is not None for line in data[good:].split(b"\n")):
-        raise LeptonError(ErrorCode.CORRUPT, f"{path.name}: the record at byte {offset + good} is damaged")
+        raise LeptonError(ErrorCode.CORRUPT, f"{name or path.name}: the record at byte {offset + good} is damaged")
     return data[:good]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lepton_core.errors import ErrorCode, LeptonError
-from lepton_core.journal import JournalWriter, decode_record, encode_record, parse_records, read_records
+from lepton_core.journal import JournalWriter, decode_record, encode_record, parse_records, read_chunk, read_records
 
 RECORDS = [
     {"s": step, "t": 1_700_000_000_000_000 + step, "k": {"loss": 1 / (step + 1), "größe": 2.5}} for step in range(50)
@@ -59,6 +59,9 @@ def test_a_damaged_record_in_the_middle_is_an_error_not_an_end(path: Path) -> No
     assert caught.value.code is ErrorCode.CORRUPT
     with pytest.raises(LeptonError):
         parse_records(bytes(data))
+    # Of a file that is open by its descriptor, the path is no name.
+    with pytest.raises(LeptonError, match=r"^journal/metrics\.jsonl: the record at byte"):
+        read_chunk(path, name="journal/metrics.jsonl")
 
 
 def test_an_absent_journal_is_empty(tmp_path: Path) -> None:

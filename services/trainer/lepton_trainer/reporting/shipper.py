@@ -74,7 +74,7 @@ class JournalShipper:
                 # In most rounds there is nothing new, so nothing is read.
                 if os.fstat(descriptor).st_size <= offset:
                     return b""
-                return read_chunk(descriptor_path(descriptor), offset)
+                return read_chunk(descriptor_path(descriptor), offset, name=path)
         except FileNotFoundError:
             return b""
 
