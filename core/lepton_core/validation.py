@@ -49,6 +49,9 @@ _TYPES = {
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
+}
+# Pydantic says "a valid dictionary or instance of" and the name of a class.
+_STRUCTURES = {
     "dict_type": "an object",
     "list_type": "a list",
     "model_type": "an object",
@@ -121,11 +124,15 @@ def _field_error(error: Mapping[str, Any], model: type[BaseModel] | None, prefix
         owner = _model_at(model, location[:-1])
         return unknown_name(field, str(location[-1]), _names(owner) if owner else ())
     allowed = [text.format(context[key]) for key, text in _LIMITS.items() if key in context]
-    if not allowed and kind in _TYPES:
-        allowed = [_TYPES[kind]]
+    if not allowed and kind in _TYPES | _STRUCTURES:
+        allowed = [(_TYPES | _STRUCTURES)[kind]]
     message = str(error["msg"])
     if context.get("pattern") == LABEL_PATTERN:
         message, allowed = "not a valid name", [LABEL_RULE]
+    elif kind in _STRUCTURES:
+        message = f"not {_STRUCTURES[kind]}"
+        if within := _model_at(model, location):
+            allowed = [f"{_STRUCTURES[kind]} with {listed(_names(within))}"]
     elif kind == "value_error":
         message = message.removeprefix("Value error, ")
     elif kind == "missing":

@@ -4,11 +4,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Header, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -72,7 +72,7 @@ def make_app(**options: Any) -> FastAPI:
         return thing
 
     @app.post("/things/{name}:stop")
-    async def stop(name: str) -> str:
+    async def stop(name: str, reason: Annotated[str, Header()]) -> str:
         return name
 
     @app.post("/raw")

@@ -46,7 +46,7 @@ async def test_of_two_credentials_neither_counts() -> None:
 
 async def test_a_role_too_low_is_403_and_names_the_role() -> None:
     async with client() as http:
-        assert (await http.post("/things/a:stop")).status_code == 200
+        assert (await http.post("/things/a:stop", headers={"reason": "x"})).status_code == 200
     demanding = {**POLICIES, "POST /things/{name}:stop": Policy(frozenset({"key"}), Role.EDITOR)}
     headers = {"authorization": f"Bearer {KEY}"}
     async with serving(make_app_with(demanding)) as port, connected(port, headers) as http:

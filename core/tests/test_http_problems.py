@@ -12,7 +12,8 @@ from lepton_core.http.problems import error_from_problem, problem_of
 
 async def test_unknown_paths_and_methods_are_problems() -> None:
     async with client("") as http:
-        assert problem(await http.get("/nowhere"), 404)["code"] == "not_found"
+        nowhere = problem(await http.get("/nowhere"), 404)
+        assert (nowhere["code"], "/openapi.json" in nowhere["detail"]) == ("not_found", True)
         assert problem(await http.get("/things/a/../../etc/passwd%00"), 404)
         answer = await http.delete("/things/a")
         assert problem(answer, 405)["code"] == "unimplemented"
@@ -37,6 +38,7 @@ async def test_validation_names_the_field_the_value_and_what_it_may_have_meant()
         body = problem(await http.post("/things", json={"name": 3, "train": {"lerning_rate": 1}}), 422)
         query = problem(await http.get("/things/a?limit=many"), 422)
         absent = problem(await http.post("/things", json={}), 422)
+        header = problem(await http.post("/things/a:stop"), 422)
     assert [each["field"] for each in body["errors"]] == ["name", "train.lerning_rate"]
     assert [each["field_path"] for each in body["errors"]] == [["name"], ["train", "lerning_rate"]]
     assert [each.field_path for each in error_from_problem(422, json.dumps(body).encode()).fields] == [
@@ -53,6 +55,7 @@ async def test_validation_names_the_field_the_value_and_what_it_may_have_meant()
         "field_path": ["limit"],
     }
     assert absent["errors"][0]["message"] == "required"
+    assert header["detail"] == "reason: this header of the request is required"
 
 
 def test_the_api_document_describes_all_members_of_a_problem() -> None:

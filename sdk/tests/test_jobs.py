@@ -51,9 +51,10 @@ def test_only_what_was_set_is_sent() -> None:
     [
         ("name: [", "line 1, column 8"),
         ("a: b\na: c", "line 2, column 1: found duplicate key"),
-        ("- a\n- b\n", "named fields"),
+        ("- a\n- b\n", "a list; a job file holds named fields"),
+        ("a,b\n1,2\n", "a single value; a job file"),
         ("[" * 1200, "nested"),
-        ("", "named fields"),
+        ("", "nothing; a job file holds named fields"),
     ],
 )
 def test_what_is_no_job_file_is_invalid_and_named(tmp_path: Path, text: str, told: str) -> None:

@@ -1,7 +1,7 @@
 """Builds an HTTP service: FastAPI behind the guard, problem documents for every fault, /healthz."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -138,7 +138,7 @@ async def _lepton_error(_request: Request, error: Exception) -> Response:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [{**each, "loc": _location(each["loc"])} for each in error.errors()]
+    found = [{**_of_header(each), "loc": _location(each["loc"])} for each in error.errors()]
     if any(each["type"] == "json_invalid" for each in found):
         problem = found[0].get("ctx", {}).get("error", "not JSON")
         return problem_response(LeptonError(ErrorCode.INVALID, f"the body is not JSON: {problem}"))
@@ -167,6 +167,13 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 async def _no_unicode(_request: Request, _error: Exception) -> Response:
     # JSON can escape a lone surrogate (half a character), which UTF-8 cannot encode.
     return problem_response(LeptonError(ErrorCode.INVALID, "a text in the request holds half a character: no Unicode"))
+
+
+def _of_header(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Says that what is missing is a header, and not a field of the body."""
+    if error["type"] != "missing" or error["loc"][0] != "header":
+        return error
+    return {**error, "type": "value_error", "msg": "this header of the request is required", "input": None}
 
 
 def _location(location: tuple[str | int, ...]) -> tuple[str | int, ...]:

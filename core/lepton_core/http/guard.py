@@ -103,7 +103,7 @@ class Guard:
         if key is None:
             allowed = self._routes.allowed(path)
             if not allowed:
-                raise LeptonError(ErrorCode.NOT_FOUND, "no such path")
+                raise LeptonError(ErrorCode.NOT_FOUND, "no such path; GET /openapi.json lists the paths")
             exchange.problem_status = 405
             exchange.problem_headers.append((b"allow", ", ".join(allowed).encode()))
             raise LeptonError(

@@ -105,7 +105,9 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     except RecursionError:
         raise LeptonError(ErrorCode.INVALID, f"{file}: nested too deeply") from None
     if not isinstance(found, dict):
-        raise LeptonError(ErrorCode.INVALID, f"{file}: a job file holds named fields, not {type(found).__name__}")
+        kind = "nothing" if found is None else "a list" if isinstance(found, list) else "a single value"
+        detail = f"{file}: it holds {kind}; a job file holds named fields, such as `name: digits`"
+        raise LeptonError(ErrorCode.INVALID, detail)
     return found
 
 
