@@ -173,6 +173,7 @@ class Host:
         self._sent: dict[str, tuple[int, int]] = {}
         self._reported: set[int] = set()
         self._deadline: float | None = None
+        self._returning = threading.RLock()
 
     def run(self) -> None:
         threading.Thread(target=self._obey, daemon=True).start()
@@ -232,6 +233,10 @@ class Host:
                 self._pipe.send(rank=number, exit_code=rank.returncode)
 
     def _return_files(self) -> None:
+        with self._returning:
+            self._return_new()
+
+    def _return_new(self) -> None:
         ended = (self._root / "outcome.json").exists()
         last = {path: path.stat().st_size for path in sorted(self._root.glob("journal/*.jsonl"))}
         found = [path for path in sorted(self._root.rglob("*")) if self._is_returned(path)]
@@ -271,9 +276,10 @@ class Host:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(rank.pid, signal.SIGKILL)
             rank.wait()
-        self._return_files()
-        shutil.rmtree(self._root)
-        os._exit(0)
+        with self._returning:  # no other thread may report the copy's files as gone
+            self._return_files()
+            shutil.rmtree(self._root)
+            os._exit(0)
 
 
 if __name__ == "__main__":
