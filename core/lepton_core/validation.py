@@ -261,8 +261,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
-        # `add` returns None, so each name is looked up once: an object may have hundreds of thousands.
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        # Each name is looked up once: an object may have hundreds of thousands.
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # None
         raise ValueError(f"the key {twice[:80]!a} occurs twice")
     return found
 

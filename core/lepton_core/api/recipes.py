@@ -16,7 +16,7 @@ with warnings.catch_warnings():
         name: str = ""
         version: str = ""
         title: str = ""
-        schema: JsonObject = Field(  # type: ignore[assignment]
+        schema: JsonObject = Field(  # type: ignore[assignment]  # see above
             default_factory=dict, description="JSON Schema of the settings, at most 64 KiB."
         )
         schema_digest: str = ""

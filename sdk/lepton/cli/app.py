@@ -147,7 +147,7 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
         return report(LeptonError(ErrorCode.INTERNAL, f"this is a bug of `lepton`: {error!r}"), as_json=as_json)
     # A wrong command line. The class of these errors is private to Typer, and some contain pydantic's prefix.
     if isinstance(message := getattr(error, "message", None), str):
-        error.message = message.replace("Value error, ", "")  # type: ignore[attr-defined]
+        error.message = message.replace("Value error, ", "")  # type: ignore[attr-defined]  # private class
     if not as_json:
         show()
         return Exit.INVALID

@@ -112,7 +112,7 @@ def join(threads_per_rank: int | None = None) -> ProcessGroup:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Off: it fills new memory to detect reads of uninitialised values, which costs 2 % of a small network's step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch has no types here
     torch.backends.cudnn.benchmark = False
     on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= local_size
     device = torch.device("cuda", local_rank) if on_cuda else torch.device("cpu")
