@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from lepton_fixtures.processes import wait_until
+from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.rank_guard import Log
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -124,6 +125,23 @@ def test_renewed_fence_lets_the_program_live(workspace: Path) -> None:
         stage.say("fence 30")
         stage.wait_for_file("done")
         assert stage.wait_launcher() == 0
+
+
+def test_a_guard_that_was_stopped_finds_the_renewal_that_came_meanwhile(workspace: Path) -> None:
+    program = "import os, time\nopen('ready', 'w').write('x')\nwhile not os.path.exists('end'): time.sleep(0.01)"
+    with staged(workspace, program) as stage:
+        stage.wait_for_file("ready")
+        stage.say("fence 2")
+        wait_until(lambda: stage.reported().get("fence") == "2", 10, "the fence to be sent")
+        over = boottime() + 2
+        guard = psutil.Process(stage.rank(0)["guard_pid"])
+        guard.suspend()
+        stage.say("fence 60")
+        wait_until(lambda: boottime() > over, 10, "the first deadline")
+        guard.resume()
+        (workspace / "end").touch()
+        assert stage.wait_launcher() == 0
+        assert stage.rank(0)["exit_code"] == 0
 
 
 def test_a_killed_guard_counts_as_a_failed_rank_and_its_program_goes(workspace: Path) -> None:

@@ -94,8 +94,7 @@ class Attempt:
             self._control.changed.wait(min(LOOK_SECONDS, max(0.0, disk_look_at - time.monotonic())))
             self._control.changed.clear()
             now = time.monotonic()
-            if boottime() >= self._lease.deadline:
-                self._control.request(Stop.FENCED, UNREACHABLE)
+            self._check_lease()
             # Not counted from the claim: the job's time must not include an outage of the store.
             if started is None and self._placement.started:
                 started = now
@@ -117,6 +116,13 @@ class Attempt:
                     return
             if self._has_to_end():
                 return
+
+        # After this process was stopped: the ranks may have ended because of the fence.
+        self._check_lease()
+
+    def _check_lease(self) -> None:
+        if self._lease.has_lapsed():
+            self._control.request(Stop.FENCED, UNREACHABLE)
 
     def _has_to_end(self) -> bool:
         """Whether the ranks must be killed now; after a drain or cancel they first get SIGTERM and some time."""

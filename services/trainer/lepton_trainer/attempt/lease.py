@@ -48,11 +48,16 @@ class Lease:
         self._renewed = renewed
         self._progress = progress
         self._over = threading.Event()
+        self._lapsed = False
         self.deadline = claimed_at + fence_seconds(self_fence_seconds, lease_seconds)
         renewed(self.deadline)
 
     def start(self) -> None:
         self._control.start_thread("lease", self._run)
+
+    def has_lapsed(self) -> bool:
+        """Whether the deadline has passed, even if a later renewal was answered: the guards have killed the ranks."""
+        return self._lapsed or boottime() >= self.deadline
 
     def end(self) -> None:
         """Stops the renewals, after the end of the attempt."""
@@ -76,6 +81,7 @@ class Lease:
                 unanswered = True
             else:
                 unanswered = False
+                self._lapsed = self.has_lapsed()
                 self.deadline = sent + fence_seconds(self._wanted_fence, lease_seconds)
                 self._renewed(self.deadline)
                 self._obey(directive)

@@ -81,14 +81,23 @@ class Guard:
         self._selector.register(self._wakeup, selectors.EVENT_READ, lambda: self._wakeup.recv(4096))
         self._report({"rank": self._rank, "pid": os.getpid()})
         while True:
-            for key, _ in self._selector.select(_LOOK_SECONDS):
-                key.data()
+            self._attend(_LOOK_SECONDS)
             self._reap()
-            if self._closed or (self._fence is not None and time.clock_gettime(_CLOCK) >= self._fence):
+            if self._is_fenced():
+                # A process that was stopped finds its wait over, without what arrived meanwhile: perhaps a renewal.
+                self._attend(0)
+            if self._closed or self._is_fenced():
                 _process_tree().kill_descendants()
                 return EXIT_ABANDONED
             if self._exit is not None and self._output_ended():
                 return self._finish(self._exit)
+
+    def _attend(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            key.data()
+
+    def _is_fenced(self) -> bool:
+        return self._fence is not None and time.clock_gettime(_CLOCK) >= self._fence
 
     def _finish(self, code: int) -> int:
         if self._program:
