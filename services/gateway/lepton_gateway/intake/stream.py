@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from lepton_core.cancellation import raise_if_cancelled
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.queue import reply_stream
 from lepton_gateway.intake import replies
@@ -113,9 +114,11 @@ class StreamIntake:
 
     async def run(self) -> None:
         while True:
+            raise_if_cancelled()
             try:
                 await self._ensure_group()
                 while True:
+                    raise_if_cancelled()
                     await self._take_abandoned()
                     await self._take_own()
                     await self._take_new()

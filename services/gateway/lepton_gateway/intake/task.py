@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from lepton_core.api.limits import MAX_IDEMPOTENCY_KEY_CHARS
+from lepton_core.cancellation import raise_if_cancelled
 from lepton_core.errors import ErrorCode, LeptonError, invalid
 from lepton_core.queue import SUBMIT_TASK
 from lepton_core.validation import check_depth
@@ -87,9 +88,10 @@ class TaskIntake:
     async def _move_all(self) -> None:
         keys = [self._stream, *(f"{self._queue}{priority}" for priority in PRIORITIES)]
         while True:
+            raise_if_cancelled()
             try:
                 while await self._redis.eval(MOVE, len(keys), *keys, ENTRY, str(MOVED_AT_ONCE)):
-                    pass
+                    raise_if_cancelled()
                 # Waits for an entry: moving it from the list's end to the same end changes nothing.
                 await self._redis.blmove(self._queue, self._queue, BLOCK_SECONDS, "RIGHT", "RIGHT")
             except (RedisError, OSError) as error:

@@ -121,7 +121,8 @@ class CommitSignal:
         """Returns the current count as soon as it differs from `seen`, or after the timeout."""
         if self.count == seen:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._next.wait(), timeout_seconds)
+                async with asyncio.timeout(timeout_seconds):
+                    await self._next.wait()
         return self.count
 
 

@@ -23,7 +23,8 @@ class Watch:
 
     async def wait(self, timeout_seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._event.wait()
         happened = self._event.is_set()
         self._event.clear()
         return happened

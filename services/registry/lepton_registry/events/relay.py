@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from lepton_core.backoff import Backoff
+from lepton_core.cancellation import raise_if_cancelled
 from lepton_core.errors import LeptonError
 from lepton_registry.database.engine import CommitSignal, Database
 from lepton_registry.database.leadership import Leadership, NotLeader
@@ -88,6 +89,7 @@ class Relay:
         term: int | None = None
         reached = 0
         while True:
+            raise_if_cancelled()
             seen = await self._numbered.wait(seen, POLL_SECONDS)
             try:
                 if (leading := self._leadership.term) != term:
