@@ -1,6 +1,6 @@
 """The interface of a resource to the registry: each resource's folder has one object `MODULE` in its `module.py`.
 
-`modules.py` lists them; nothing else changes for a new resource.
+`modules.py` lists them. docs/adding-a-resource.md lists what a new resource needs outside of this package.
 """
 
 from __future__ import annotations
