@@ -179,8 +179,11 @@ def wrong_field(model: str, field: str, message: str, value: object) -> Validati
 
 
 def read_json(data: bytes | str) -> Any:
-    """JSON of a stranger. INVALID for what is none, for NaN and infinity, a key that occurs twice, a number of absurd
-    length, text that has no form in UTF-8, and nesting deeper than `MAX_JSON_DEPTH`."""
+    """The value of JSON from an untrusted sender.
+
+    INVALID for bytes that are not JSON, NaN and infinity, a key that occurs twice, a number of extreme length, text
+    that cannot be written in UTF-8, and nesting deeper than `MAX_JSON_DEPTH`.
+    """
     try:
         value = _load(data)
     except ValueError as error:

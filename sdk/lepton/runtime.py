@@ -83,7 +83,7 @@ def checkpoint(
     `score` (higher is better), the best checkpoint of the run is kept, too. Returns the folder in the workspace.
 
     Raises INVALID for what could not be stored: a negative `step`, an empty folder, more than 200 files, and numbers
-    that are none. NaN cannot be compared, so it is no score; it and metrics that are not finite are left out.
+    that are none. NaN cannot be compared, so it is not a score; it and metrics that are not finite are left out.
     """
     job = _job()
     if job is None or job.rank != 0:

@@ -22,7 +22,7 @@ class Resource(BaseModel):
         extra="ignore",
         ser_json_bytes="base64",
         val_json_bytes="base64",
-        ser_json_inf_nan="strings",  # a diverging loss is NaN, which is no number in JSON
+        ser_json_inf_nan="strings",  # a diverging loss is NaN, which is not a number in JSON
         defer_build=True,  # most programs use few of them, and start faster
     )
 

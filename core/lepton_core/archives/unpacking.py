@@ -28,7 +28,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
     OverflowError,
-    UnicodeDecodeError,  # a name that is marked as UTF-8 and is none
+    UnicodeDecodeError,  # a name that is marked as UTF-8 and is not UTF-8
 )
 _USTAR_PLACE = slice(257, 262)
 # of one entry, with its own long name and padding

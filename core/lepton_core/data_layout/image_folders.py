@@ -47,7 +47,7 @@ def check_image_folders(data_dir: Path) -> str:
     and the first bytes of the files show it.
     """
     if data_dir.is_file() and data_dir.suffix.lower() != ".npz":
-        raise invalid("data", "one file is no folder of images", data_dir.name, LAYOUT)
+        raise invalid("data", "a single file is not a folder of images", data_dir.name, LAYOUT)
     if archives := [data_dir] if data_dir.is_file() else sorted(data_dir.glob("*.npz")):
         held_out([path.name for path in archives])
         return f"{len(archives)} NPZ files, whose arrays are checked by the run alone"

@@ -57,6 +57,6 @@ def routes_of(app: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for route in iter_route_contexts(app.routes):
         if route.methods is None or route.path is None:
-            raise TypeError(f"{route.path or route} is no route with methods: the policy table cannot name it")
+            raise TypeError(f"{route.path or route} is not a route with methods: the policy table cannot name it")
         found += [(method, route.path) for method in sorted(route.methods) if method != "HEAD"]
     return found

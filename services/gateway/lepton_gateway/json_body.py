@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
-    """Raises INVALID for what is not UTF-8, not JSON (NaN and Infinity are not), nested too deeply, or no object."""
+    """Raises INVALID for a body that is not UTF-8, not JSON (NaN and Infinity are not), too deep, or not an object."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -93,7 +93,7 @@ _COMPILED = {form: re.compile(pattern) for form, pattern in PATTERNS.items()}
 
 
 def parse_number(value: object, form: NumberFormat = NumberFormat.PLAIN) -> float | None:
-    """The number; NaN for a missing value, None for what is no number. Infinity is returned as such."""
+    """The number; NaN for a missing value, None for a value that is not a number. Infinity is returned as such."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -136,7 +136,7 @@ _ISO_DATE = re.compile(ISO_DATE)
 
 
 def parse_date(text: str) -> datetime | None:
-    """The time as it is written, whatever its zone; None for what is no ISO date."""
+    """The time as it is written, whatever its zone; None if it is not an ISO date."""
     found = _ISO_DATE.match(text)
     if found is None:
         return None

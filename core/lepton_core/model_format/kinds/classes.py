@@ -39,7 +39,7 @@ class ClassOutput(OutputKind):
         return f"{self.text(answer)}\t{scores[0][1]:.3f}" if scores else self.text(answer)
 
     def scores(self, answer: Mapping[str, Any]) -> list[tuple[str, float]]:
-        # A probability that is no number is null in JSON.
+        # A probability that is not a number is null in JSON.
         found = [(label, value) for label, value in (answer.get("probabilities") or {}).items() if value is not None]
         return sorted(found, key=lambda item: -item[1])
 

@@ -14,7 +14,7 @@ LINE_SUFFIXES = (".jsonl", ".ndjson")
 def instance_in(text: str, field: str, allowed: str) -> tuple[str, Any]:
     """(place, value) of the JSON in a text, or in the file whose path the text is. Raises INVALID for other text."""
     if not text.lstrip().startswith(("{", "[")):
-        # A text that cannot be a path is no file either.
+        # A text that cannot be a path is not a file either.
         with suppress(OSError, ValueError):
             return text, _parsed(Path(text).read_text(encoding="utf-8-sig"), text, allowed)
     return field, _parsed(text, field, allowed)

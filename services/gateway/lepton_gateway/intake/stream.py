@@ -66,7 +66,7 @@ class EntryReader(Protocol):
         """Raises INVALID or TOO_LARGE."""
 
     def origin(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Origin:
-        """The ids that can be read, also from an entry that is no valid message."""
+        """The ids that can be read, also from an entry that is not a valid message."""
 
     def body(self, fields: Mapping[bytes, bytes]) -> bytes:
         """The text of the message for a dead letter."""

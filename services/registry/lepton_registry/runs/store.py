@@ -40,7 +40,7 @@ def list_runs(
 ) -> Page:
     """A page, newest first, older than the run `before`, with all of `labels`.
 
-    `equal`: column → name; an empty one matches any. Raises INVALID for what is no name.
+    `equal`: column → name; an empty one matches any. Raises INVALID for a value that is not a name.
     """
     statement = sa.select(RUNS).where(RUNS.c.project == project)
     if state is not None:

@@ -1,7 +1,7 @@
 """The files that a script left in its workspace: which of them are kept with the run if its result cannot be used.
 
 They are those below `code/` that are not in the code folder that was submitted or have other bytes, and the model
-package. All of them are untrusted: what is no plain file of the script is left out.
+package. All of them are untrusted: only plain files of the script are listed.
 """
 
 from collections.abc import Mapping, Sequence

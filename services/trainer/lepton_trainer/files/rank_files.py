@@ -46,7 +46,7 @@ class RankFiles(Protocol):
     """Paths are relative to the workspace, with `/` between parts.
 
     A file becomes visible no earlier than what was written before it: journals and outcome.json name other files.
-    Raises FileNotFoundError for what does not exist, and INVALID for what is no regular file of the attempt's own.
+    Raises FileNotFoundError for what does not exist, and INVALID for anything but a regular file of the attempt.
     """
 
     def exists(self, path: str) -> bool:
