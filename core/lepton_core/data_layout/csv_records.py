@@ -79,7 +79,8 @@ def open_csv(path: Path, name: str, field: str = "data") -> CsvFile:
         if found:
             line = file.readline(_HEADER_CHARS)
         if not line.strip():
-            raise invalid(field, f"{name} is empty", allowed="a line with the names of the columns, and rows")
+            problem = f"{name}: the first line is empty" if file.read(1) else f"{name} is empty"
+            raise invalid(field, problem, allowed="a line with the names of the columns, and rows")
         # A separator within a quoted name separates nothing.
         bare = _QUOTED.sub("", line)
         separator = found[1] if found else max(SEPARATORS, key=bare.count)

@@ -265,6 +265,8 @@ def test_a_half_named_split_is_refused(tmp_path: Path) -> None:
         ('x,y\n1,a\n"5 inch,b\n2,a\n', "row 2 (line 3): the value opens with a quote"),
         ('x,y\n1,a\n"5 inch,b\n2,a\n"7,b\n', "row 2 (line 3): the value opens with a quote"),
         ('"x,y\n1,a\n', "the header: the value opens with a quote"),
+        ("\n\nx,y\n1,a\n", "t.csv: the first line is empty"),
+        ("\n", "t.csv is empty"),
         ("x,y,z\n1,a,2\n1,b\n", "row 2 (line 3) has 2 values, and the header 3 columns"),
         ('x,y,z\n"two\nlines",a,2\n1,b\n', "row 2 (line 4) has 2 values"),
     ],
@@ -335,6 +337,21 @@ def test_dates_in_other_forms_are_named(tmp_path: Path) -> None:
     for values in (["31.05.2024", "01.06.2024"], ["31 May 2024", "1 Jun 2024"], ["May 31, 2024", "June 1, 2024"]):
         data = prepared(column(tmp_path, values))
         assert any(repr(values[0]) in note and "2024-05-31" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("form", ["{:02}:{:02}", "{}:{:02}:07 pm", "{}/{}/2024"])
+def test_times_and_dates_are_named_and_never_called_ids(form: str, tmp_path: Path) -> None:
+    values = [form.format(number % 12 + 1, number // 12 + 1) for number in range(120)]
+    data = prepared(column(tmp_path, values))
+    assert any(f"written like {values[0]!r}" in note for note in data.notes)
+    assert not any("ids do not help" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("field", ["numeric", "categorical", "ignore"])
+def test_the_target_is_no_other_column(field: str, tmp_path: Path) -> None:
+    write(tmp_path, "x,y\n" + "1,a\n2,b\n" * 10)
+    with pytest.raises(LeptonError, match=f"train.{field}: this is the target .*task: classification"):
+        rows(tmp_path, **{field: ("y",)})
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ _OTHER_DATE = (
     r"^[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{4}|[0-9]{2})(?:[ T].*)?$|^[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}$"
     r"|^[0-9]{1,2}[ .-]{1,2}\pL{3,9}[ .,-]{1,2}(?:[0-9]{4}|[0-9]{2})$|^\pL{3,9}[ .]{1,2}[0-9]{1,2},? [0-9]{4}$"
 )
+_TIME = r"^[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?: ?[AaPp]\.?[Mm]\.?)?$"
 _LEADING_ZERO = r"^0[0-9]+$"
 
 
@@ -78,6 +79,10 @@ def check_names(table: Table, settings: Settings) -> None:
                 files = ", ".join(file for file, _ in table.files[:3])
                 message = f"{files} has no such column"
                 raise invalid(("train", field), message, name, f"{hint}one of {', '.join(map(repr, columns))[:1000]}")
+    for field in ("numeric", "categorical", "ignore"):
+        if settings.target in fields[field]:
+            allowed = "columns besides the target; `task: classification` or `task: regression` says how it is read"
+            raise invalid(("train", field), "this is the target", settings.target, allowed)
     if both := set(settings.numeric) & set(settings.categorical):
         raise invalid(("train", "numeric"), "a column is either numeric or categorical", min(both))
 
@@ -179,7 +184,13 @@ def _category(name: str, present: pl.Series) -> Guess:
             note=f"data: column {name!r} is read as categories: {share} of its values are numbers, others such as"
             f" {other!r} are not; make these empty to have it read as numbers",
         )
-    if present.str.contains(_OTHER_DATE).sum() >= MOSTLY * len(present):
+    if _mostly(present, _TIME):
+        return Guess(
+            Kind.CATEGORY,
+            note=f"data: column {name!r} holds times written like {present[0]!r}, which are read as categories;"
+            " as hours, 14.5 for 14:30, they would be read as numbers",
+        )
+    if _mostly(present, _OTHER_DATE):
         return Guess(
             Kind.CATEGORY,
             note=f"data: column {name!r} holds dates written like {present[0]!r}, which are read as categories;"
@@ -187,6 +198,16 @@ def _category(name: str, present: pl.Series) -> Guess:
         )
     _refuse_units(name, present)
     return Guess(Kind.CATEGORY)
+
+
+def _mostly(present: pl.Series, pattern: str) -> bool:
+    return bool(present.str.contains(pattern).sum() >= MOSTLY * len(present))
+
+
+def are_times(values: Sequence[str]) -> bool:
+    """Dates of another form than ISO 8601, or times. They differ in each row, and are no ids."""
+    present = pl.Series(values, dtype=pl.String)
+    return _mostly(present, _OTHER_DATE) or _mostly(present, _TIME)
 
 
 def _refuse_other_notations(name: str, present: pl.Series) -> None:

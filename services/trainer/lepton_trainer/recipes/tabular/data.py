@@ -176,7 +176,7 @@ def likely_ids(rows: Rows) -> dict[str, tuple[int, int]]:
     for name, column in rows.words.items():
         present = [word for word in column.tolist() if word]
         different = len(set(present))
-        if len(present) >= ID_ROWS and different >= ID_SHARE * len(present):
+        if len(present) >= ID_ROWS and different >= ID_SHARE * len(present) and not columns.are_times(present):
             found[name] = (different, len(present))
     for name, column in rows.numbers.items():
         values = column[~np.isnan(column)]
