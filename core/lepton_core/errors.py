@@ -89,8 +89,8 @@ _BY_HTTP_STATUS = {row.http_status: row.code for row in reversed(_ROWS)} | {
 class FieldError:
     """A wrong field: its path as the caller wrote it, why, the refused value as JSON text, and what is allowed.
 
-    `field_path` has the path in parts, for programs: `("instances", "3", "age")`. It is empty where the field has
-    only a name, such as a setting or a file.
+    `field_path` has the path in parts, for programs: `("instances", "3", "age")`. Unless it is given, it has one
+    part, the field's name.
     """
 
     field: str
@@ -98,6 +98,10 @@ class FieldError:
     value: str = ""
     allowed: str = ""
     field_path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.field_path and self.field:
+            object.__setattr__(self, "field_path", (self.field[:MAX_PART_CHARS],))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,12 @@ def test_an_error_crosses_processes() -> None:
     assert str(copy) == str(error) == "train.epochs: must be positive (got -1); allowed: at least 1"
 
 
+def test_a_field_has_its_path_in_parts() -> None:
+    assert invalid("recipe", "unknown").fields[0].field_path == ("recipe",)
+    place = invalid(("train", "layers", 0, "size: cm"), "unknown").fields[0]
+    assert (place.field, place.field_path) == ("train.layers[0].size: cm", ("train", "layers", "0", "size: cm"))
+
+
 def test_an_error_as_text_says_what_is_allowed_once() -> None:
     assert str(LeptonError(ErrorCode.INVALID, "a: no; allowed: b", [FieldError("a", "no", "", "b")])).count("b") == 1
     assert str(LeptonError(ErrorCode.NOT_FOUND, "gone")) == "gone"

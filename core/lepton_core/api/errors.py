@@ -6,7 +6,7 @@ from lepton_core.api.base import JsonObject, Resource
 
 FIELD_PATH = (
     'The path in parts, for programs: ["instances", "3", "age"]; the index of a list is a decimal number. '
-    "Empty where the field has only a name, such as a file."
+    "A plain name is one part."
 )
 
 
