@@ -114,6 +114,8 @@ def test_a_key_is_found_by_the_beginning_of_its_id() -> None:
     keys = KnownKeys(first, second)
     assert keys.find_id(first[:-10]) == first
     assert keys.find_id(first) == first
+    with pytest.raises(LeptonError, match=f"no key 'ci'.*keys of this name: {first}, {second}"):
+        keys.find_id("ci")
     with pytest.raises(LeptonError, match="key: is the beginning of several ids") as raised:
         keys.find_id("key_01J")
     assert raised.value.fields[0].allowed == f"{first}, {second}"

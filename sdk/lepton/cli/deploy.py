@@ -127,7 +127,7 @@ def rollback(
     """Serve the model of an earlier revision again. The deployment stops following its alias."""
     with connect() as client, Console(stderr=True).status("warming up"):
         deployment = client.deployments.rollback(name, revision, wait=not no_wait, timeout_seconds=timeout)
-    pinned = f"; it no longer follows an alias. To follow one again: lepton deploy follow {name}"
+    pinned = f"; it is pinned to this version and follows no alias. To follow one: lepton deploy follow {name}"
     render.show(deployment, as_json, lambda: Text(_summary(deployment) + pinned))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from lepton.resources.id_prefix import only_match
 from lepton.transport.http import Transport, part
 from lepton_core.api import ApiKey, CreateKeyRequest, CreateKeyResponse, ListKeysResponse
+from lepton_core.errors import ErrorCode, FieldError, LeptonError
 from lepton_core.ids import is_id
 from lepton_core.validation import parse
 
@@ -32,8 +33,13 @@ class Keys:
 
     def find_id(self, reference: str) -> str:
         """The id of a key by its id or the beginning of one. Raises NOT_FOUND, or INVALID if there are several."""
-        if is_id(reference, "key") or not reference.startswith("key_"):
+        if is_id(reference, "key"):
             return reference
+        if not reference.startswith("key_"):
+            message = f"there is no key {reference!r}"
+            named = ", ".join(key.id for key in self.list() if key.name == reference)
+            allowed = "an id of a key or the beginning of one" + (f"; keys of this name: {named}" if named else "")
+            raise LeptonError(ErrorCode.NOT_FOUND, message, [FieldError("key", message, "", allowed)])
         return only_match("key", reference, [key.id for key in self.list()])
 
     def list(self) -> list[ApiKey]:
