@@ -26,11 +26,12 @@ def held_out(files: Sequence[str]) -> list[bool] | None:
     where all are held out.
     `files` are paths within the data.
     """
-    for find in (_by_dots, _by_ends, _by_any_word):
-        parts = [find(PurePosixPath(file)) for file in files]
+    by_rule = [[find(PurePosixPath(file)) for file in files] for find in (_by_dots, _by_ends, _by_any_word)]
+    for parts in by_rule:
         if {"train", "holdout"} == set(parts):
             return [part == "holdout" for part in parts]
-    parts = [_by_dots(PurePosixPath(file)) for file in files]
+    # `blood_test.csv` beside `urine.csv` is no split; with `blood_train.csv` it is one.
+    parts = next((parts for parts in by_rule if {"train", "holdout"} <= set(parts)), by_rule[0])
     if set(parts) == {"holdout"} and files != [PurePosixPath(files[0]).name]:
         raise invalid("data", f"{files[0]} is named to be held out, and no file to train on", allowed=SPLIT_RULE)
     if "holdout" in parts and None in parts:

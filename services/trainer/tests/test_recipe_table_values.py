@@ -252,6 +252,16 @@ def test_held_out_data_alone_are_not_trained_on(names: list[str], tmp_path: Path
     assert "no file to train on" in refused(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["adult_train.csv", "adult_test.csv", "adult_more.csv"], ["a_train_1.csv", "a_test_1.csv", "more.csv"]],
+)
+def test_a_file_beside_a_split_is_named(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        write(tmp_path, "x,y\n" + "1,a\n2,b\n" * 10, name)
+    assert f"{names[1]} is named to be held out, and {names[2]} for no part" in refused(tmp_path)
+
+
 def test_a_half_named_split_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "x,y\n" + "1,a\n2,b\n" * 10, "adult.csv")
     write(tmp_path, "x,y\n" + "1,a\n2,b\n" * 10, "adult.test.csv")
