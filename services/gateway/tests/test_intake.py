@@ -189,7 +189,8 @@ async def test_options_of_celery_without_effect_are_refused_by_name(
     sent = await asyncio.to_thread(call)
     for name in (REPLIES, BINDING.dead_letters):
         fields = await last(redis, name)
-        assert json.loads(fields["error"])["errors"][0]["field"] == field
+        wrong = json.loads(fields["error"])["errors"][0]
+        assert (wrong["field"], wrong["field_path"]) == (field, [field])
         assert fields["task_id"] == sent.id
         assert fields["message_id"] == ("" if field == "compression" else "m")
         assert fields["entry_id"]
