@@ -9,6 +9,7 @@ import pytest
 from lepton_core.errors import ErrorCode, LeptonError
 from lepton_gateway.intake.messages import MAX_MESSAGE_BYTES, Origin, parse_message, peek_message_id
 from lepton_gateway.intake.task import MAX_ENVELOPE_BYTES, TaskEntries, read_call
+from lepton_gateway.json_body import parse_object
 
 BODY = {"message_id": "m-1", "job": {"name": "x"}}
 
@@ -174,3 +175,22 @@ def test_a_refused_call_says_whose_it_is_as_far_as_it_can_be_read(
     sent: dict[bytes, bytes], message_id: str, task_id: str
 ) -> None:
     assert TaskEntries().origin("1-0", sent) == Origin("1-0", message_id, task_id)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (b'{"name": "a", "name": "b"}', "'name' occurs twice"),
+        (b'{"train": {"epochs": 3, "epochs": 30}}', "'epochs' occurs twice"),
+        (b'{"train": {"rate": NaN}}', "not JSON"),
+        ('{"name": "ä"}'.encode("latin-1"), "not UTF-8"),
+        ('{"name": "a"}'.encode("utf-16"), "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[]", "a JSON object"),
+        (b"{", "not JSON"),
+    ],
+)
+def test_a_job_that_could_be_read_in_two_ways_is_refused(text: bytes, word: str) -> None:
+    with pytest.raises(LeptonError, match=word) as raised:
+        parse_object(text)
+    assert raised.value.code is ErrorCode.INVALID
