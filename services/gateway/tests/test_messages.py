@@ -62,6 +62,7 @@ def test_a_huge_message_is_refused_before_it_is_parsed() -> None:
 
 def test_the_id_of_a_refused_message_is_found_for_the_reply_where_there_is_one() -> None:
     assert peek_message_id(b'{"message_id": "m-9", "job": 1}') == "m-9"
+    assert peek_message_id(b'{"message_id": "m-9", "job": {"name": "a", "name": "b"}}') == "m-9"
     for data in (b"\xff", b"[]", {"message_id": 3}, None, 5):
         assert peek_message_id(data) == ""
 
