@@ -25,7 +25,7 @@ from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, LAUNCHER_LOG, ran
 from lepton_trainer.assignment import AttemptConfig
 from lepton_trainer.files.untrusted_files import LocalRankFiles
 from lepton_trainer.placement.environment import describe_environment
-from lepton_trainer.placement.local import free_port, rank_environment
+from lepton_trainer.placement.local import rank_environment, rendezvous_environment
 from lepton_trainer.placement.port import Program
 from lepton_trainer.processes.clock import boottime
 from lepton_trainer.processes.environment import attempt_environment
@@ -207,18 +207,17 @@ class Host:
     def _start(self, program: Program, count: int) -> None:
         for name in ("logs", "journal", "home", "tmp"):
             (self._root / name).mkdir(exist_ok=True)
-        environment = attempt_environment(os.environ, self._root)
+        environment = attempt_environment(os.environ, self._root) | rendezvous_environment()
         environment[ATTEMPT_FILE_VARIABLE] = str(self._root / "attempt.json")
         folders = [str(self._root / folder) for folder in program.python_path]
         environment["PYTHONPATH"] = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")])
         start = ["-P", "-m", program.module] if program.module else [str(self._root / program.script)]
-        port = free_port()
         for rank in range(count):
             with (self._root / rank_log(rank)).open("ab") as log:
                 process = subprocess.Popen(
                     [sys.executable, *start, *program.arguments],
                     cwd=self._root / program.folder,
-                    env=environment | rank_environment(rank, count, port, "copied"),
+                    env=environment | rank_environment(rank, count, "copied"),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -24,11 +24,11 @@ RANK_SECONDS = 90
 # Ranks without guards; SIGTERM reaches each of them, and the exit code is the first that is not 0.
 START = """
 import os, signal, subprocess, sys
-from lepton_trainer.placement.local import free_port, rank_environment
-count, port = int(sys.argv[1]), free_port()
+from lepton_trainer.placement.local import rank_environment, rendezvous_environment
+count, rendezvous = int(sys.argv[1]), rendezvous_environment()
 ranks = [
     subprocess.Popen(
-        [sys.executable, "-m", "lepton_trainer.rank"], env=os.environ | rank_environment(rank, count, port, "test")
+        [sys.executable, "-m", "lepton_trainer.rank"], env=os.environ | rendezvous | rank_environment(rank, count, "test")
     )
     for rank in range(count)
 ]

@@ -22,7 +22,7 @@ def test_ranks_share_the_cores() -> None:
 def test_an_operator_decides_about_threads_and_secrets_stay_outside(tmp_path: Path) -> None:
     environment = attempt_environment({**os.environ, "OMP_NUM_THREADS": "3", "A_SECRET": "x"}, tmp_path)
     assert "A_SECRET" not in environment
-    assert (rank_environment(0, 2, 1, "run") | environment)["OMP_NUM_THREADS"] == "3"
+    assert (rank_environment(0, 2, "run") | environment)["OMP_NUM_THREADS"] == "3"
 
 
 @pytest.mark.parametrize(

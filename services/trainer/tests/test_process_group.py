@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from lepton_trainer.placement.local import free_port, rank_environment
+from lepton_trainer.placement.local import rank_environment, rendezvous_environment
 
 # Reports the addresses that the rank listens at while the group exists.
 RANK = """
@@ -24,11 +24,11 @@ os._exit(0)
 
 
 def test_ranks_meet_at_loopback_and_nothing_else_listens() -> None:
-    port = free_port()
+    rendezvous = rendezvous_environment()
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", RANK],
-            env=os.environ | rank_environment(rank, 2, port, "run"),
+            env=os.environ | rendezvous | rank_environment(rank, 2, "run"),
             stdout=subprocess.PIPE,
             text=True,
         )

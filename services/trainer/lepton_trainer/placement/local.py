@@ -95,13 +95,12 @@ class LocalPlacement:
         command = [sys.executable, "-I", str(Path(rank_guard.__file__)), GUARD_SOCKET]
         environment = attempt_environment(os.environ, self.workspace) | {MARKER: self._marker}
         ranks = len(self._guards.ranks)
-        port = free_port()
         with (self.workspace / "logs" / "launcher.log").open("ab") as log:
             for rank in range(ranks):
                 process = subprocess.Popen(
                     command,
                     cwd=self.workspace,
-                    env=rank_environment(rank, ranks, port, self.workspace.name) | environment,
+                    env=rank_environment(rank, ranks, self.workspace.name) | environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -117,7 +116,8 @@ class LocalPlacement:
         from lepton_core.workspace_files import ATTEMPT_FILE_VARIABLE, Workspace
 
         workspace = Workspace(self.workspace)
-        environment = {ATTEMPT_FILE_VARIABLE: str(workspace.attempt_file)}
+        # The port is chosen now: while inputs are fetched, another program could take it.
+        environment = {ATTEMPT_FILE_VARIABLE: str(workspace.attempt_file), **rendezvous_environment()}
         if program.python_path:
             inherited = os.environ.get("PYTHONPATH")
             folders = [str(self.workspace / folder) for folder in program.python_path]
@@ -178,20 +178,21 @@ class LocalPlacement:
         reap_orphans(self._pids)
 
 
-def rank_environment(rank: int, ranks: int, port: int, run_id: str) -> dict[str, str]:
-    """The variables that torchrun sets for each rank (its "Environment Variables"), for one machine."""
+def rank_environment(rank: int, ranks: int, run_id: str) -> dict[str, str]:
+    """The variables that torchrun sets for each rank (its "Environment Variables"), without the rendezvous."""
     place = {name: str(rank) for name in ("RANK", "LOCAL_RANK", "ROLE_RANK")}
     sizes = {name: str(ranks) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE")}
-    # The ranks connect to rank 0, not to an agent.
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     group = {"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", "ROLE_NAME": "default", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
     tries = {"TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_RUN_ID": run_id}
-    return place | sizes | meeting | group | tries | thread_environment(ranks)
+    return place | sizes | group | tries | thread_environment(ranks)
 
 
-def free_port() -> int:
-    """A free port for rank 0. If another program takes it first, the attempt fails, and is tried again."""
+def rendezvous_environment() -> dict[str, str]:
+    """Where the ranks of one machine connect: to rank 0, not to an agent. The same for all ranks.
+
+    If another program takes the port before rank 0 does, the attempt fails, and is tried again.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        port = probe.getsockname()[1]
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
