@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,7 +88,8 @@ class Stage:
         held: int | None = None,
     ) -> None:
         self.workspace = workspace
-        self.marker = f"wrk_test/{workspace.name}"
+        # Of this tree alone: `close` kills all that carry it, and other tests run at the same time.
+        self.marker = f"wrk_test/{secrets.token_hex(8)}"
         (workspace / "program.py").write_text(program)
         plan = {
             "workspace": str(workspace),

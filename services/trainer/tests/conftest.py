@@ -25,10 +25,10 @@ RANK_SECONDS = 90
 START = """
 import os, signal, subprocess, sys
 from lepton_trainer.placement.local import rank_environment, rendezvous_environment
-count, rendezvous = int(sys.argv[1]), rendezvous_environment()
+count, meeting = int(sys.argv[1]), rendezvous_environment()
 ranks = [
     subprocess.Popen(
-        [sys.executable, "-m", "lepton_trainer.rank"], env=os.environ | rendezvous | rank_environment(rank, count, "test")
+        [sys.executable, "-m", "lepton_trainer.rank"], env=os.environ | meeting | rank_environment(rank, count, "test")
     )
     for rank in range(count)
 ]
