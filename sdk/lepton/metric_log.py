@@ -115,7 +115,10 @@ def _records(values: Mapping[str, float], step: int) -> list[bytes]:
 
 
 def whole_number(step: Any) -> int | None:
-    """The step as an integer; None if it is not one. Whole floats and tensors of one element are allowed."""
+    """The step as an integer; None if it is not one. Whole floats and tensors of one element are allowed; text and
+    booleans are not, since Python would read them as numbers without a word."""
+    if isinstance(step, str | bytes | bool):
+        return None
     if isinstance(step, int):
         return int(step)
     try:

@@ -250,7 +250,7 @@ def _note(text: str) -> None:
 
 
 def _count(field: str, value: Any) -> int:
-    number = None if isinstance(value, str | bool) else whole_number(value)
+    number = whole_number(value)
     if number is None or not 0 <= number < 2**63:
         raise invalid(f"lepton.checkpoint: {field}", "not stored", repr(value)[:80], "a whole number from 0 on")
     return number

@@ -61,7 +61,7 @@ def test_what_is_not_recorded_is_named_once_and_the_rest_is_kept(tmp_path: Path)
         "import lepton\n"
         "bad = {'none': None, 'text': 'cosine', 'nested': {'a': 1}, 'long': 10 ** 4999, chr(0xd800): 1, 3: 1, '': 1}\n"
         "for step in range(2): lepton.log({'loss': 1.0, **bad}, step=step)\n"
-        "for step in (-1, 1.5, 'x', 10 ** 4999): lepton.log(loss=2, step=step)\n"
+        "for step in (-1, 1.5, 'x', '3', True, 10 ** 4999): lepton.log(loss=2, step=step)\n"
         "lepton.log(7); lepton.log(loss=3, step=2.0)\n"
         "lepton.log({'odd' + chr(0x202e) + chr(27): float('nan')}, step=3)\n"
     )
