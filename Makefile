@@ -23,6 +23,10 @@ BOM := build/sbom.cdx.json
 
 # An extra package index for torch: that, not the version, decides between CPU and CUDA builds.
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+# Tests that kill, stop and restart real processes, or wait until something has to be given up: minutes, so apart.
+FAULTS := tests/faults tests/integration/test_local_platform.py deploy/local/tests/test_platform.py \
+          services/registry/tests/test_process.py services/inference/tests/test_trial.py services/inference/tests/test_watchdog.py
+
 # Much of a test with real processes is waiting: two at a time use the two cores that the time limit is meant for.
 TEST_WORKERS ?= 2
 # Compares the registry's tables with what its migrations build.
@@ -95,10 +99,10 @@ types: setup  ## mypy, strict, over every package
 	$(BIN)/mypy $(PACKAGES:%=-p %)
 
 test: setup  ## everything but the long suites below
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/faults --ignore=tests/install --ignore=tests/soak
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(FAULTS:%=--ignore=%) --ignore=tests/install --ignore=tests/soak
 
 test-faults: setup  ## kill, cut off and corrupt real processes
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile tests/faults
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(FAULTS)
 
 test-install: setup  ## each dist alone, in clean virtual environments
 	$(BIN)/pytest tests/install

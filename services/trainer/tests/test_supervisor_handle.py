@@ -73,8 +73,11 @@ def config(tmp_path: Path, unused_tcp_port: int) -> Iterator[AttemptConfig]:
 def started(config: AttemptConfig) -> tuple[SupervisorProcess, psutil.Process]:
     """A supervisor that has started its guard, and its process."""
     handle = SupervisorProcess(config)
-    wait_until(lambda: len(find_marked(config.marker)) > 1, 30, "the supervisor and its guard")
-    [process] = [each for each in find_marked(config.marker) if "lepton_trainer.attempt.supervisor" in each.cmdline()]
+    process = psutil.Process(handle._process.pid)
+    # By its command: a child has its parent's until it runs its own program.
+    wait_until(
+        lambda: any("rank_guard.py" in " ".join(child.cmdline()) for child in process.children()), 30, "the guard"
+    )
     return handle, process
 
 
