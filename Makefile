@@ -25,7 +25,8 @@ BOM := build/sbom.cdx.json
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 # Tests that kill, stop and restart real processes, or wait until something has to be given up: minutes, so apart.
 FAULTS := tests/faults tests/integration/test_local_platform.py deploy/local/tests/test_platform.py \
-          services/registry/tests/test_process.py services/inference/tests/test_trial.py services/inference/tests/test_watchdog.py
+          services/registry/tests/test_process.py services/inference/tests/test_trial.py services/inference/tests/test_watchdog.py \
+          services/trainer/tests/test_rank_guard.py services/trainer/tests/test_supervisor_handle.py
 
 # Much of a test with real processes is waiting: two at a time use the two cores that the time limit is meant for.
 TEST_WORKERS ?= 2
