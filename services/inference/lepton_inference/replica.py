@@ -21,7 +21,7 @@ from lepton_inference.http.infer import InferMiddleware
 from lepton_inference.package import Limits, ServedModel, load_model
 from lepton_inference.passed_trials import PassedTrials
 from lepton_inference.predictions import PredictionLog
-from lepton_inference.repository import LoadLimits, Report, Repository
+from lepton_inference.repository import Load, LoadLimits, Report, Repository
 from lepton_inference.revisions import Revision
 from lepton_inference.settings import InferenceSettings
 from lepton_inference.snapshot import read_snapshot
@@ -55,26 +55,10 @@ class Replica:
             settings.model_threads,
             settings.max_body_bytes,
         )
-        trial = TrialLimits(settings.load_seconds, settings.load_memory_bytes)
-        self._trials = Trials(trial, warm_up)
-        passed = PassedTrials(settings.cache_dir / "passed-trials.json", asdict(trial) | asdict(warm_up))
-
-        async def load(revision: Revision, files: dict[str, bytes]) -> ServedModel:
-            # This process only runs graphs that have passed the trial in a child process, now or before a restart.
-            digests = {file.path: file.digest for file in revision.files if file.path in files}
-            plan = await asyncio.to_thread(passed.take, digests)
-            if plan is None:
-                plan = await self._trials.run(files)
-            else:
-                log.info("revision %s: no trial, since its package passed one before", revision.id)
-            model = await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
-            await asyncio.to_thread(passed.add, digests, plan)
-            return model
-
         self._snapshot = settings.cache_dir / "snapshot"
         self.repository = Repository(
             FileCache(settings.cache_dir, fetch),
-            load,
+            self._loader(limits, warm_up),
             report,
             self._snapshot,
             LoadLimits(settings.max_model_bytes, settings.loads_at_once, settings.loads_per_project),
@@ -101,6 +85,27 @@ class Replica:
             observe=self._metrics.observe,
         )
         self.grpc_port = self.rpc.bind(settings.grpc_listen)
+
+    def _loader(self, limits: Limits, warm_up: WarmUpLimits) -> Load:
+        """Loads the files of a revision, after their trial unless they have passed one before."""
+        settings = self._settings
+        trial = TrialLimits(settings.load_seconds, settings.load_memory_bytes)
+        self._trials = Trials(trial, warm_up)
+        passed = PassedTrials(settings.cache_dir / "passed-trials.json", asdict(trial) | asdict(warm_up))
+
+        async def load(revision: Revision, files: dict[str, bytes]) -> ServedModel:
+            # This process only runs graphs that have passed the trial in a child process, now or before a restart.
+            digests = {file.path: file.digest for file in revision.files if file.path in files}
+            plan = await asyncio.to_thread(passed.take, digests)
+            if plan is None:
+                plan = await self._trials.run(files)
+            else:
+                log.info("revision %s: no trial, since its package passed one before", revision.id)
+            model = await asyncio.to_thread(load_model, revision, files, plan, limits, self.executor)
+            await asyncio.to_thread(passed.add, digests, plan)
+            return model
+
+        return load
 
     def resume(self) -> None:
         """Serves the revisions of the last snapshot, until the registry answers."""

@@ -46,6 +46,14 @@ def routes(registry: Registry, *, max_body_bytes: int) -> APIRouter:
         """GET each `url` with the header `Range: <range>`: several small files may lie in one object."""
         return api.LocateResponse(locations=await registry.locate(body.digests))
 
+    router.include_router(_uploads(registry))
+    router.include_router(_manifests(registry, max_body_bytes))
+    return router
+
+
+def _uploads(registry: Registry) -> APIRouter:
+    router = APIRouter()
+
     @router.post("/uploads", status_code=201, summary="Begin the upload of a large file")
     async def create_upload(body: api.CreateUploadRequest) -> api.Upload:
         """The answer has one presigned URL for each part: PUT the part's bytes there and keep the ETag."""
@@ -59,6 +67,12 @@ def routes(registry: Registry, *, max_body_bytes: int) -> APIRouter:
     @router.get("/uploads/{upload_id}", summary="Get the state of an upload")
     async def get_upload(upload_id: str) -> api.Upload:
         return await registry.get_upload(upload_id)
+
+    return router
+
+
+def _manifests(registry: Registry, max_body_bytes: int) -> APIRouter:
+    router = APIRouter()
 
     @router.post(
         "/manifests",
